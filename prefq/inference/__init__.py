@@ -1,0 +1,1 @@
+"""What we believe about a user: arrays in, arrays out."""

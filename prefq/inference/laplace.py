@@ -1,0 +1,161 @@
+"""The Laplace posterior: the mode by damped Newton, and the curvature there.
+
+Good enough to select with; too sure of itself to report with (docs/maths/posterior.md gives the figures).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from prefq.errors import InferenceError, InputError
+from prefq.inference.likelihood import LogLikelihood, log_likelihood
+from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+
+GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error too
+MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 31 (docs/benchmarks.md)
+SUFFICIENT_DECREASE = 1e-4  # Armijo's constant: any small value works, this is the customary one
+MAX_HALVINGS = 60  # beyond it the step is below double precision
+ROUND_OFF = 1e-13  # relative: decreases smaller than this cannot be measured in the objective
+
+
+class LaplaceInfo(NamedTuple):
+    """How the mode was found.
+
+    gradient_norm is in whitened coordinates, where the prior is standard normal: an upper bound of the distance to
+    the mode in prior standard deviations. log_evidence is Laplace's approximation of the log marginal likelihood of
+    the answers, in nats. Without answers all are zero.
+    """
+
+    n_iterations: int
+    gradient_norm: float
+    log_evidence: float
+
+
+class _Iterate(NamedTuple):
+    """A point of the search: whitened coefficients, the likelihood's derivatives there, and the objective."""
+
+    whitened: Array
+    likelihood: LogLikelihood
+    objective: float
+
+
+def fit_posterior(
+    prior: Gaussian, comparisons: Comparisons, *, response_model: ResponseModel | None = None
+) -> tuple[Gaussian, LaplaceInfo]:
+    """Laplace posterior over coefficients.
+
+    The mode maximises log prior + log likelihood; the search runs in coordinates in which the prior is standard
+    normal, so that it does not depend on the features' units, and halves each Newton step until the objective falls.
+    Without lapses the objective is strictly convex and the mode is unique. With lapses it need not be: the search
+    then starts at the mode of the lapse-free model and takes the curvature as zero where it would be negative.
+
+    Parameters
+    ----------
+    prior
+        Before the answers.
+    comparisons
+        n_answers rows; zero rows return the prior unchanged.
+    response_model
+        Default: plain Bradley-Terry, without ties, bias or lapses.
+
+    Returns
+    -------
+    posterior
+        Mode and inverse Hessian at the mode.
+    info
+        Iterations, gradient norm and log evidence.
+
+    Raises
+    ------
+    InputError
+        When prior and comparisons have different numbers of features.
+    InferenceError
+        When the search does not converge; never a last iterate instead.
+
+    Examples
+    --------
+    >>> from prefq import Comparisons, Gaussian, fit_posterior
+    >>> posterior, info = fit_posterior(Gaussian([0.0], [[4.0]]), Comparisons([[1.0], [1.0]], [1, 1]))
+    >>> round(float(posterior.mean[0]), 3), round(float(posterior.sd[0]), 3)
+    (1.482, 1.346)
+    """
+    model = ResponseModel() if response_model is None else response_model
+    if comparisons.differences.shape[1] != prior.n_features:
+        raise InputError(
+            f"the comparisons have {comparisons.differences.shape[1]} features and the prior {prior.n_features}; "
+            "they must be as many."
+        )
+    if not comparisons.outcomes.size:
+        return prior, LaplaceInfo(0, 0.0, 0.0)
+    factor = covariance_factor(prior.covariance)
+    whitened = np.zeros(prior.n_features)
+    n_iterations = 0
+    if model.lapse_rate > 0:
+        attentive = ResponseModel(model.tie_threshold, model.position_bias)
+        iterate, _, n_iterations = _find_mode(prior, factor, comparisons, attentive, whitened)
+        whitened = iterate.whitened
+    iterate, gradient_norm, more = _find_mode(prior, factor, comparisons, model, whitened)
+    root = np.linalg.cholesky(_hessian(comparisons.differences @ factor, iterate.likelihood))
+    spread = np.linalg.solve(root, factor.T)
+    posterior = Gaussian(prior.mean + factor @ iterate.whitened, spread.T @ spread)
+    log_evidence = -iterate.objective - float(np.log(np.diag(root)).sum())
+    return posterior, LaplaceInfo(n_iterations + more, gradient_norm, log_evidence)
+
+
+def covariance_factor(covariance: Array) -> Array:
+    """A square L with L Lᵀ = covariance, also where the covariance is singular; (n_features, n_features)."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+
+
+def curvatures(likelihood: LogLikelihood) -> Array:
+    """Curvature of the negative log-likelihood in each margin, clipped at zero where lapses bend it (n_answers,)."""
+    return np.clip(-likelihood.second, 0.0, None)
+
+
+def _hessian(differences: Array, likelihood: LogLikelihood) -> Array:
+    return np.eye(differences.shape[1]) + (differences.T * curvatures(likelihood)) @ differences
+
+
+def _find_mode(
+    prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel, start: Array
+) -> tuple[_Iterate, float, int]:
+    """Mode in whitened coordinates, its gradient norm, and the iterations it took."""
+    differences, offsets = comparisons.differences @ factor, comparisons.differences @ prior.mean
+
+    def evaluate(whitened: Array) -> _Iterate:
+        likelihood = log_likelihood(offsets + differences @ whitened, comparisons.outcomes, model)
+        return _Iterate(whitened, likelihood, float(whitened @ whitened / 2 - likelihood.value.sum()))
+
+    tolerance = GRADIENT_TOLERANCE * max(1.0, float(np.linalg.norm(differences, axis=1).max()))
+    iterate = evaluate(start)
+    for n_iterations in range(MAX_ITERATIONS + 1):
+        gradient = iterate.whitened - differences.T @ iterate.likelihood.first
+        gradient_norm = float(np.linalg.norm(gradient))
+        if gradient_norm <= tolerance:
+            return iterate, gradient_norm, n_iterations
+        step = np.linalg.solve(_hessian(differences, iterate.likelihood), gradient)
+        moved = _damped(evaluate, iterate, step, slope=float(gradient @ step))
+        if moved is None:
+            break
+        iterate = moved
+    raise InferenceError(
+        f"the posterior of {comparisons.outcomes.size} answers did not converge: gradient norm {gradient_norm:.2e} "
+        f"after {n_iterations} steps, expected at most {tolerance:.2e}; check the scale of the prior against the "
+        "features, or report this."
+    )
+
+
+def _damped(evaluate: Callable[[Array], _Iterate], iterate: _Iterate, step: Array, *, slope: float) -> _Iterate | None:
+    """The first of the step, its half, its quarter … that lowers the objective enough; None if none does."""
+    slack = ROUND_OFF * abs(iterate.objective)
+    for halving in range(MAX_HALVINGS):
+        size = 0.5**halving
+        moved = evaluate(iterate.whitened - size * step)
+        if moved.objective <= iterate.objective - SUFFICIENT_DECREASE * size * slope + slack:
+            return moved
+    return None

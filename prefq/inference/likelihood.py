@@ -1,0 +1,128 @@
+"""The response model as a likelihood: Bradley-Terry with ties, position bias and lapses, and its derivatives.
+
+A margin m is the difference of two responses' scores, in logits. With a = m + b,
+
+    P(first) = σ(a - τ),   P(second) = σ(-a - τ),   P(tie) = σ(a + τ) σ(τ - a) (1 - exp(-2τ)),
+
+which is Rao and Kupper (1967) with θ = exp(τ); the product form of P(tie) keeps its logarithm exact for any margin.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.vocabulary import Array, ResponseModel
+
+
+class LogLikelihood(NamedTuple):
+    """Log-likelihood of each answer and its derivatives with respect to the margin, each (n_answers,)."""
+
+    value: Array
+    first: Array
+    second: Array
+
+
+def log_sigmoid(x: Array) -> Array:
+    """log σ(x), exact in both tails; any shape."""
+    return np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
+
+
+def sigmoid(x: Array) -> Array:
+    """σ(x), without overflow; any shape."""
+    return np.exp(log_sigmoid(x))
+
+
+def log_likelihood(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
+    """Log-likelihood of outcomes given margins, and its first two derivatives.
+
+    Parameters
+    ----------
+    margins : (n_answers,)
+        First minus second, in logits.
+    outcomes : (n_answers,) int8
+        +1 first preferred, 0 tie, -1 second preferred.
+    response_model
+        Tie threshold τ, position bias b and lapse rate ε.
+
+    Returns
+    -------
+    LogLikelihood
+        In nats. At τ = 0 a tie counts as one preference each way, the limit of its likelihood up to a constant.
+    """
+    ties = outcomes == 0
+    if response_model.tie_threshold > 0 or not ties.any():
+        return _with_lapse(_lapse_free(margins, outcomes, response_model), response_model)
+    ones = np.ones_like(outcomes)
+    as_first = log_likelihood(margins, np.where(ties, ones, outcomes), response_model)
+    as_second = log_likelihood(margins, -ones, response_model)
+    return LogLikelihood(*(one + np.where(ties, other, 0.0) for one, other in zip(as_first, as_second, strict=True)))
+
+
+def log_reply_probabilities(margins: Array, response_model: ResponseModel) -> list[Array]:
+    """Logarithm of the probability of each reply at known margins, finite also where the probability underflows.
+
+    Parameters
+    ----------
+    margins : any shape
+        First minus second, in logits.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    list of arrays of the margins' shape
+        One for each of ``response_model.outcomes``, in that order.
+    """
+    threshold, lapse = response_model.tie_threshold, response_model.lapse_rate
+    low, high = margins + response_model.position_bias - threshold, margins + response_model.position_bias + threshold
+    first = log_sigmoid(low)
+    above = first if threshold == 0 else log_sigmoid(high)
+    logs = [first, above - high]  # log σ(-x) = log σ(x) - x
+    if threshold > 0:
+        logs.insert(1, above + first - low + np.log(-np.expm1(-2 * threshold)))
+    if lapse > 0:
+        logs = [np.logaddexp(np.log1p(-lapse) + log_p, np.log(lapse / len(logs))) for log_p in logs]
+    return logs
+
+
+def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
+    """Probability of each reply at known margins.
+
+    Parameters
+    ----------
+    margins : (n_questions,)
+        First minus second, in logits.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    (n_questions, n_replies)
+        Columns in the order of ``response_model.outcomes``; rows sum to 1.
+    """
+    return np.exp(np.stack(log_reply_probabilities(margins, response_model), axis=-1))
+
+
+def _lapse_free(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
+    shifted, threshold = margins + response_model.position_bias, response_model.tie_threshold
+    is_tie, sign = outcomes == 0, np.where(outcomes < 0, -1.0, 1.0)
+    # A preference is one factor σ(±a - τ); a tie is the two factors σ(a + τ) and σ(τ - a).
+    upper = np.where(is_tie, shifted + threshold, sign * shifted - threshold)
+    lower = threshold - shifted
+    log_width = np.log(-np.expm1(-2 * threshold)) if is_tie.any() else 0.0  # τ > 0 here: see log_likelihood
+    value = log_sigmoid(upper) + np.where(is_tie, log_sigmoid(lower) + log_width, 0.0)
+    first = sign * sigmoid(-upper) - np.where(is_tie, sigmoid(-lower), 0.0)
+    second = -sigmoid(upper) * sigmoid(-upper) - np.where(is_tie, sigmoid(lower) * sigmoid(-lower), 0.0)
+    return LogLikelihood(value, first, second)
+
+
+def _with_lapse(clean: LogLikelihood, response_model: ResponseModel) -> LogLikelihood:
+    """Mix in a reply drawn at random: q = (1 - ε) p + ε / n_replies."""
+    lapse = response_model.lapse_rate
+    if lapse == 0:
+        return clean
+    value = np.logaddexp(np.log1p(-lapse) + clean.value, np.log(lapse / len(response_model.outcomes)))
+    attentive = np.exp(np.log1p(-lapse) + clean.value - value)  # chance that the reply was no lapse
+    first = attentive * clean.first
+    return LogLikelihood(value, first, attentive * (clean.second + clean.first**2) - first**2)

@@ -1,0 +1,1 @@
+"""What can be asked: items, their base reward features, and the pairs that make questions."""
