@@ -12,7 +12,7 @@ from prefq.errors import InferenceError, InputError
 from prefq.inference.likelihood import LogLikelihood, log_likelihood
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
-GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error too
+GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error
 MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 31 (docs/benchmarks.md)
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant: any small value works, this is the customary one
 MAX_HALVINGS = 60  # beyond it the step is below double precision
@@ -106,7 +106,7 @@ def fit_posterior(
 def covariance_factor(covariance: Array) -> Array:
     """A square L with L Lᵀ = covariance, also where the covariance is singular; (n_features, n_features)."""
     try:
-        return np.linalg.cholesky(covariance)
+        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
@@ -138,7 +138,7 @@ def _find_mode(
         gradient_norm = float(np.linalg.norm(gradient))
         if gradient_norm <= tolerance:
             return iterate, gradient_norm, n_iterations
-        step = np.linalg.solve(_hessian(differences, iterate.likelihood), gradient)
+        step = np.asarray(np.linalg.solve(_hessian(differences, iterate.likelihood), gradient), dtype=np.float64)
         moved = _damped(evaluate, iterate, step, slope=float(gradient @ step))
         if moved is None:
             break

@@ -24,7 +24,7 @@ class LogLikelihood(NamedTuple):
 
 
 def log_sigmoid(x: Array) -> Array:
-    """log σ(x), exact in both tails; any shape."""
+    """Log σ(x), exact in both tails; any shape."""
     return np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
 
 

@@ -14,7 +14,9 @@ from prefq.inference.likelihood import log_reply_probabilities, sigmoid
 from prefq.vocabulary import Array, ResponseModel
 
 WIDE_SD = 3.0  # logits; from here on the nodes follow the logistic
-NODES_OF_GAUSSIAN = np.linspace(-8.5, 8.5, 69)  # in standard deviations: error below 1e-11 up to WIDE_SD
+NODES_OF_GAUSSIAN: Array = np.linspace(
+    -8.5, 8.5, 69, dtype=np.float64
+)  # in standard deviations: error below 1e-11 up to WIDE_SD
 LOGISTIC_STEP = 0.5  # logits; error below 1e-15
 LOGISTIC_REACH = 42.0  # logits; the logistic's tail beyond it is below 1e-18
 BLOCK = 8192  # margins at a time, so that margins x nodes stay in cache-sized blocks
@@ -89,7 +91,7 @@ def expected_entropy(mean: Array, variance: Array, response_model: ResponseModel
 
 def entropy(probabilities: Array) -> Array:
     """Entropy in nats of the distributions in the last axis; a probability of 0 contributes 0."""
-    return -np.sum(probabilities * np.log(np.where(probabilities > 0, probabilities, 1.0)), axis=-1)
+    return np.asarray(-np.sum(probabilities * np.log(np.where(probabilities > 0, probabilities, 1.0)), axis=-1))
 
 
 def _in_blocks(function: Callable[[Array, Array], Array], mean: Array, sd: Array) -> Array:
@@ -99,11 +101,14 @@ def _in_blocks(function: Callable[[Array, Array], Array], mean: Array, sd: Array
 
 def _entropy_at(margins: Array, model: ResponseModel) -> Array:
     """Entropy of the reply at known margins; any shape."""
-    return -sum(np.exp(log_p) * log_p for log_p in log_reply_probabilities(margins, model))
+    total = np.zeros_like(margins)
+    for log_p in log_reply_probabilities(margins, model):
+        total -= np.exp(log_p) * log_p
+    return total
 
 
 def _entropy_by_gaussian(mean: Array, sd: Array, model: ResponseModel) -> Array:
-    return _entropy_at(mean[:, None] + sd[:, None] * NODES_OF_GAUSSIAN, model) @ _WEIGHTS
+    return np.asarray(_entropy_at(mean[:, None] + sd[:, None] * NODES_OF_GAUSSIAN, model) @ _WEIGHTS)
 
 
 def _entropy_by_logistic(mean: Array, sd: Array, model: ResponseModel) -> Array:
@@ -113,7 +118,7 @@ def _entropy_by_logistic(mean: Array, sd: Array, model: ResponseModel) -> Array:
     heights = _entropy_at(nodes, model)
     z = (nodes - mean[:, None]) / sd[:, None]
     density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])
-    return heights[-1] + density @ (heights - heights[-1]) * LOGISTIC_STEP
+    return np.asarray(heights[-1] + density @ (heights - heights[-1]) * LOGISTIC_STEP)
 
 
 def _expected_sigmoid(mean: Array, variance: Array) -> Array:
@@ -126,7 +131,7 @@ def _expected_sigmoid(mean: Array, variance: Array) -> Array:
 
 
 def _sigmoid_by_gaussian(mean: Array, sd: Array) -> Array:
-    return sigmoid(mean[:, None] + sd[:, None] * NODES_OF_GAUSSIAN) @ _WEIGHTS
+    return np.asarray(sigmoid(mean[:, None] + sd[:, None] * NODES_OF_GAUSSIAN) @ _WEIGHTS)
 
 
 def _sigmoid_by_logistic(mean: Array, sd: Array) -> Array:

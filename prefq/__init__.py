@@ -1,0 +1,120 @@
+"""prefq learns a new user's taste with about ten comparisons.
+
+The public names are imported when they are first used, so that ``import prefq`` loads NumPy and nothing heavier.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefq.errors import InferenceError as InferenceError
+    from prefq.errors import InputError as InputError
+    from prefq.errors import MismatchError as MismatchError
+    from prefq.errors import NotFoundError as NotFoundError
+    from prefq.errors import PrefqError as PrefqError
+    from prefq.errors import StorageError as StorageError
+    from prefq.inference.laplace import LaplaceInfo as LaplaceInfo
+    from prefq.inference.laplace import fit_posterior as fit_posterior
+    from prefq.pool.candidate_pool import CandidatePool as CandidatePool
+    from prefq.pool.files import load_pool as load_pool
+    from prefq.profiles.profile import Profile as Profile
+    from prefq.profiles.profile import fit_profile as fit_profile
+    from prefq.profiles.profile import load_profile as load_profile
+    from prefq.profiles.ranking import RankedResponse as RankedResponse
+    from prefq.profiles.ranking import rank as rank
+    from prefq.questions.selection import score_questions as score_questions
+    from prefq.questions.selection import select_next_question as select_next_question
+    from prefq.rewards.base import load_rewards as load_rewards
+    from prefq.session import Session as Session
+    from prefq.session import SessionSettings as SessionSettings
+    from prefq.simulation.users import SimulatedUser as SimulatedUser
+    from prefq.vocabulary import Answer as Answer
+    from prefq.vocabulary import Choice as Choice
+    from prefq.vocabulary import Comparisons as Comparisons
+    from prefq.vocabulary import FeatureSpace as FeatureSpace
+    from prefq.vocabulary import Gaussian as Gaussian
+    from prefq.vocabulary import PopulationPrior as PopulationPrior
+    from prefq.vocabulary import Question as Question
+    from prefq.vocabulary import Response as Response
+    from prefq.vocabulary import ResponseModel as ResponseModel
+
+_HOMES = {
+    "Answer": "prefq.vocabulary",
+    "CandidatePool": "prefq.pool.candidate_pool",
+    "Choice": "prefq.vocabulary",
+    "Comparisons": "prefq.vocabulary",
+    "FeatureSpace": "prefq.vocabulary",
+    "Gaussian": "prefq.vocabulary",
+    "InferenceError": "prefq.errors",
+    "InputError": "prefq.errors",
+    "LaplaceInfo": "prefq.inference.laplace",
+    "MismatchError": "prefq.errors",
+    "NotFoundError": "prefq.errors",
+    "PopulationPrior": "prefq.vocabulary",
+    "PrefqError": "prefq.errors",
+    "Profile": "prefq.profiles.profile",
+    "Question": "prefq.vocabulary",
+    "RankedResponse": "prefq.profiles.ranking",
+    "Response": "prefq.vocabulary",
+    "ResponseModel": "prefq.vocabulary",
+    "Session": "prefq.session",
+    "SessionSettings": "prefq.session",
+    "SimulatedUser": "prefq.simulation.users",
+    "StorageError": "prefq.errors",
+    "fit_posterior": "prefq.inference.laplace",
+    "fit_profile": "prefq.profiles.profile",
+    "load_pool": "prefq.pool.files",
+    "load_profile": "prefq.profiles.profile",
+    "load_rewards": "prefq.rewards.base",
+    "rank": "prefq.profiles.ranking",
+    "score_questions": "prefq.questions.selection",
+    "select_next_question": "prefq.questions.selection",
+}
+
+__all__ = [
+    "Answer",
+    "CandidatePool",
+    "Choice",
+    "Comparisons",
+    "FeatureSpace",
+    "Gaussian",
+    "InferenceError",
+    "InputError",
+    "LaplaceInfo",
+    "MismatchError",
+    "NotFoundError",
+    "PopulationPrior",
+    "PrefqError",
+    "Profile",
+    "Question",
+    "RankedResponse",
+    "Response",
+    "ResponseModel",
+    "Session",
+    "SessionSettings",
+    "SimulatedUser",
+    "StorageError",
+    "__version__",
+    "fit_posterior",
+    "fit_profile",
+    "load_pool",
+    "load_profile",
+    "load_rewards",
+    "rank",
+    "score_questions",
+    "select_next_question",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("prefq")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prefq' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

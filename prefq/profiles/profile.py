@@ -1,0 +1,276 @@
+"""Profile: what is believed about a user after some answers, as a dated snapshot that other programs can use.
+
+A profile can always be recomputed from the session's answers. Ranking texts is in `prefq.profiles.ranking`, words for
+people in `prefq.profiles.summary`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prefq.errors import InputError, NotFoundError
+from prefq.inference.laplace import fit_posterior
+from prefq.inference.predictive import preference_probability
+from prefq.pool.candidate_pool import CandidatePool
+from prefq.vocabulary import Answer, Array, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
+
+FORMAT_VERSION = 1
+
+
+class Scores(NamedTuple):
+    """Scores of responses and how far each is known: mean (n,) and sd (n,), in logits."""
+
+    mean: Array
+    sd: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """The result for a user.
+
+    Parameters
+    ----------
+    user_id
+        Whose taste it is.
+    coefficients
+        Posterior over the weights of the base reward features, in logits per unit of each feature.
+    prior
+        Where the user started: the group's guess, its feature space and response model.
+    n_answers
+        Answers that carried evidence; those that said both bad or skip are not counted.
+    feature_scales : (n_features,)
+        Root mean square difference of each feature over the questions of the pool, to compare coefficients with.
+    pool_digest
+        The pool that was asked from.
+    created
+        When, in ISO 8601, if the caller said so.
+
+    Raises
+    ------
+    InputError
+        When the parts differ in the number of features, or a count is negative.
+    """
+
+    user_id: str
+    coefficients: Gaussian
+    prior: PopulationPrior
+    n_answers: int
+    feature_scales: Array
+    pool_digest: str
+    created: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.user_id, str) or not self.user_id:
+            raise InputError(f"user_id is {self.user_id!r}; give a non-empty text.")
+        scales = np.array(self.feature_scales, dtype=np.float64)
+        if not self.coefficients.n_features == self.prior.coefficients.n_features == scales.size:
+            raise InputError(
+                f"the profile has {self.coefficients.n_features} coefficients, {self.prior.coefficients.n_features} in "
+                f"its prior and {scales.size} feature scales; they must be as many."
+            )
+        if scales.ndim != 1 or not (np.isfinite(scales) & (scales >= 0)).all():
+            raise InputError("feature scales must be finite numbers of 0 or more, one a feature.")
+        if isinstance(self.n_answers, bool) or not isinstance(self.n_answers, int) or self.n_answers < 0:
+            raise InputError(f"n_answers is {self.n_answers!r}; give a count of 0 or more.")
+        scales.setflags(write=False)
+        object.__setattr__(self, "feature_scales", scales)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Profile) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.user_id, self.coefficients, self.pool_digest))
+
+    @property
+    def feature_space(self) -> FeatureSpace:
+        """The features that the coefficients weigh."""
+        return self.prior.feature_space
+
+    def score(self, features: ArrayLike) -> Scores:
+        """Scores of responses from their base reward features.
+
+        Parameters
+        ----------
+        features : (n, n_features)
+            In the units of the pool's features.
+
+        Returns
+        -------
+        Scores
+            mean (n,) and sd (n,), in logits; only differences between responses to one prompt have a meaning.
+
+        Raises
+        ------
+        InputError
+            For another shape or values that are not finite.
+
+        Examples
+        --------
+        >>> import prefq
+        >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]])
+        >>> profile = prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada")
+        >>> profile.score([[0.0], [1.0]]).mean.round(2)
+        array([0.  , 0.83])
+        """
+        matrix = self._features(features, "features")
+        return Scores(matrix @ self.coefficients.mean, np.sqrt(self._variances(matrix)))
+
+    def preference_probability(self, first_features: ArrayLike, second_features: ArrayLike) -> Array:
+        """Probability that the user prefers the first, E σ(margin) over the posterior.
+
+        Parameters
+        ----------
+        first_features, second_features : (n, n_features)
+            Of two responses to one prompt each.
+
+        Returns
+        -------
+        (n,)
+            Without ties, position bias and lapses: p(a, b) + p(b, a) = 1.
+
+        Raises
+        ------
+        InputError
+            For another shape, different numbers of rows, or values that are not finite.
+        """
+        first = self._features(first_features, "first_features")
+        second = self._features(second_features, "second_features")
+        if first.shape != second.shape:
+            raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
+        differences = first - second
+        return preference_probability(differences @ self.coefficients.mean, self._variances(differences))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as JSON values, after the schema in ``docs/reference/profile.schema.json``."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "user_id": self.user_id,
+            "coefficients": self.coefficients.to_dict(),
+            "prior": self.prior.to_dict(),
+            "n_answers": self.n_answers,
+            "feature_scales": self.feature_scales.tolist(),
+            "pool_digest": self.pool_digest,
+            "created": self.created,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Profile":
+        """Profile from the dictionary that `to_dict` writes; exact to the last bit.
+
+        Raises
+        ------
+        InputError
+            When a field is missing or wrong, or a newer prefq wrote it.
+        """
+        if not isinstance(data, Mapping) or "format_version" not in data:
+            raise InputError("this is no profile: expected an object with format_version, as to_dict writes it.")
+        if data["format_version"] != FORMAT_VERSION:
+            raise InputError(
+                f"the profile has format version {data['format_version']!r} and this prefq reads {FORMAT_VERSION}; "
+                "update prefq, or export the profile again."
+            )
+        fields = {name: value for name, value in data.items() if name != "format_version"}
+        missing = {"user_id", "coefficients", "prior", "n_answers", "feature_scales", "pool_digest"} - fields.keys()
+        unknown = fields.keys() - set(cls.__slots__)
+        if missing or unknown:
+            raise InputError(f"the profile lacks {sorted(missing)} and has unknown {sorted(unknown)}; export it again.")
+        fields["coefficients"] = Gaussian.from_dict(fields["coefficients"])
+        fields["prior"] = PopulationPrior.from_dict(fields["prior"])
+        return cls(**fields)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the profile as JSON; an existing file is replaced in one step."""
+        target = Path(path)
+        partial = target.with_name(target.name + ".partial")
+        try:
+            partial.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            raise InputError(f"the profile cannot be written to {target}: {error.strerror}.") from error
+
+    def _features(self, features: ArrayLike, name: str) -> Array:
+        try:
+            matrix = np.asarray(features, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{name} cannot be read as numbers; give an array (n, n_features).") from None
+        if matrix.ndim != 2 or matrix.shape[1] != self.coefficients.n_features:
+            raise InputError(
+                f"{name} have shape {matrix.shape}; expected (n, {self.coefficients.n_features}), one row a response."
+            )
+        if not np.isfinite(matrix).all():
+            raise InputError(f"{name} hold NaN or infinite values; every feature must be finite.")
+        return matrix
+
+    def _variances(self, rows: Array) -> Array:
+        return np.asarray(np.maximum(np.einsum("ij,ij->i", rows @ self.coefficients.covariance, rows), 0.0))
+
+
+def fit_profile(
+    pool: CandidatePool,
+    answers: Sequence[Answer],
+    *,
+    user_id: str,
+    prior: Gaussian | PopulationPrior | None = None,
+    response_model: ResponseModel | None = None,
+    created: str | None = None,
+) -> Profile:
+    """The profile of a user after some answers.
+
+    Parameters
+    ----------
+    pool
+        The questions came from it.
+    answers
+        In any order; BOTH_BAD and SKIP carry no evidence.
+    user_id
+        Whose answers they are.
+    prior, response_model
+        As in `select_next_question`: the argument, else the pool's, else the default.
+    created
+        Date and time to note in the profile, in ISO 8601; prefq reads no clock here.
+
+    Returns
+    -------
+    Profile
+        With the Laplace posterior; its intervals are somewhat too narrow (docs/maths/posterior.md says how much).
+
+    Raises
+    ------
+    InputError
+        For an answer to a question that is not in the pool, or two answers to one pair.
+    MismatchError
+        For a prior of another feature space.
+    InferenceError
+        When the posterior does not converge.
+    """
+    start = pool.starting_point(prior, response_model)
+    comparisons = pool.comparisons(answers)
+    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
+    return Profile(
+        user_id, posterior, start, int(comparisons.outcomes.size), pool.feature_scales(), pool.digest(), created
+    )
+
+
+def load_profile(path: str | PathLike[str]) -> Profile:
+    """Read a profile that `Profile.save` wrote.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such file.
+    InputError
+        When it is no profile.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no profile at {path}; give the path of a saved profile.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a profile: {error}.") from error
+    return Profile.from_dict(data)

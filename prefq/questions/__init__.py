@@ -1,0 +1,1 @@
+"""What to ask next: scores of questions, margins of a whole pool, selection and stopping."""

@@ -1,0 +1,117 @@
+"""PoolMargins: mean and variance of every question's margin under the posterior, without d² work a question.
+
+With prior N(μ, Σ₀), answers X (n_answers, n_features) and the likelihood's slope s and curvature K at the mode, the
+posterior mean is μ + Σ₀Xᵀs, and the posterior covariance Σ₀ - Σ₀Xᵀ√K (I + √K XΣ₀Xᵀ √K)⁻¹ √K XΣ₀ (Rasmussen and
+Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore needs its prior mean and variance, made
+once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/margins.md).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from prefq.inference.laplace import covariance_factor, curvatures
+from prefq.inference.likelihood import log_likelihood
+from prefq.pool.candidate_pool import BLOCK, CandidatePool
+from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+
+
+class Margins(NamedTuple):
+    """Mean (n_questions,) in logits and variance (n_questions,) in squared logits, sides as in ``pool.pairs``."""
+
+    mean: Array
+    variance: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolMargins:
+    """Margins of a whole pool under one prior, ready to be conditioned on answers.
+
+    Parameters
+    ----------
+    pool
+        The questions.
+    prior
+        Of the coefficients.
+    at_prior
+        Margins before any answer.
+    """
+
+    pool: CandidatePool
+    prior: Gaussian
+    at_prior: Margins
+
+    @classmethod
+    def of(cls, pool: CandidatePool, prior: Gaussian) -> "PoolMargins":
+        """Margins of `pool` under `prior`; the pool remembers those of the last prior it was asked about."""
+        latest = pool.derive("latest_margins", dict[str, PoolMargins])
+        digest = prior.digest()
+        margins = latest.get(digest)
+        if margins is None:
+            margins = cls(pool, prior, _prior_margins(pool, prior))
+            latest.clear()
+            latest[digest] = margins
+        return margins
+
+    def given(self, posterior: Gaussian, comparisons: Comparisons, response_model: ResponseModel) -> Margins:
+        """Margins under the Laplace posterior of these comparisons, which `fit_posterior` found from this prior.
+
+        Parameters
+        ----------
+        posterior
+            Mode and covariance; only the mode is used.
+        comparisons
+            The answers it was fitted on.
+        response_model
+            The one it was fitted with.
+
+        Returns
+        -------
+        Margins
+            Variances that round-off would make negative are 0.
+        """
+        if not comparisons.outcomes.size:
+            return self.at_prior
+        differences = comparisons.differences
+        replies = log_likelihood(differences @ posterior.mean, comparisons.outcomes, response_model)
+        weights = np.sqrt(curvatures(replies))
+        loads = self.prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
+        root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
+        # One product over the items gives both the mean's shift and the columns that the variance loses.
+        projection = np.column_stack([posterior.mean - self.prior.mean, np.linalg.solve(root, loads.T).T])
+        mean, variance = np.array(self.at_prior.mean), np.array(self.at_prior.variance)
+        for rows, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
+            mean[rows] += columns[:, 0]
+            variance[rows] -= np.square(columns[:, 1:]).sum(axis=1)
+        return Margins(mean, np.maximum(variance, 0.0, out=variance))
+
+
+def _prior_margins(pool: CandidatePool, prior: Gaussian) -> Margins:
+    """Prior margins of all questions: the only step that costs d² a question, once for a pool and a prior."""
+    factor = covariance_factor(prior.covariance)
+    mean, variance = np.empty(pool.n_questions), np.empty(pool.n_questions)
+    for rows, differences in pool.blocks():
+        mean[rows] = differences @ prior.mean
+        variance[rows] = np.square(differences @ factor).sum(axis=1)
+    mean.setflags(write=False)
+    variance.setflags(write=False)
+    return Margins(mean, variance)
+
+
+def _item_products(pool: CandidatePool, projection: Array) -> Array:
+    """Features @ projection (n_items, n_columns) in float64, widening the features block by block."""
+    products = np.empty((pool.n_items, projection.shape[1]))
+    for start in range(0, pool.n_items, BLOCK):
+        rows = slice(start, start + BLOCK)
+        np.matmul(pool.features[rows].astype(np.float64, copy=False), projection, out=products[rows])
+    return products
+
+
+def _pair_differences(pool: CandidatePool, products: Array) -> Iterator[tuple[slice, Array]]:
+    """First minus second item of each question, block by block."""
+    for start in range(0, pool.n_questions, BLOCK):
+        rows = slice(start, start + BLOCK)
+        first, second = pool.pairs[rows].T
+        yield rows, products.take(first, axis=0) - products.take(second, axis=0)

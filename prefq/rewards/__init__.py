@@ -1,0 +1,1 @@
+"""Base reward functions: text in, features out."""

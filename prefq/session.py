@@ -1,0 +1,581 @@
+"""Session as a value: an append-only list of events, folded into answers, a posterior, a profile and the next question.
+
+Every shell (terminal, service, tests) runs the same loop: load the session, `ask`, show the question, `tell` the
+answer, store the new events. Time and ids enter as arguments; nothing here reads a clock, a file or a generator.
+Sessions are immutable, so they may be shared between threads; two writers of one session are a store's affair.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prefq.errors import InputError, MismatchError
+from prefq.inference.laplace import fit_posterior
+from prefq.inference.predictive import preference_probability
+from prefq.pool.candidate_pool import CandidatePool
+from prefq.profiles.profile import Profile, fit_profile
+from prefq.questions.selection import ACQUISITION_NAMES, MAX_QUESTIONS, select_next_question, select_with_info
+from prefq.questions.stopping import StoppingRule
+from prefq.vocabulary import (
+    Answer,
+    Choice,
+    FeatureSpace,
+    Gaussian,
+    Question,
+    digest_of,
+    parse_question_id,
+)
+
+FORMAT_VERSION = 1
+SEALED_QUESTIONS = 6
+WORDS_PER_MINUTE = 240  # silent reading of plain English, Brysbaert 2019
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session asks; fixed when it starts.
+
+    Parameters
+    ----------
+    max_questions
+        Budget of questions; skips do not count.
+    acquisition
+        Name of the acquisition function.
+    """
+
+    max_questions: int = MAX_QUESTIONS
+    acquisition: str = "information_gain"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_questions, bool) or not isinstance(self.max_questions, int) or self.max_questions < 1:
+            raise InputError(f"max_questions is {self.max_questions!r}; give a budget of at least 1 question.")
+        if self.acquisition not in ACQUISITION_NAMES:
+            raise InputError(
+                f"there is no acquisition {self.acquisition!r}; choose one of {', '.join(ACQUISITION_NAMES)}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question was shown; score is that of its acquisition function, prior the digest of the starting point."""
+
+    time: str
+    question_id: str
+    acquisition: str
+    score: float | None
+    prior: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The open question was answered."""
+
+    time: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The last answer was taken back; its question is open again."""
+
+    time: str
+    question_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """An earlier answer was replaced."""
+
+    time: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class WhyOpened:
+    """The person asked why this question is asked."""
+
+    time: str
+    question_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Probabilities, fixed beforehand, that the side shown first is preferred: by the profile, and by the group."""
+
+    question_id: str
+    profile: float
+    group: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Predictions of the sealed round, fixed before its first question was shown, and their SHA-256."""
+
+    time: str
+    predictions: tuple[Prediction, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Asking ended, and why."""
+
+    time: str
+    reason: str
+
+
+Event = Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
+
+EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        "asked": Asked,
+        "answered": Answered,
+        "undone": Undone,
+        "edited": Edited,
+        "why_opened": WhyOpened,
+        "sealed": Sealed,
+        "stopped": Stopped,
+    }
+)
+
+
+class SessionState(NamedTuple):
+    """What the events of a session come to.
+
+    answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
+    reason why asking ended, sealed the sealed round if it was begun.
+    """
+
+    answers: tuple[Answer, ...]
+    open_question: str | None
+    stopped: str | None
+    sealed: Sealed | None
+
+
+class Progress(NamedTuple):
+    """How far a session is.
+
+    n_answers counts replies without skips; remaining maps each feature to the share of its prior variance that is
+    left; minutes_left is reading time for the questions that may still come.
+    """
+
+    n_answers: int
+    max_questions: int
+    remaining: Mapping[str, float]
+    minutes_left: float
+
+
+class SealedResult(NamedTuple):
+    """Score of the sealed round: of n_decided questions with a preference, how many were predicted right.
+
+    A prediction of exactly one half is half right; group is the score of the group's guess.
+    """
+
+    n_questions: int
+    n_decided: int
+    profile: float
+    group: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One onboarding of one user.
+
+    Parameters
+    ----------
+    id, user_id
+        Of the session and of the person.
+    pool_digest, feature_space
+        Of the pool that is asked from; another pool is refused.
+    created
+        When, in ISO 8601.
+    pool_name
+        Name or folder of the pool as the shell knows it, to find it again; not part of its identity.
+    seed
+        Fixes sides and the `random` order.
+    settings
+        How questions are chosen.
+    events
+        Everything that happened, in order; never changed, only added to.
+
+    Raises
+    ------
+    InputError
+        For an empty id, or events that contradict each other.
+    """
+
+    id: str
+    user_id: str
+    pool_digest: str
+    feature_space: FeatureSpace
+    created: str
+    pool_name: str = ""
+    seed: int = 0
+    settings: SessionSettings = field(default_factory=SessionSettings)
+    events: tuple[Event, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("id", "user_id"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise InputError(f"{name} is {getattr(self, name)!r}; give a non-empty text.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"seed is {self.seed!r}; give an integer.")
+        object.__setattr__(self, "events", tuple(self.events))
+        fold(self.events)
+
+    @classmethod
+    def start(
+        cls,
+        session_id: str,
+        user_id: str,
+        pool: CandidatePool,
+        *,
+        time: str,
+        pool_name: str = "",
+        seed: int = 0,
+        settings: SessionSettings | None = None,
+    ) -> "Session":
+        """A session without events."""
+        settings = SessionSettings() if settings is None else settings
+        return cls(session_id, user_id, pool.digest(), pool.feature_space, time, pool_name, seed, settings)
+
+    @property
+    def state(self) -> SessionState:
+        """What the events come to."""
+        return fold(self.events)
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """Answers that stand, those of the sealed round included."""
+        return self.state.answers
+
+    def require_pool(self, pool: CandidatePool) -> None:
+        """Raise MismatchError unless the session was begun with this pool."""
+        self.feature_space.require(pool.feature_space, f"the pool offered to session {self.id!r}")
+        if pool.digest() != self.pool_digest:
+            raise MismatchError(
+                f"session {self.id!r} was begun with another pool ({self.pool_digest[:8]}, not {pool.digest()[:8]}); "
+                "go on with the pool it was begun with, or start a new session."
+            )
+
+    def ask(
+        self, pool: CandidatePool, *, time: str, stopping: StoppingRule | None = None
+    ) -> tuple["Session", Question | None]:
+        """The question to show now; None when the session has stopped, which is then the last event.
+
+        A question that was asked and not answered is returned again, without a new event.
+
+        Raises
+        ------
+        MismatchError
+            For another pool than the session's.
+        """
+        self.require_pool(pool)
+        state = self.state
+        if state.open_question is not None:
+            return self, pool.question(state.open_question)
+        if state.stopped is not None:
+            return self, None
+        if state.sealed is not None:
+            return self._ask_sealed(pool, state, state.sealed, time)
+        question, info = select_with_info(
+            pool,
+            state.answers,
+            acquisition=self.settings.acquisition,
+            max_questions=self.settings.max_questions,
+            stopping=stopping,
+            seed=self.seed,
+        )
+        if question is None:
+            return self._with(Stopped(time, info.reason or "asking has ended.")), None
+        return self._with(Asked(time, question.id, info.acquisition, info.score, info.prior)), question
+
+    def tell(self, answer: Answer, *, time: str) -> "Session":
+        """The session with an answer to its open question; InputError when another question, or none, is open."""
+        return self._with(Answered(time, answer))
+
+    def undo(self, *, time: str) -> "Session":
+        """The session without its last answer, whose question is open again.
+
+        Raises
+        ------
+        InputError
+            When there is no answer to take back, or the sealed round has fixed its predictions on it.
+        """
+        state = self.state
+        if not state.answers:
+            raise InputError(f"session {self.id!r} has no answer to undo; answer a question first.")
+        return self._with(Undone(time, state.answers[-1].question_id))
+
+    def edit(self, answer: Answer, *, time: str) -> "Session":
+        """The session with an earlier answer replaced; InputError when its question was not answered."""
+        return self._with(Edited(time, answer))
+
+    def open_why(self, *, time: str) -> "Session":
+        """The session with a note that the person asked why the open question is asked."""
+        return self._with(WhyOpened(time, self.state.open_question or ""))
+
+    def stop(self, reason: str, *, time: str) -> "Session":
+        """The session, ended for this reason; the sealed round can still follow."""
+        return self._with(Stopped(time, reason))
+
+    def seal(self, pool: CandidatePool, *, time: str, n_questions: int = SEALED_QUESTIONS) -> "Session":
+        """The session with predictions fixed for a round of fresh random questions, which `ask` then gives.
+
+        Raises
+        ------
+        InputError
+            When the session has not stopped, was sealed before, or no question is left.
+        """
+        self.require_pool(pool)
+        state = self.state
+        if state.stopped is None or state.sealed is not None:
+            raise InputError(f"session {self.id!r} can be sealed once, after its last question; ask the rest first.")
+        questions = _random_questions(pool, state.answers, n_questions, self.seed)
+        if not questions:
+            raise InputError("no question of the pool is left to test with.")
+        predictions = _predict(pool, state.answers, questions)
+        return self._with(Sealed(time, predictions, seal_of(predictions)))
+
+    def sealed_result(self) -> SealedResult | None:
+        """Score of the sealed round so far, None if there is none; ties, both bad and skips decide nothing."""
+        state = self.state
+        if state.sealed is None:
+            return None
+        given = {answer.question_id: answer.choice for answer in state.answers}
+        decided = [p for p in state.sealed.predictions if given.get(p.question_id) in (Choice.FIRST, Choice.SECOND)]
+        firsts = [given[p.question_id] is Choice.FIRST for p in decided]
+        return SealedResult(
+            len(state.sealed.predictions),
+            len(decided),
+            sum(_credit(p.profile, first) for p, first in zip(decided, firsts, strict=True)),
+            sum(_credit(p.group, first) for p, first in zip(decided, firsts, strict=True)),
+        )
+
+    def posterior(self, pool: CandidatePool) -> Gaussian:
+        """What is believed about the user's coefficients now."""
+        self.require_pool(pool)
+        start = pool.starting_point()
+        posterior, _ = fit_posterior(
+            start.coefficients, pool.comparisons(self.answers), response_model=start.response_model
+        )
+        return posterior
+
+    def profile(self, pool: CandidatePool, *, created: str | None = None) -> Profile:
+        """The profile that the answers so far amount to."""
+        self.require_pool(pool)
+        return fit_profile(pool, self.answers, user_id=self.user_id, created=created)
+
+    def progress(self, pool: CandidatePool) -> Progress:
+        """How far the session is, and what is still uncertain."""
+        posterior, prior = self.posterior(pool), pool.starting_point().coefficients
+        shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
+        n_answers = sum(answer.choice is not Choice.SKIP for answer in self.answers)
+        n_left = max(self.settings.max_questions - n_answers, 0)
+        return Progress(
+            n_answers,
+            self.settings.max_questions,
+            MappingProxyType(dict(zip(pool.feature_space.names, shares, strict=True))),
+            n_left * words_per_question(pool) / WORDS_PER_MINUTE,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The session as JSON values."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "id": self.id,
+            "user_id": self.user_id,
+            "pool_digest": self.pool_digest,
+            "feature_space": self.feature_space.to_dict(),
+            "created": self.created,
+            "pool_name": self.pool_name,
+            "seed": self.seed,
+            "settings": asdict(self.settings),
+            "events": [event_to_dict(event) for event in self.events],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Session":
+        """Session from the dictionary that `to_dict` writes.
+
+        Raises
+        ------
+        InputError
+            When a field is missing or wrong, a newer prefq wrote it, or its events contradict each other.
+        """
+        names = ["format_version", *(each.name for each in fields(cls))]
+        if not isinstance(data, Mapping) or set(data) != set(names):
+            raise InputError(f"a session needs exactly the fields {names}.")
+        if data["format_version"] != FORMAT_VERSION:
+            raise InputError(
+                f"the session has format version {data['format_version']!r} and this prefq reads {FORMAT_VERSION}; "
+                "update prefq."
+            )
+        parts = {name: data[name] for name in names[1:]}
+        parts["feature_space"] = FeatureSpace.from_dict(data["feature_space"])
+        parts["settings"] = _from_fields(SessionSettings, data["settings"], "session settings")
+        parts["events"] = tuple(event_from_dict(event) for event in data["events"])
+        return cls(**parts)
+
+    def _with(self, event: Event) -> "Session":
+        return replace(self, events=(*self.events, event))
+
+    def _ask_sealed(
+        self, pool: CandidatePool, state: SessionState, sealed: Sealed, time: str
+    ) -> tuple["Session", Question | None]:
+        answered = {answer.question_id for answer in state.answers}
+        left = [p.question_id for p in sealed.predictions if p.question_id not in answered]
+        if not left:
+            return self._with(Stopped(time, "the sealed round is complete.")), None
+        prior = pool.starting_point().digest()
+        return self._with(Asked(time, left[0], "sealed", None, prior)), pool.question(left[0])
+
+
+def fold(events: Sequence[Event]) -> SessionState:
+    """What events come to.
+
+    Raises
+    ------
+    InputError
+        When an event contradicts those before it, such as an answer to a question that is not open.
+    """
+    state = SessionState((), None, None, None)
+    for event in events:
+        state = _after(state, event)
+    return state
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """An event as JSON values, its kind under "kind"."""
+    kind = next(name for name, cls in EVENT_KINDS.items() if cls is type(event))
+    values = {each.name: getattr(event, each.name) for each in fields(event)}
+    if isinstance(event, Answered | Edited):
+        values["answer"] = event.answer.to_dict()
+    if isinstance(event, Sealed):
+        values["predictions"] = [asdict(prediction) for prediction in event.predictions]
+    return {"kind": kind, **values}
+
+
+def event_from_dict(data: Mapping[str, Any]) -> Event:
+    """Event from the dictionary that `event_to_dict` writes; InputError if it is none."""
+    values = dict(data) if isinstance(data, Mapping) else {}
+    kind = values.pop("kind", None)
+    if kind not in EVENT_KINDS:
+        raise InputError(f"event kind is {kind!r}; expected one of {', '.join(EVENT_KINDS)}.")
+    if "answer" in values:
+        values["answer"] = Answer.from_dict(values["answer"])
+    if "predictions" in values:
+        values["predictions"] = tuple(_from_fields(Prediction, p, "a prediction") for p in values["predictions"])
+    event: Event = _from_fields(EVENT_KINDS[kind], values, f"an event of kind {kind!r}")
+    return event
+
+
+def seal_of(predictions: Sequence[Prediction]) -> str:
+    """SHA-256 of predictions, hexadecimal: shown before the round, it proves that they were not changed."""
+    return digest_of(json.dumps([asdict(prediction) for prediction in predictions], sort_keys=True))
+
+
+def words_per_question(pool: CandidatePool) -> float:
+    """Words that a question makes a person read, prompt and both responses, on average over the pool."""
+    return pool.derive("words_per_question", lambda: _mean_words(pool))
+
+
+def _after(state: SessionState, event: Event) -> SessionState:
+    match event:
+        case Asked(question_id=asked):
+            parse_question_id(asked)
+            _require(state.open_question is None, f"question {state.open_question!r} is still open")
+            return state._replace(open_question=asked, stopped=None)
+        case Answered(answer=answer):
+            _require(
+                state.open_question == answer.question_id,
+                f"the answer is to question {answer.question_id!r} and the open question is {state.open_question!r}",
+            )
+            return state._replace(answers=(*state.answers, answer), open_question=None)
+        case Undone(question_id=undone):
+            _require(
+                bool(state.answers) and state.answers[-1].question_id == undone,
+                f"the last answer is not to question {undone!r}",
+            )
+            _require(
+                state.sealed is None or undone in {p.question_id for p in state.sealed.predictions},
+                "answers before the sealed round cannot be undone, its predictions rest on them",
+            )
+            return state._replace(answers=state.answers[:-1], open_question=undone, stopped=None)
+        case Edited(answer=edited):
+            _require(
+                edited.question_id in {answer.question_id for answer in state.answers},
+                f"question {edited.question_id!r} was not answered",
+            )
+            kept = (edited if answer.question_id == edited.question_id else answer for answer in state.answers)
+            return state._replace(answers=tuple(kept))
+        case WhyOpened(question_id=opened):
+            _require(state.open_question == opened, f"question {opened!r} is not open")
+            return state
+        case Sealed():
+            _require(state.stopped is not None and state.sealed is None, "a session is sealed once, after it stopped")
+            _require(event.digest == seal_of(event.predictions), "the sealed predictions were changed")
+            return state._replace(sealed=event, stopped=None)
+        case Stopped(reason=reason):
+            return state._replace(open_question=None, stopped=reason)
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise InputError(f"{problem}; reload the session and go on from there.")
+
+
+def _random_questions(
+    pool: CandidatePool, answers: Sequence[Answer], n_questions: int, seed: int
+) -> tuple[Question, ...]:
+    """Fresh questions in the `random` order, each with a prompt of its own as far as there are some."""
+    questions: list[Question] = []
+    for _ in range(n_questions):
+        passed = [question.answer(Choice.SKIP) for question in questions]
+        question = select_next_question(pool, [*answers, *passed], acquisition="random", max_questions=None, seed=seed)
+        if question is None:
+            break
+        questions.append(question)
+    return tuple(questions)
+
+
+def _predict(pool: CandidatePool, answers: Sequence[Answer], questions: Sequence[Question]) -> tuple[Prediction, ...]:
+    profile = fit_profile(pool, answers, user_id="-")
+    first, second = (
+        pool.features[[getattr(question, side).item for question in questions]] for side in ("first", "second")
+    )
+    differences = first.astype(np.float64) - second
+    prior = profile.prior.coefficients
+    group_variance = np.einsum("ij,ij->i", differences @ prior.covariance, differences)
+    by_profile = profile.preference_probability(first, second)
+    by_group = preference_probability(differences @ prior.mean, group_variance)
+    return tuple(
+        Prediction(question.id, float(mine), float(theirs))
+        for question, mine, theirs in zip(questions, by_profile, by_group, strict=True)
+    )
+
+
+def _credit(probability_first: float, first_preferred: bool) -> float:
+    """1 for a right prediction, ½ for none, 0 for a wrong one."""
+    if abs(probability_first - 0.5) < 1e-9:
+        return 0.5
+    return float((probability_first > 0.5) == first_preferred)
+
+
+def _mean_words(pool: CandidatePool) -> float:
+    def counts(texts: tuple[str, ...] | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return np.array([len(text.split()) for text in texts] if texts else [0] * pool.n_items, dtype=np.int64)
+
+    responses, prompts = counts(pool.responses), counts(pool.prompts)
+    return float((responses[pool.pairs].sum(axis=1) + prompts[pool.pairs[:, 0]]).mean())
+
+
+def _from_fields(cls: type[Any], values: object, what: str) -> Any:
+    names = {each.name for each in fields(cls)}
+    if not isinstance(values, Mapping) or set(values) != names:
+        raise InputError(f"{what} needs exactly the fields {sorted(names)}; found {values!r}.")
+    return cls(**values)

@@ -1,0 +1,1 @@
+"""Simulated users and worlds: pure, with a generator handed in."""
