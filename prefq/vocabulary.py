@@ -5,6 +5,7 @@ Nothing here computes a posterior, reads a file or draws a random number.
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 SYMMETRY_TOLERANCE = 1e-8  # relative: covariances that went through JSON or float32 are still accepted
 DEFINITE_TOLERANCE = 1e-10  # relative: eigenvalues this far below zero are round-off
+_QUESTION_ID = re.compile(r"(0|[1-9][0-9]{0,29})-(0|[1-9][0-9]{0,29})")  # one spelling for each pair of rows
 
 
 class Choice(StrEnum):
@@ -103,11 +105,10 @@ class Answer:
 
 def parse_choice(choice: object) -> Choice:
     """`Choice` from itself or its value; InputError names the five that exist."""
-    try:
-        return Choice(choice)
-    except ValueError:
-        known = ", ".join(repr(c.value) for c in Choice)
-        raise InputError(f"choice is {choice!r}; give one of {known}.") from None
+    for known in Choice:
+        if isinstance(choice, str) and choice == known:
+            return known
+    raise InputError(f"choice is {choice!r}; give one of {', '.join(repr(c.value) for c in Choice)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +165,10 @@ def question_id(first_item: int, second_item: int) -> str:
 
 def parse_question_id(text: str) -> tuple[int, int]:
     """Item rows (first, second) of a question id; InputError if it is not of the form ``"12-47"``."""
-    first, dash, second = text.partition("-")
-    if not (dash and first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
+    match = _QUESTION_ID.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
         raise InputError(f"question id is {text!r}; expected two item rows as shown, such as '12-47'.")
-    return int(first), int(second)
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +202,7 @@ class Comparisons:
 
     def __post_init__(self) -> None:
         differences = _real_array(self.differences, "differences", ndim=2)
-        outcomes = np.asarray(self.outcomes)
+        outcomes = _real_array(self.outcomes, "outcomes", ndim=1)
         if outcomes.shape != differences.shape[:1]:
             raise InputError(
                 f"outcomes have shape {outcomes.shape} and differences {differences.shape}; "
@@ -212,7 +213,7 @@ class Comparisons:
         object.__setattr__(self, "differences", differences)
         object.__setattr__(self, "outcomes", _frozen(outcomes.astype(np.int8)))
         if self.strengths is not None:
-            strengths = np.array(self.strengths, dtype=np.float64)
+            strengths = _numbers(self.strengths, "strengths", ndim=1)
             given = strengths[~np.isnan(strengths)]
             if strengths.shape != outcomes.shape or not ((given > 0) & (given <= 1)).all():
                 raise InputError("strengths must hold one number in (0, 1] or NaN for each row of differences.")
@@ -325,10 +326,10 @@ class FeatureSpace:
             raise InputError(f"feature names are {list(names)}; give one name a feature, none empty or repeated.")
         if opposites and len(opposites) != len(names):
             raise InputError(f"there are {len(opposites)} opposites for {len(names)} features; give one each, or none.")
+        version, digest = _text_tuple((self.version, self.digest), "version and digest")
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "opposites", opposites)
-        if not self.digest:
-            object.__setattr__(self, "digest", digest_of(*names, self.version))
+        object.__setattr__(self, "digest", digest or digest_of(*names, version))
 
     @property
     def n_features(self) -> int:
@@ -440,12 +441,13 @@ class PopulationPrior:
                 f"the prior has {self.coefficients.n_features} coefficients and its feature space "
                 f"{self.feature_space.n_features} names; they must be as many."
             )
-        if self.n_users < 0:
-            raise InputError(f"n_users is {self.n_users}; give the number of users the prior was fitted on, or 0.")
+        if isinstance(self.n_users, bool) or not isinstance(self.n_users, int) or self.n_users < 0:
+            raise InputError(f"n_users is {self.n_users!r}; give the number of users the prior was fitted on, or 0.")
 
     def digest(self) -> str:
         """SHA-256 over everything the prior says, hexadecimal."""
-        return digest_of(self.coefficients.digest(), self.feature_space.digest, repr(self.response_model.to_dict()))
+        parts = (repr(self.response_model.to_dict()), str(self.n_users))
+        return digest_of(self.coefficients.digest(), self.feature_space.digest, *parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON values."""
@@ -479,10 +481,24 @@ def digest_of(*parts: bytes | memoryview | str) -> str:
     return total.hexdigest()
 
 
+def require_unicode(text: str, name: str) -> None:
+    """Raise InputError if the text holds half a character (a lone surrogate), which no file or digest can take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name} hold a text that is not valid Unicode: {text[error.start]!r} at character {error.start}; "
+            "decode the text again, replacing what cannot be decoded."
+        ) from None
+
+
 def _number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name} is {value!r}; give a number.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the floats
+        number = math.inf
     if not math.isfinite(number):
         raise InputError(f"{name} is {number}; give a finite number.")
     return number
@@ -490,15 +506,23 @@ def _number(value: object, name: str) -> float:
 
 def _real_array(values: ArrayLike, name: str, *, ndim: int) -> Array:
     """A read-only float64 copy of `values`, which must have `ndim` dimensions and be finite."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} cannot be read as an array of numbers; give {ndim} dimension(s) of numbers.") from None
-    if array.ndim != ndim:
-        raise InputError(f"{name} has {array.ndim} dimension(s), shape {array.shape}; expected {ndim}.")
+    array = _numbers(values, name, ndim=ndim)
     if not np.isfinite(array).all():
         raise InputError(f"{name} holds NaN or infinite values; every value must be finite.")
     return _frozen(array)
+
+
+def _numbers(values: ArrayLike, name: str, *, ndim: int) -> Array:
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":  # a cast would drop imaginary parts and read numbers out of texts
+            raise TypeError
+        array = np.array(given, dtype=np.float64, order="C")
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} cannot be read as numbers; give an array of {ndim} dimension(s).") from None
+    if array.ndim != ndim:
+        raise InputError(f"{name} has {array.ndim} dimension(s), shape {array.shape}; expected {ndim}.")
+    return array
 
 
 def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
@@ -509,28 +533,33 @@ def _frozen(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
 def _checked_covariance(covariance: Array) -> Array:
     if covariance.size == 0:
         raise InputError("the Gaussian has no coefficients; give at least one.")
-    scale = float(np.abs(covariance).max())
-    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * scale:
-        raise InputError("covariance is not symmetric; give a covariance matrix.")
-    symmetric = (covariance + covariance.T) / 2
-    # Judged on the correlation scale, so that features in very different units do not hide a negative direction.
-    diagonal = np.diag(symmetric)
+    # Judged on the correlation scale, so that features in very different units hide neither fault.
+    diagonal = np.diag(covariance)
     sd = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    if (diagonal < 0).any() or np.linalg.eigvalsh(symmetric / np.outer(sd, sd))[0] < -DEFINITE_TOLERANCE * len(sd):
+    with np.errstate(over="ignore"):
+        correlation = np.nan_to_num(covariance / sd / sd[:, None])
+        asymmetry = np.abs(correlation - correlation.T).max()
+    if asymmetry > SYMMETRY_TOLERANCE * np.abs(correlation).max():
+        raise InputError("covariance is not symmetric; give a covariance matrix.")
+    # The correlations of a covariance are at most 1, and eigenvalues of far larger entries would not be exact.
+    far_out = (diagonal < 0).any() or np.abs(correlation).max() > 2
+    if far_out or np.linalg.eigvalsh((correlation + correlation.T) / 2)[0] < -DEFINITE_TOLERANCE * len(sd):
         raise InputError("covariance has a negative eigenvalue; give a positive semi-definite matrix.")
-    return symmetric
+    return np.asarray((covariance + covariance.T) / 2)
 
 
 def _text_tuple(values: Iterable[str], name: str) -> tuple[str, ...]:
-    texts = () if isinstance(values, str) else tuple(values)
-    if isinstance(values, str) or not all(isinstance(text, str) for text in texts):
+    texts = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    if texts is None or not all(isinstance(text, str) for text in texts):
         raise InputError(f"{name} are {values!r}; give a sequence of texts.")
+    for text in texts:
+        require_unicode(text, name)
     return texts
 
 
 def _exact_fields(data: object, names: Sequence[str], what: str) -> dict[str, Any]:
     if not isinstance(data, Mapping) or set(data) != set(names):
-        found = sorted(data) if isinstance(data, Mapping) else data
+        found = list(data) if isinstance(data, Mapping) else data
         raise InputError(f"{what} needs exactly the fields {list(names)}; found {found!r}.")
     return dict(data)
 

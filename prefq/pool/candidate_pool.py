@@ -4,6 +4,7 @@ Reading and writing pools is in `prefq.pool.files`; choosing among the questions
 """
 
 import json
+import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
@@ -26,6 +27,7 @@ from prefq.vocabulary import (
     digest_of,
     parse_question_id,
     question_id,
+    require_unicode,
 )
 
 DEFAULT_RMS_MARGIN = 1.5  # logits: a typical question is then answered the expected way about three times in four
@@ -39,6 +41,9 @@ class DroppedPairs(NamedTuple):
 
     repeated: int
     equal: int
+
+
+NOTHING_DROPPED = DroppedPairs(0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +78,7 @@ class CandidatePool:
     responses: tuple[str, ...] | None = None
     prompt_codes: Rows | None = None
     prior: PopulationPrior | None = None
-    dropped: DroppedPairs = DroppedPairs(0, 0)
+    dropped: DroppedPairs = NOTHING_DROPPED
     # Values derived from the fields, computed once; a cache of pure functions, not state.
     _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
@@ -115,7 +120,7 @@ class CandidatePool:
         ------
         InputError
             For NaN or infinite features, wrong shapes, rows out of range, an item compared with itself, a pair
-            across two prompts, or no questions.
+            across two prompts, no questions, or texts that are not valid Unicode.
         MismatchError
             When the prior is of another feature space.
 
@@ -130,19 +135,22 @@ class CandidatePool:
         n_items, n_features = matrix.shape
         if feature_space is None:
             names = [f"x{i}" for i in range(n_features)] if feature_names is None else feature_names
-            feature_space = FeatureSpace(tuple(names))
+            feature_space = FeatureSpace(cast("tuple[str, ...]", names))  # checks that they are names
+        elif feature_names is not None:
+            raise InputError("both feature_names and feature_space were given; give one of them.")
         if feature_space.n_features != n_features:
             raise InputError(
                 f"there are {feature_space.n_features} feature names and {n_features} columns of features; "
                 "give one name a column."
             )
+        prompts = _texts(prompts, "prompts", n_items)
         codes = _prompt_codes(prompts, prompt_ids, n_items)
         rows, dropped = _clean_pairs(_item_pairs(pairs, n_items), matrix, codes)
         return cls(
             matrix,
             rows,
             feature_space,
-            prompts=_texts(prompts, "prompts", n_items),
+            prompts=prompts,
             responses=_texts(responses, "responses", n_items),
             prompt_codes=codes,
             prior=None if prior is None else as_population_prior(prior, feature_space),
@@ -152,21 +160,27 @@ class CandidatePool:
     @property
     def n_items(self) -> int:
         """Number of items."""
-        return self.features.shape[0]
+        return int(self.features.shape[0])
 
     @property
     def n_features(self) -> int:
         """Number of base reward features."""
-        return self.features.shape[1]
+        return int(self.features.shape[1])
 
     @property
     def n_questions(self) -> int:
         """Number of pairs."""
-        return self.pairs.shape[0]
+        return int(self.pairs.shape[0])
 
     def digest(self) -> str:
         """SHA-256 of everything the pool holds, hexadecimal; computed once."""
         return self.derive("digest", self._compute_digest)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the pool to a folder that `prefq.load_pool` reads; see `prefq.pool.files.save_pool`."""
+        from prefq.pool.files import save_pool
+
+        save_pool(self, folder)
 
     def starting_point(
         self, prior: Gaussian | PopulationPrior | None = None, response_model: ResponseModel | None = None
@@ -183,7 +197,8 @@ class CandidatePool:
         MismatchError
             When a `PopulationPrior` is of another feature space.
         InputError
-            When a `Gaussian` has another number of coefficients.
+            When a `Gaussian` has another number of coefficients, or the default cannot be computed because the
+            features differ too little or too much for floating-point numbers.
         """
         if isinstance(prior, Gaussian) and self.prior is not None and response_model is None:
             response_model = self.prior.response_model
@@ -194,11 +209,11 @@ class CandidatePool:
             return start
         return PopulationPrior(start.coefficients, start.feature_space, response_model, start.n_users)
 
-    def question(self, id: str) -> Question:
+    def question(self, question_id: str) -> Question:
         """The question with this id, sides as in the id; InputError if its pair is not in the pool."""
-        first, second = parse_question_id(id)
+        first, second = parse_question_id(question_id)
         self.question_rows([(first, second)])
-        return Question(id, self._prompt(first), self._response(first), self._response(second))
+        return Question(question_id, self._prompt(first), self._response(first), self._response(second))
 
     def question_rows(self, items: Sequence[tuple[int, int]]) -> Rows:
         """Row in `pairs` of each pair of item rows, in either order (n,); InputError if one is not in the pool."""
@@ -228,9 +243,9 @@ class CandidatePool:
         """
         items = [parse_question_id(answer.question_id) for answer in answers]
         rows = self.question_rows(items)
-        if len(set(rows.tolist())) < len(rows):
-            seen: set[int] = set()
-            repeated = next(a for a, row in zip(answers, rows.tolist(), strict=True) if row in seen or seen.add(row))
+        first_seen = np.unique(rows, return_index=True)[1]
+        if len(first_seen) < len(rows):
+            repeated = answers[int(np.setdiff1d(np.arange(len(rows)), first_seen)[0])]
             raise InputError(
                 f"question {repeated.question_id!r} was answered twice; give one answer to each pair, the last."
             )
@@ -271,18 +286,26 @@ class CandidatePool:
         codes = b"" if self.prompt_codes is None else self.prompt_codes.tobytes()
         prior = "" if self.prior is None else self.prior.digest()
         features = np.ascontiguousarray(self.features)
-        arrays = (f"{features.shape} {features.dtype.str}", memoryview(features).cast("B"), self.pairs.tobytes())
+        arrays = (f"{features.shape} {features.dtype.str}", features.data.cast("B"), self.pairs.tobytes())
         return digest_of(*arrays, *texts, codes, self.feature_space.digest, prior)
 
     def _default_prior(self) -> PopulationPrior:
-        sd = np.std(self.features, axis=0, dtype=np.float64)
-        variance = 1 / np.where(sd > 0, sd, 1.0) ** 2
-        rms_margin = np.sqrt((self.feature_scales() ** 2 * variance).sum())
-        covariance = np.diag(variance * (DEFAULT_RMS_MARGIN / rms_margin) ** 2)
+        varies = self.features.min(axis=0) < self.features.max(axis=0)  # round-off gives constants an sd above 0
+        with np.errstate(all="ignore"):
+            sd = np.where(varies, np.std(self.features, axis=0, dtype=np.float64), 1.0)
+            rms_margin = np.sqrt(((self.feature_scales() / sd) ** 2).sum())
+            variances = (DEFAULT_RMS_MARGIN / rms_margin / sd) ** 2
+        if not (np.isfinite(variances) & (variances > 0)).all():
+            raise InputError(
+                f"there is no default prior for features with standard deviations from {sd.min():.3g} to "
+                f"{sd.max():.3g}; rescale the features, or give a prior."
+            )
+        covariance = np.diag(variances)
         return PopulationPrior(Gaussian(np.zeros(self.n_features), covariance), self.feature_space)
 
     def _feature_scales(self) -> Array:
-        squares = sum((np.square(differences).sum(axis=0) for _, differences in self.blocks()), np.zeros(1))
+        with np.errstate(over="ignore"):  # infinite scales are told apart where they are used
+            squares = sum((np.square(differences).sum(axis=0) for _, differences in self.blocks()), np.zeros(1))
         scales = np.sqrt(squares / self.n_questions)
         scales.setflags(write=False)
         return scales
@@ -318,9 +341,13 @@ def as_population_prior(prior: Gaussian | PopulationPrior, feature_space: Featur
 
 def _feature_matrix(features: ArrayLike) -> NDArray[np.floating[Any]]:
     try:
-        matrix = np.asarray(features)
-        matrix = matrix if matrix.dtype == np.float32 else matrix.astype(np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(features)
+        if given.dtype.kind not in "biufO":  # a cast would drop imaginary parts and read numbers out of texts
+            raise TypeError
+        kept = np.float32 if given.dtype == np.float32 else np.float64
+        # A copy, as the caller's array stays the caller's; in one order, as sums over rows round by it.
+        matrix: NDArray[np.floating[Any]] = np.array(given, dtype=kept, order="C")
+    except (TypeError, ValueError, OverflowError):
         raise InputError("features cannot be read as numbers; give an array (n_items, n_features).") from None
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(f"features have shape {matrix.shape}; expected (n_items, n_features), both at least 1.")
@@ -330,13 +357,15 @@ def _feature_matrix(features: ArrayLike) -> NDArray[np.floating[Any]]:
             f"features of {np.count_nonzero(~finite)} item(s) hold NaN or infinite values, first in row "
             f"{int(np.argmin(finite))}; every feature must be finite."
         )
-    matrix = np.array(matrix)  # the caller's array stays the caller's
     matrix.setflags(write=False)
     return matrix
 
 
 def _item_pairs(pairs: ArrayLike, n_items: int) -> Rows:
-    array = np.asarray(pairs)
+    try:
+        array = np.asarray(pairs)
+    except ValueError:
+        raise InputError("pairs cannot be read as an array; give two item rows for each question.") from None
     if array.size == 0:
         raise InputError("the pool has no questions; give at least one pair of items.")
     if array.ndim != 2 or array.shape[1] != 2 or not np.issubdtype(array.dtype, np.integer):
@@ -352,16 +381,17 @@ def _item_pairs(pairs: ArrayLike, n_items: int) -> Rows:
     return array.astype(np.int64)
 
 
-def _prompt_codes(
-    prompts: Sequence[str] | None, prompt_ids: Sequence[Hashable] | None, n_items: int
-) -> Rows | None:
+def _prompt_codes(prompts: Sequence[str] | None, prompt_ids: Sequence[Hashable] | None, n_items: int) -> Rows | None:
     ids = prompts if prompt_ids is None else prompt_ids
     if ids is None:
         return None
     if len(ids) != n_items:
         raise InputError(f"there are {len(ids)} prompt ids for {n_items} items; give one an item.")
     numbers: dict[Hashable, int] = {}
-    codes = np.array([numbers.setdefault(id, len(numbers)) for id in ids], dtype=np.int64)
+    try:
+        codes = np.array([numbers.setdefault(key, len(numbers)) for key in ids], dtype=np.int64)
+    except TypeError:
+        raise InputError("prompt ids cannot be compared with one another; give texts or numbers.") from None
     codes.setflags(write=False)
     return codes
 
@@ -374,7 +404,9 @@ def _texts(texts: Sequence[str] | None, name: str, n_items: int) -> tuple[str, .
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
         raise InputError(f"{name} hold {wrong[0]!r}; every one must be a text.")
-    return tuple(texts)
+    for text in texts:
+        require_unicode(text, name)
+    return tuple(str(text) for text in texts)
 
 
 def _pair_codes(pairs: Rows, n_items: int) -> Rows:
@@ -382,9 +414,7 @@ def _pair_codes(pairs: Rows, n_items: int) -> Rows:
     return np.asarray(pairs.min(axis=1) * n_items + pairs.max(axis=1))
 
 
-def _clean_pairs(
-    pairs: Rows, features: NDArray[np.floating[Any]], codes: Rows | None
-) -> tuple[Rows, DroppedPairs]:
+def _clean_pairs(pairs: Rows, features: NDArray[np.floating[Any]], codes: Rows | None) -> tuple[Rows, DroppedPairs]:
     if codes is not None:
         across = codes[pairs[:, 0]] != codes[pairs[:, 1]]
         if across.any():
