@@ -1,0 +1,317 @@
+"""A pool on disk: a folder with a manifest, texts and pairs as Parquet, and features as safetensors.
+
+What a pool is lives in `prefq.pool.candidate_pool`. The folder, format version 1:
+
+manifest.json         what the pool is, the SHA-256 of each file beside it, and a checksum over its own fields
+items.parquet         item (its row), and prompt, response, prompt_code where the pool has them
+pairs.parquet         first, second: item rows of each question
+features.safetensors  one tensor, features (n_items, n_features), float32 or float64
+
+Other files in the folder are not read.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
+from prefq.pool.candidate_pool import CandidatePool, DroppedPairs
+from prefq.pool.starter import FOLDER as STARTER_FOLDER
+from prefq.vocabulary import FeatureSpace, PopulationPrior
+
+STARTER = "starter"
+KIND = "prefq pool"
+FORMAT_VERSION = 1
+MANIFEST, ITEMS, PAIRS, FEATURES = "manifest.json", "items.parquet", "pairs.parquet", "features.safetensors"
+
+
+def save_pool(pool: CandidatePool, folder: str | os.PathLike[str]) -> None:
+    """Write a pool to a folder that `load_pool` reads.
+
+    The files are written into a temporary folder beside it, the manifest last, and then take the folder's place in
+    one rename, so that no reader ever sees half a pool. A pool that is already there is replaced; if that fails, it
+    stays. The same pool gives the same files.
+
+    Raises
+    ------
+    InputError
+        When the folder holds anything else than a pool, or is called ``"starter"``.
+    StorageError
+        When the folder cannot be written.
+    """
+    if folder == STARTER:
+        raise InputError("'starter' always means the bundled pool; give the folder another name, or './starter'.")
+    shown = _path(folder)
+    try:
+        target = shown.resolve()  # a link to a folder stays, and what it points to is replaced
+        _require_replaceable(target, shown)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        contents = _contents(pool)
+        contents[MANIFEST] = _manifest(pool, contents)
+        with tempfile.TemporaryDirectory(prefix=".prefq-", dir=target.parent) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            new.mkdir()
+            for name, content in contents.items():
+                _write(new / name, content)
+            _put_in_place(new, target, old)
+    except PrefqError:
+        raise
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"the pool cannot be written to {_name(shown)} ({_reason(error)}); give a folder that can be written."
+        ) from error
+
+
+def load_pool(path_or_name: str | os.PathLike[str]) -> CandidatePool:
+    """Read a pool: ``"starter"`` for the bundled one, or the folder that `CandidatePool.save` wrote.
+
+    ``"starter"`` is the bundled pool even where a folder of this name exists; ``"./starter"`` is that folder. All
+    files are checked against their SHA-256, and the pool against its digest, before anything is returned.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such folder.
+    InputError
+        When the folder is not a pool, is incomplete, was changed, or was written by a newer prefq.
+    StorageError
+        When a file cannot be read.
+    """
+    if path_or_name == STARTER:
+        folder = STARTER_FOLDER
+        missing = (
+            "the starter pool is not part of this installation; install prefq again, or give the folder of a pool."
+        )
+    else:
+        folder = _path(path_or_name)
+        missing = f"there is no pool {_name(folder)}; give 'starter', or a folder that pool.save() wrote."
+    try:
+        if not folder.exists():
+            raise NotFoundError(missing)
+        if not folder.is_dir():
+            raise InputError(f"pool {_name(folder)} is a file; give the folder that holds its {MANIFEST}.")
+        manifest = _read_manifest(folder)
+        contents = {name: _read_listed(folder, name, digest) for name, digest in manifest["files"].items()}
+    except OSError as error:
+        raise StorageError(
+            f"the pool in {_name(folder)} cannot be read ({_reason(error)}); check that its files may be read."
+        ) from error
+    try:
+        return _assembled(manifest, contents)
+    except InputError as error:
+        raise InputError(f"the pool in {_name(folder)} cannot be used: {error}") from error
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str) or not text:
+        raise InputError(f"the pool is {path!r}; give 'starter' or a folder, as a text or a path.")
+    return Path(text)
+
+
+def _name(folder: Path) -> str:
+    return repr(str(folder))  # quoted, and with control characters made visible
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _contents(pool: CandidatePool) -> dict[str, bytes]:
+    """Content of each file but the manifest."""
+    import pyarrow as pa
+    from safetensors.numpy import save
+
+    items = {"item": pa.array(np.arange(pool.n_items))}
+    for column, texts in (("prompt", pool.prompts), ("response", pool.responses)):
+        if texts is not None:
+            items[column] = pa.array(texts, pa.large_string())
+    if pool.prompt_codes is not None:
+        items["prompt_code"] = pa.array(pool.prompt_codes)
+    pairs = {"first": pa.array(pool.pairs[:, 0]), "second": pa.array(pool.pairs[:, 1])}
+    return {
+        ITEMS: _parquet(items),
+        PAIRS: _parquet(pairs),
+        FEATURES: save({"features": np.ascontiguousarray(pool.features)}),
+    }
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table(dict(columns)), sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _manifest(pool: CandidatePool, contents: Mapping[str, bytes]) -> bytes:
+    fields = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "n_items": pool.n_items,
+        "n_features": pool.n_features,
+        "n_questions": pool.n_questions,
+        "dtype": pool.features.dtype.name,
+        "feature_space": pool.feature_space.to_dict(),
+        "prior": None if pool.prior is None else pool.prior.to_dict(),
+        "dropped": pool.dropped._asdict(),
+        "digest": pool.digest(),
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())},
+    }
+    text = json.dumps(fields | {"checksum": _checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields of a manifest without its checksum, however they are ordered and spaced."""
+    fields = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(new: Path, target: Path, old: Path) -> None:
+    """Rename `new` to `target`, what is there to `old`; if that fails or is interrupted, back again."""
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+
+
+def _require_replaceable(target: Path, shown: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InputError(f"{_name(shown)} is a file; give the name of a folder to save the pool in.")
+    names = {path.name for path in target.iterdir()}
+    foreign = names - {MANIFEST} - set(_read_manifest(target)["files"]) if MANIFEST in names else names
+    if foreign:
+        raise InputError(
+            f"folder {_name(shown)} holds {min(foreign)!r}, which is no part of a pool and would be lost; "
+            "give a new or empty folder, or one that holds nothing but a pool."
+        )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, with its kind, version, file names and checksum checked."""
+    path = folder / MANIFEST
+    of_pool = f"{MANIFEST} in {_name(folder)}"
+    if not path.is_file():
+        raise InputError(
+            f"folder {_name(folder)} holds no {MANIFEST}, so it is no pool or half of one; "
+            "give a folder that pool.save() wrote."
+        )
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{of_pool} is no JSON object; it was damaged or cut short, so fetch or make the pool again.")
+    if manifest.get("kind") != KIND:
+        raise InputError(f"{of_pool} is not that of a pool (its kind is {manifest.get('kind')!r}, not {KIND!r}).")
+    version = manifest.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise InputError(
+            f"the pool in {_name(folder)} has format version {version}, and this prefq reads up to {FORMAT_VERSION}; "
+            "install a newer prefq."
+        )
+    _require_listed(manifest.get("files"), of_pool)
+    if version != FORMAT_VERSION or manifest.get("checksum") != _checksum(manifest):
+        raise InputError(f"{of_pool} was changed after it was written; fetch or make the pool again.")
+    return manifest
+
+
+def _require_listed(files: object, of_pool: str) -> None:
+    listed = files if isinstance(files, dict) else {}
+    for name in listed:
+        if not (name and name.isprintable() and name == PurePosixPath(name).name == PureWindowsPath(name).name != ".."):
+            raise InputError(f"{of_pool} lists {name!r}, a file outside the folder; do not use this pool.")
+    missing = [name for name in (ITEMS, PAIRS, FEATURES) if name not in listed]
+    if missing:
+        raise InputError(f"{of_pool} lists no {missing[0]}; fetch or make the pool again.")
+
+
+def _read_listed(folder: Path, name: str, digest: object) -> bytes:
+    """Content of a file, checked on the very bytes that are used."""
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"the pool in {_name(folder)} lacks its file {name}; fetch or make the pool again.")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise InputError(
+            f"{name} of the pool in {_name(folder)} was changed or cut short after it was saved "
+            "(its SHA-256 is not the one in the manifest); fetch or make the pool again."
+        )
+    return content
+
+
+def _assembled(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> CandidatePool:
+    items, pairs, features = _tables(contents)
+    try:
+        prior = None if manifest["prior"] is None else PopulationPrior.from_dict(manifest["prior"])
+        feature_space = FeatureSpace.from_dict(manifest["feature_space"])
+        dropped = DroppedPairs(**manifest["dropped"])
+        stated = (manifest["dtype"], *(manifest[name] for name in ("n_items", "n_features", "n_questions", "digest")))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"its {MANIFEST} lacks a field or holds a wrong one ({error}).") from None
+    checked = CandidatePool.from_arrays(
+        features,
+        pairs,
+        prompts=items.get("prompt"),
+        responses=items.get("response"),
+        prompt_ids=items.get("prompt_code"),
+        feature_space=feature_space,
+        prior=prior,
+    )
+    pool = CandidatePool(
+        checked.features,
+        checked.pairs,
+        feature_space,
+        prompts=checked.prompts,
+        responses=checked.responses,
+        prompt_codes=items.get("prompt_code"),
+        prior=prior,
+        dropped=dropped,
+    )
+    if stated != (pool.features.dtype.name, pool.n_items, pool.n_features, pool.n_questions, pool.digest()):
+        raise InputError(f"its files hold another pool than its {MANIFEST} says; fetch or make the pool again.")
+    return pool
+
+
+def _tables(contents: Mapping[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
+    """Columns of the items, pairs (n_questions, 2) and features (n_items, n_features), as they are in the files."""
+    import pyarrow as pa
+    from pyarrow import parquet
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tables = [
+            parquet.ParquetFile(pa.BufferReader(contents[name])).read(use_threads=False) for name in (ITEMS, PAIRS)
+        ]
+        items, pairs = tables[0].to_pydict(), tables[1]
+        if items.pop("item") != list(range(tables[0].num_rows)):
+            raise ValueError("items are not in the order of their rows")
+        if "prompt_code" in items:
+            items["prompt_code"] = np.array(items["prompt_code"], dtype=np.int64)
+            items["prompt_code"].setflags(write=False)
+        rows = np.column_stack([pairs[side].to_numpy() for side in ("first", "second")])
+        return items, rows, load(contents[FEATURES])["features"]
+    except (pa.ArrowException, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"its files cannot be parsed ({' '.join(str(error).split())}).") from None
