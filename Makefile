@@ -14,7 +14,7 @@ test: check
 	@$(MAKE) --no-print-directory docs
 
 check: .venv/.dev
-	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/run.py $(ARGS)
