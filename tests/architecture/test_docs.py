@@ -38,6 +38,10 @@ def test_readme_says_how_to_begin(command: str) -> None:
     assert command in README.read_text(encoding="utf-8")
 
 
+def test_package_index_shows_the_readme() -> None:
+    assert metadata("prefq")["Description-Content-Type"] == "text/markdown"
+
+
 @pytest.mark.parametrize("page", [README, INSTALL], ids=lambda page: page.name)
 def test_extras_named_in_a_page_exist(page: Path) -> None:
     named = {extra for group in re.findall(r"prefq\[([\w,]+)\]", page.read_text("utf-8")) for extra in group.split(",")}
