@@ -1,0 +1,1 @@
+"""Where sessions and profiles live: the only room that speaks to a database."""
