@@ -360,7 +360,7 @@ def test_a_question_shows_its_sides_in_the_order_of_its_id() -> None:
     assert make().question("0-1").first.text == make().question("0-1").prompt == ""
 
 
-@pytest.mark.parametrize("items", ["0-2", "0-3", "2-2", f"0-{2**63}", f"{2**64}-1", f"{3 * 2**64}-{2**64 + 1}"])
+@pytest.mark.parametrize("items", ["0-2", "0-3", "0-5", "2-2", f"0-{2**63}", f"{2**64}-1", f"{3 * 2**64}-{2**64 + 1}"])
 def test_a_question_that_is_not_in_the_pool_is_refused_however_large_its_numbers(items: str) -> None:
     expected = (
         f"question '{items}' is not in the pool of 2 questions; answer questions that were selected from this pool."
