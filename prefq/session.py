@@ -18,7 +18,7 @@ from prefq.inference.laplace import fit_posterior
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.profiles.profile import Profile, fit_profile
-from prefq.questions.selection import ACQUISITION_NAMES, MAX_QUESTIONS, select_next_question, select_with_info
+from prefq.questions.selection import MAX_QUESTIONS, require_acquisition, select_next_question, select_with_info
 from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,
@@ -53,10 +53,7 @@ class SessionSettings:
     def __post_init__(self) -> None:
         if isinstance(self.max_questions, bool) or not isinstance(self.max_questions, int) or self.max_questions < 1:
             raise InputError(f"max_questions is {self.max_questions!r}; give a budget of at least 1 question.")
-        if self.acquisition not in ACQUISITION_NAMES:
-            raise InputError(
-                f"there is no acquisition {self.acquisition!r}; choose one of {', '.join(ACQUISITION_NAMES)}."
-            )
+        require_acquisition(self.acquisition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,6 +72,18 @@ class Answer:
     strength: float | None = field(default=None, kw_only=True)
     reason: str | None = field(default=None, kw_only=True)
     seconds: float | None = field(default=None, kw_only=True)
+
+    if TYPE_CHECKING:  # what the constructor accepts; the fields say what it makes of it
+
+        def __init__(
+            self,
+            question_id: str,
+            choice: Choice | str,
+            *,
+            strength: float | None = None,
+            reason: str | None = None,
+            seconds: float | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if not isinstance(self.question_id, str) or not self.question_id:
@@ -200,6 +212,10 @@ class Comparisons:
     outcomes: NDArray[np.int8]
     strengths: Array | None = None
 
+    if TYPE_CHECKING:
+
+        def __init__(self, differences: ArrayLike, outcomes: ArrayLike, strengths: ArrayLike | None = None) -> None: ...
+
     def __post_init__(self) -> None:
         differences = _real_array(self.differences, "differences", ndim=2)
         outcomes = _real_array(self.outcomes, "outcomes", ndim=1)
@@ -245,6 +261,10 @@ class Gaussian:
 
     mean: Array
     covariance: Array
+
+    if TYPE_CHECKING:
+
+        def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
         mean = _real_array(self.mean, "mean", ndim=1)
@@ -319,6 +339,12 @@ class FeatureSpace:
     version: str = "1"
     digest: str = ""
     opposites: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, names: Iterable[str], version: str = "1", digest: str = "", opposites: Iterable[str] = ()
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         names, opposites = _text_tuple(self.names, "names"), _text_tuple(self.opposites, "opposites")

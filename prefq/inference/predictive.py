@@ -14,9 +14,8 @@ from prefq.inference.likelihood import log_reply_probabilities, sigmoid
 from prefq.vocabulary import Array, ResponseModel
 
 WIDE_SD = 3.0  # logits; from here on the nodes follow the logistic
-NODES_OF_GAUSSIAN: Array = np.linspace(
-    -8.5, 8.5, 69, dtype=np.float64
-)  # in standard deviations: error below 1e-11 up to WIDE_SD
+# In standard deviations; error below 1e-11 up to WIDE_SD.
+NODES_OF_GAUSSIAN: Array = np.linspace(-8.5, 8.5, 69, dtype=np.float64)
 LOGISTIC_STEP = 0.5  # logits; error below 1e-15
 LOGISTIC_REACH = 42.0  # logits; the logistic's tail beyond it is below 1e-18
 BLOCK = 8192  # margins at a time, so that margins x nodes stay in cache-sized blocks
@@ -114,7 +113,7 @@ def _entropy_by_gaussian(mean: Array, sd: Array, model: ResponseModel) -> Array:
 def _entropy_by_logistic(mean: Array, sd: Array, model: ResponseModel) -> Array:
     """E H = H(∞) + E[H - H(∞)]; the bracket has vanished where the nodes end."""
     n_nodes = int(np.ceil((LOGISTIC_REACH + model.tie_threshold) / LOGISTIC_STEP))
-    nodes = LOGISTIC_STEP * np.arange(-n_nodes, n_nodes + 1)
+    nodes = LOGISTIC_STEP * np.arange(-n_nodes, n_nodes + 1, dtype=np.float64)
     heights = _entropy_at(nodes, model)
     z = (nodes - mean[:, None]) / sd[:, None]
     density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])

@@ -157,6 +157,9 @@ class CandidatePool:
             dropped=dropped,
         )
 
+    def __repr__(self) -> str:
+        return f"CandidatePool(n_items={self.n_items}, n_features={self.n_features}, n_questions={self.n_questions})"
+
     @property
     def n_items(self) -> int:
         """Number of items."""

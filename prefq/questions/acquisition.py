@@ -103,7 +103,7 @@ def max_norm(mean: Array, variance: Array, *, response_model: ResponseModel) -> 
 
 
 def margin_uncertainty(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:
-    """-|mean|: uncertainty sampling (Lewis and Gale 1994), a control that is known to do no better than random.
+    """``-|mean|``: uncertainty sampling (Lewis and Gale 1994), a control that is known to do no better than random.
 
     Parameters
     ----------

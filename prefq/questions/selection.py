@@ -192,9 +192,14 @@ def acquisition_function(acquisition: str | AcquisitionFunction, pool: Candidate
         return acquisition
     if acquisition == "random":
         return lambda mean, variance, *, response_model: random_order(pool, seed)
-    if acquisition not in ACQUISITIONS:
-        raise NotFoundError(f"there is no acquisition {acquisition!r}; choose one of {', '.join(ACQUISITION_NAMES)}.")
+    require_acquisition(acquisition)
     return ACQUISITIONS[acquisition]
+
+
+def require_acquisition(name: str) -> None:
+    """Raise NotFoundError, which names those that exist, unless there is an acquisition function of this name."""
+    if name not in ACQUISITION_NAMES:
+        raise NotFoundError(f"there is no acquisition {name!r}; choose one of {', '.join(ACQUISITION_NAMES)}.")
 
 
 def acquisition_name(acquisition: str | AcquisitionFunction) -> str:

@@ -1,8 +1,10 @@
 """SimulatedUser: someone whose taste is known, to test and measure with."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities
@@ -41,6 +43,10 @@ class SimulatedUser:
 
     coefficients: Array
     response_model: ResponseModel | None = field(default=None, kw_only=True)
+
+    if TYPE_CHECKING:  # what the constructor accepts
+
+        def __init__(self, coefficients: ArrayLike, *, response_model: ResponseModel | None = None) -> None: ...
 
     def __post_init__(self) -> None:
         coefficients = np.array(self.coefficients, dtype=np.float64)

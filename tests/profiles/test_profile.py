@@ -1,0 +1,112 @@
+"""Profiles: scores and probabilities by hand, JSON to the last bit, refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import prefq
+from prefq.errors import InputError, NotFoundError
+from prefq.inference.laplace import fit_posterior
+from prefq.profiles.profile import Profile
+from prefq.vocabulary import Answer, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
+
+SPACE = FeatureSpace(["warm", "formal"], opposites=["neutral", "casual"])
+BELIEF = Gaussian([1.0, -2.0], [[0.5, 0.1], [0.1, 0.3]])
+PRIOR = PopulationPrior(Gaussian([0.0, 0.0], np.eye(2)), SPACE, ResponseModel(0.3), n_users=7)
+
+
+def make_profile(belief: Gaussian = BELIEF) -> Profile:
+    return Profile("ada", belief, PRIOR, 10, np.array([1.0, 2.0]), "f" * 64, "2026-01-01T00:00:00Z")
+
+
+def test_scores_worked_by_hand() -> None:
+    scores = make_profile().score([[1.0, 1.0], [0.0, 2.0]])
+    assert scores.mean.tolist() == pytest.approx([-1.0, -4.0])
+    assert scores.sd.tolist() == pytest.approx([np.sqrt(1.0), np.sqrt(1.2)])
+
+
+def test_preference_probability_integrates_over_the_posterior() -> None:
+    profile, first, second = make_profile(), np.array([[1.0, 0.5]]), np.array([[0.0, 0.0]])
+    draws = np.random.default_rng(2).multivariate_normal(BELIEF.mean, BELIEF.covariance, size=400_000)
+    sampled = 1 / (1 + np.exp(-draws @ first[0]))
+    found = profile.preference_probability(first, second)[0]
+    assert found == pytest.approx(sampled.mean(), abs=4 * sampled.std() / np.sqrt(sampled.size))
+    assert found + profile.preference_probability(second, first)[0] == pytest.approx(1, abs=1e-12)
+    plain = Profile("ada", BELIEF, PopulationPrior(PRIOR.coefficients, SPACE), 10, np.ones(2), "f" * 64)
+    assert plain.preference_probability(first, second)[0] == found  # ties do not enter
+
+
+def test_fit_profile_is_the_posterior_of_the_answers() -> None:
+    pool = prefq.CandidatePool.from_arrays([[0.0, 1.0], [1.0, 0.0], [3.0, 1.0]], [(0, 1), (1, 2), (0, 2)])
+    answers = [Answer("1-0", "first"), Answer("0-2", "both_bad"), Answer("1-2", "second")]
+    profile = prefq.fit_profile(pool, answers, user_id="ada")
+    start = pool.starting_point()
+    expected, _ = fit_posterior(start.coefficients, pool.comparisons(answers))
+    assert profile.coefficients == expected
+    assert (profile.n_answers, profile.prior, profile.pool_digest) == (2, start, pool.digest())
+    assert profile.feature_scales.tolist() == pytest.approx(np.sqrt([(1 + 4 + 9) / 3, (1 + 1 + 0) / 3]).tolist())
+    assert profile.feature_space is pool.feature_space
+
+
+def test_without_answers_the_profile_is_the_prior() -> None:
+    pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [(0, 1)])
+    profile = prefq.fit_profile(pool, [], user_id="ada")
+    assert profile.coefficients == pool.starting_point().coefficients
+    assert profile.n_answers == 0
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2), spread=st.floats(1e-9, 1e9))
+def test_json_keeps_every_bit(values: list[float], spread: float) -> None:
+    profile = make_profile(Gaussian(values, [[spread, 0.0], [0.0, 1.0]]))
+    again = Profile.from_dict(json.loads(json.dumps(profile.to_dict())))
+    assert again == profile
+    assert again.coefficients.mean.tobytes() == profile.coefficients.mean.tobytes()
+    assert hash(again) == hash(profile)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    path = tmp_path / "ada.json"
+    make_profile().save(path)
+    assert prefq.load_profile(path) == make_profile()
+    make_profile(Gaussian([0.0, 0.0], np.eye(2))).save(path)
+    assert prefq.load_profile(path) != make_profile()
+    assert [p.name for p in tmp_path.iterdir()] == ["ada.json"]
+
+
+def test_files_that_are_no_profiles(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"there is no profile at .*missing\.json; give the path"):
+        prefq.load_profile(tmp_path / "missing.json")
+    path = tmp_path / "bad.json"
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot be read as a profile"):
+        prefq.load_profile(path)
+    for data, message in [
+        ([], "this is no profile: expected an object with format_version"),
+        ({"format_version": 9}, "the profile has format version 9 and this prefq reads 1"),
+        ({"format_version": 1, "user_id": "ada"}, "the profile lacks"),
+        ({**make_profile().to_dict(), "mood": 1}, r"has unknown \['mood'\]"),
+        ({**make_profile().to_dict(), "n_answers": -1}, "n_answers is -1; give a count"),
+        ({**make_profile().to_dict(), "user_id": ""}, "user_id is ''; give a non-empty text"),
+        ({**make_profile().to_dict(), "feature_scales": [1.0]}, "2 in its prior and 1 feature scales"),
+        ({**make_profile().to_dict(), "coefficients": {"mean": [1]}}, "a Gaussian needs exactly the fields"),
+    ]:
+        path.write_text(json.dumps(data), encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            prefq.load_profile(path)
+
+
+def test_features_of_another_shape_are_refused() -> None:
+    profile = make_profile()
+    with pytest.raises(InputError, match=r"features have shape \(2,\); expected \(n, 2\)"):
+        profile.score([1.0, 2.0])
+    with pytest.raises(InputError, match="features hold NaN or infinite values"):
+        profile.score([[1.0, np.nan]])
+    with pytest.raises(InputError, match="features cannot be read as numbers"):
+        profile.score([["a", "b"]])
+    with pytest.raises(InputError, match="there are 1 first and 2 second responses"):
+        profile.preference_probability([[1.0, 2.0]], [[1.0, 2.0], [0.0, 0.0]])
+    assert profile.score(np.empty((0, 2))).mean.shape == (0,)
