@@ -1,0 +1,252 @@
+"""StyleRewards: interpretable features of a response's style, from statistics of its text; offline and light.
+
+The statistics are in `prefq.rewards.text_statistics`. The script that fits the bundled weights is
+benchmarks/starter/build.py. A folder of these rewards, format version 1:
+
+rewards.json   names, weights and scales, the SHA-256 of the lexicon, and a checksum over its own fields
+lexicon.txt    the words that are counted, by category
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prefq.errors import InputError, NotFoundError, StorageError
+from prefq.rewards.text_statistics import STATISTICS_VERSION, Lexicon, statistics_of
+from prefq.vocabulary import Array, FeatureSpace, digest_of
+
+KIND = "prefq style rewards"
+FORMAT_VERSION = 1
+MANIFEST, LEXICON = "rewards.json", "lexicon.txt"
+DECIMALS = 6  # of a feature: fewer than what differs between processors and libraries, more than anyone reads
+SQUASH = 2.0  # standard deviations up to which a statistic counts almost in proportion, and beyond which less and less
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StyleRewards:
+    """Features of a response's style; `prefq.rewards.base.BaseRewards` by statistics of its text.
+
+    A feature is a weighted sum of standardised statistics, each squashed by 2·asinh(z / 2) so that very long or odd
+    texts stay comparable. The prompt is not read. Immutable; may be shared between threads.
+
+    Parameters
+    ----------
+    names, opposites : (n_features,)
+        The positive and the negative pole of each axis.
+    version
+        Version of these rewards, free text.
+    lexicon_text
+        What lexicon.txt holds.
+    statistics : (n_statistics,)
+        Names of the statistics that have weights.
+    means, scales : (n_statistics,)
+        To standardise the statistics with.
+    weights : (n_statistics, n_features)
+        In units of a feature per (squashed) standard deviation of a statistic.
+
+    Raises
+    ------
+    InputError
+        For wrong shapes, values that are not finite, scales that are not positive, statistics that are not computed
+        here, or a lexicon that cannot be parsed.
+
+    Examples
+    --------
+    >>> import prefq
+    >>> rewards = prefq.load_rewards("starter")
+    >>> rewards.feature_space.names[:3]
+    ('thorough', 'formal', 'technical')
+    >>> casual, formal = rewards.features(["How?"] * 2, ["Just chuck it in, mate.", "Kindly consult the manual."])[:, 1]
+    >>> bool(casual < formal)
+    True
+    """
+
+    names: tuple[str, ...]
+    opposites: tuple[str, ...]
+    version: str
+    lexicon_text: str
+    statistics: tuple[str, ...]
+    means: Array
+    scales: Array
+    weights: Array
+    _lexicon: Lexicon = field(init=False, repr=False)
+    _feature_space: FeatureSpace = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n, d = len(self.statistics), len(self.names)
+        shapes: dict[str, tuple[int, ...]] = {"means": (n,), "scales": (n,), "weights": (n, d)}
+        for name, shape in shapes.items():
+            object.__setattr__(self, name, _checked(getattr(self, name), name, shape))
+        if not (self.scales > 0).all():
+            raise InputError("scales hold a value that is not positive; each statistic needs a positive scale.")
+        lexicon = Lexicon.parse(self.lexicon_text)
+        unknown = sorted(set(self.statistics) - set(statistics_of("", lexicon)))
+        if unknown:
+            raise InputError(
+                f"statistic {unknown[0]!r} is not one that this prefq computes; install the prefq it is of."
+            )
+        arrays = [self.means.tobytes(), self.scales.tobytes(), self.weights.tobytes()]
+        words = (*self.names, self.version, str(STATISTICS_VERSION), self.lexicon_text, *self.statistics)
+        space = FeatureSpace(self.names, self.version, digest_of(*words, *arrays), self.opposites)
+        object.__setattr__(self, "_lexicon", lexicon)
+        object.__setattr__(self, "_feature_space", space)
+
+    @property
+    def feature_space(self) -> FeatureSpace:
+        """Names, version, opposites, and a digest of all that decides the features."""
+        return self._feature_space
+
+    def features(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:
+        """Features of each response (n, n_features), about 0 and in units of a declared level; see `BaseRewards`.
+
+        A response without words has the features of a text whose statistics are all zero.
+
+        Raises
+        ------
+        InputError
+            When there are not as many prompts as responses, or one is no text.
+        """
+        if isinstance(prompts, str) or isinstance(responses, str):
+            raise InputError("prompts or responses are one text; give a list of texts for each.")
+        if len(prompts) != len(responses):
+            raise InputError(f"there are {len(prompts)} prompts and {len(responses)} responses; give as many of each.")
+        wrong = [text for text in (*prompts, *responses) if not isinstance(text, str)]
+        if wrong:
+            raise InputError(f"prompts or responses hold {wrong[0]!r}; every one must be a text.")
+        rows = [self._row(response) for response in responses]
+        return np.array(rows, dtype=np.float64).reshape(len(responses), len(self.names))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder that `prefq.load_rewards` reads; the manifest last.
+
+        Raises
+        ------
+        StorageError
+            When the folder cannot be written.
+        """
+        fields = {
+            "kind": KIND,
+            "format_version": FORMAT_VERSION,
+            "statistics_version": STATISTICS_VERSION,
+            "names": self.names,
+            "opposites": self.opposites,
+            "version": self.version,
+            "digest": self.feature_space.digest,
+            "files": {LEXICON: hashlib.sha256(self.lexicon_text.encode()).hexdigest()},
+            "statistics": self.statistics,
+            "means": self.means.tolist(),
+            "scales": self.scales.tolist(),
+            "weights": self.weights.tolist(),
+        }
+        manifest = json.dumps(fields | {"checksum": _checksum(fields)}, ensure_ascii=False, allow_nan=False, indent=1)
+        try:
+            target = Path(folder)
+            target.mkdir(parents=True, exist_ok=True)
+            for name, text in ((LEXICON, self.lexicon_text), (MANIFEST, manifest + "\n")):
+                (target / f"{name}.new").write_bytes(text.encode())
+                (target / f"{name}.new").replace(target / name)
+        except OSError as error:
+            raise StorageError(f"the rewards cannot be written to {str(folder)!r} ({error.strerror}).") from error
+
+    def _row(self, response: str) -> Array:
+        """Features of one response (n_features,); by itself, so that no other text can change its round-off."""
+        values = statistics_of(response, self._lexicon)
+        z = (np.array([values[name] for name in self.statistics]) - self.means) / self.scales
+        return np.asarray(np.round((squash(z)[:, None] * self.weights).sum(axis=0), DECIMALS))
+
+
+def squash(z: Array) -> Array:
+    """Standardised statistics, near the identity for small ones and growing like a logarithm for large ones."""
+    return np.asarray(SQUASH * np.arcsinh(z / SQUASH))
+
+
+def load_style_rewards(folder: Path) -> StyleRewards:
+    """Rewards from the folder that `StyleRewards.save` wrote, everything checked against its SHA-256.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such folder.
+    InputError
+        When it is no folder of rewards, is incomplete, was changed, or was written by a newer prefq.
+    StorageError
+        When a file cannot be read.
+    """
+    if not folder.exists():
+        raise NotFoundError(f"there are no rewards in {str(folder)!r}; give 'starter', or a folder of rewards.")
+    try:
+        manifest = _read_manifest(folder)
+        lexicon = folder / LEXICON
+        if not lexicon.is_file():
+            raise InputError(f"the rewards in {str(folder)!r} lack their file {LEXICON}; fetch or make them again.")
+        content = lexicon.read_bytes()
+    except OSError as error:
+        raise StorageError(f"the rewards in {str(folder)!r} cannot be read ({error.strerror}).") from error
+    if {LEXICON: hashlib.sha256(content).hexdigest()} != manifest.get("files"):
+        raise InputError(f"{LEXICON} of the rewards in {str(folder)!r} was changed; fetch or make the rewards again.")
+    try:
+        names, opposites, statistics = (tuple(manifest[key]) for key in ("names", "opposites", "statistics"))
+        arrays = (manifest[key] for key in ("means", "scales", "weights"))
+        rewards = StyleRewards(names, opposites, manifest["version"], content.decode(), statistics, *arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the rewards in {str(folder)!r} cannot be used ({error}).") from error
+    if rewards.feature_space.digest != manifest.get("digest"):
+        raise InputError(
+            f"the rewards in {str(folder)!r} are not what their {MANIFEST} says; fetch or make them again."
+        )
+    return rewards
+
+
+def _read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest, with kind, versions and checksum checked."""
+    path, of_rewards = folder / MANIFEST, f"{MANIFEST} in {str(folder)!r}"
+    if not path.is_file():
+        raise InputError(
+            f"{str(folder)!r} holds no {MANIFEST}; give 'starter', or a folder that rewards were saved in."
+        )
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{of_rewards} is no JSON object; it was damaged or cut short, so fetch or make it again.")
+    if manifest.get("kind") != KIND:
+        raise InputError(f"{of_rewards} is not of rewards (its kind is {manifest.get('kind')!r}, not {KIND!r}).")
+    for name, known in (("format_version", FORMAT_VERSION), ("statistics_version", STATISTICS_VERSION)):
+        version = manifest.get(name)
+        if isinstance(version, int) and version > known:
+            raise InputError(
+                f"{of_rewards} has {name} {version}, and this prefq reads up to {known}; install a newer one."
+            )
+        if version != known:
+            raise InputError(
+                f"{of_rewards} has {name} {version!r}, and this prefq reads {known}; make the rewards again."
+            )
+    if manifest.get("checksum") != _checksum(manifest):
+        raise InputError(f"{of_rewards} was changed after it was written; fetch or make the rewards again.")
+    return manifest
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields without the checksum, however they are ordered and spaced."""
+    fields = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _checked(values: object, name: str, shape: tuple[int, ...]) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} cannot be read as numbers; give an array of shape {shape}.") from None
+    if array.shape != shape or not np.isfinite(array).all():
+        raise InputError(
+            f"{name} have shape {array.shape} or are not finite; expected finite numbers of shape {shape}."
+        )
+    array.setflags(write=False)
+    return array
