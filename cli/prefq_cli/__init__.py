@@ -1,0 +1,1 @@
+"""The command line: a shell around `prefq`, which knows nothing of it."""

@@ -1,0 +1,154 @@
+"""prefq profile: show, export, list and delete what was learned about people."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prefq_cli.settings import JsonOption, PlainOption, StoreOption, UserOption, read_settings
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Show, export, list and delete what was learned about people."
+)
+
+
+class Format(StrEnum):
+    """What a profile can be exported as."""
+
+    PROMPT = "prompt"
+    JSON = "json"
+    MD = "md"
+
+
+@app.command()
+def show(
+    user: UserOption = None, store: StoreOption = None, plain: PlainOption = False, as_json: JsonOption = False
+) -> None:
+    """Show a profile: a chart of its axes, and in words how sure each is.
+
+    \b
+    Examples:
+      prefq profile show
+      prefq profile show --user ada --json
+    """
+    from prefq.profiles.summary import sentences, summarize
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.console import write_json, write_profile
+    from prefq_cli.opening import user_name
+
+    settings = read_settings(store=store, plain=plain, as_json=as_json)
+    with SqlStore.open(settings.store) as opened:
+        profile = opened.load_profile(user_name(user))
+    axes = summarize(profile)
+    if as_json:
+        described = {"axes": [axis.to_dict() for axis in axes], "sentences": sentences(axes)}
+        return write_json({"profile": profile.to_dict(), **described})
+    return write_profile(profile, axes, settings)
+
+
+@app.command()
+def export(
+    user: UserOption = None,
+    as_format: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="prompt: a system prompt; json: a file for prefq.load_profile; md: a page to read."
+        ),
+    ] = Format.PROMPT,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a profile for use elsewhere: as a system prompt, as JSON, or as Markdown.
+
+    \b
+    Examples:
+      prefq profile export --format prompt
+      prefq profile export --user ada --format json --output ada.json
+    """
+    import json
+
+    from prefq.errors import InputError
+    from prefq.profiles.summary import markdown, system_prompt
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.console import write, write_json
+    from prefq_cli.opening import user_name
+
+    settings = read_settings(store=store, as_json=as_json)
+    with SqlStore.open(settings.store) as opened:
+        profile = opened.load_profile(user_name(user))
+    if as_format is Format.JSON:
+        content = json.dumps(profile.to_dict(), ensure_ascii=False, indent=1)
+    else:
+        content = system_prompt(profile) if as_format is Format.PROMPT else markdown(profile)
+    if output is not None:
+        try:
+            output.write_text(content + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"the profile cannot be written to {str(output)!r} ({error.strerror}).") from error
+    if as_json:
+        write_json({"user_id": profile.user_id, "format": as_format.value, "content": content})
+    elif output is None:
+        write(content)
+
+
+@app.command("list")
+def list_profiles(store: StoreOption = None, plain: PlainOption = False, as_json: JsonOption = False) -> None:
+    """List the profiles that are stored, the newest first.
+
+    \b
+    Examples:
+      prefq profile list
+    """
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.console import tell, write_json, write_table
+
+    settings = read_settings(store=store, plain=plain, as_json=as_json)
+    with SqlStore.open(settings.store) as opened:
+        found = opened.list_profiles()
+    if as_json:
+        return write_json({"profiles": [each._asdict() for each in found]})
+    if not found:
+        return tell("There are no profiles yet; make one with prefq onboard.")
+    rows = [(each.user_id, str(each.n_answers), (each.created or "")[:10], each.session_id) for each in found]
+    return write_table(rows, ("user", "comparisons", "created", "session"), settings)
+
+
+@app.command()
+def delete(
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="Whose sessions, answers and profiles go.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete everything that is stored about a user, for good: sessions, answers and profiles.
+
+    \b
+    Examples:
+      prefq profile delete --user ada
+      prefq profile delete --user ada --yes --json
+    """
+    from prefq.errors import InputError, NotFoundError
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.console import tell, write_json
+    from prefq_cli.opening import user_name
+
+    settings, name = read_settings(store=store, as_json=as_json), user_name(user)
+    with SqlStore.open(settings.store) as opened:
+        n_sessions = len(opened.list_sessions(name))
+        if n_sessions == 0:
+            raise NotFoundError(f"nothing is stored about user {name!r}; prefq profile list shows whom it knows.")
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InputError("deleting asks first, and standard input is not a terminal; add --yes.")
+            question = f"Delete all {n_sessions} session(s) and profiles of {name!r} for good?"
+            if not typer.confirm(question, err=True):
+                return tell("Nothing was deleted.")
+        opened.delete_user(name)
+    if as_json:
+        return write_json({"user_id": name, "deleted_sessions": n_sessions})
+    return tell(f"Deleted {n_sessions} session(s) and the profiles of {name!r}.")

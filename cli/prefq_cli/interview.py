@@ -1,0 +1,203 @@
+"""The interview: ask, show, read a key, tell, store; then the sealed round.
+
+The session decides everything. What it becomes is stored before the next thing is shown.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prefq.errors import InputError
+from prefq.profiles.summary import axis_label
+from prefq.questions.explanation import settled_shares
+from prefq.session import Session
+from prefq.vocabulary import Choice, Question
+from prefq_cli.keys import REDRAW, Keys
+from prefq_cli.layout import KEY_HINTS, QuestionView
+from prefq_cli.opening import now
+from prefq_cli.texts import displayable
+
+if TYPE_CHECKING:
+    from prefq.pool.candidate_pool import CandidatePool
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.console import Screen
+
+CHOICES: Mapping[str, Choice] = {
+    "1": Choice.FIRST,
+    "2": Choice.SECOND,
+    "0": Choice.TIE,
+    "b": Choice.BOTH_BAD,
+    "s": Choice.SKIP,
+}
+OFFER = "Done. Test what I learned? Six fresh questions, drawn at random; my predictions are fixed before you see them."
+OFFER_HINTS = (("y", "yes"), ("n", "no"), ("u", "undo the last answer"))
+OPEN_SHARE = 0.9  # of an axis's prior variance: as long as every axis has more left, nothing in particular is known
+N_NAMED = 3  # axes named at once
+SETTLES_AT_LEAST = 0.01  # of what is open about an axis, to be worth naming
+
+
+class EarlyEndError(Exception):
+    """The person, or the script, ended before the session did."""
+
+
+@dataclass(slots=True)
+class Interview:
+    """One sitting."""
+
+    session: Session
+    pool: "CandidatePool"
+    store: "SqlStore"
+    screen: "Screen"
+    keys: Keys
+    _note: str = field(default="", init=False)
+
+    def run(self, *, sealed: bool | None) -> None:
+        """Ask until the session ends, then the sealed round: if `sealed`, or if the person agrees where it is None."""
+        if self.session.answers and self.session.state.stopped is None:
+            self._note = f"Welcome back: {_counted(len(self.session.answers), 'answer')} kept."
+        self._ask_on()
+        while self.session.state.sealed is None and sealed is not False:
+            reply = "y" if sealed else self._offered()
+            if reply == "y":
+                self._seal()
+            elif reply == "u":
+                self._undo()
+            else:
+                return
+            self._ask_on()
+
+    def _keep(self, session: Session) -> None:
+        """Store first, then believe."""
+        if session is not self.session:
+            self.store.save_session(session)
+            self.session = session
+
+    def _ask_on(self) -> None:
+        while True:
+            session, question = self.session.ask(self.pool, time=now())
+            self._keep(session)
+            if question is None:
+                return
+            self._put(question)
+
+    def _put(self, question: Question) -> None:
+        """Show a question and act on keys until there is another to show."""
+        self.keys.forget()
+        self.screen.question(self._view(question), self._note)
+        self._note, shown = "", time.monotonic()
+        while True:
+            key = self._key()
+            if choice := CHOICES.get(key):
+                answer = question.answer(choice, seconds=round(time.monotonic() - shown, 3))
+                return self._keep(self.session.tell(answer, time=now()))
+            if key == "u" and self._undo():
+                return None
+            if key == "?":
+                self._keep(self.session.open_why(time=now()))
+                self.screen.note(self._why(question))
+            elif key in {"", "m", " "}:
+                self.screen.more()
+            elif key != "u":
+                self._unknown(key, KEY_HINTS)
+
+    def _key(self) -> str:
+        """The next key that is none of the terminal's own affairs; EarlyEndError on `q` or at the end of keys."""
+        while True:
+            try:
+                key = self.keys.read()
+            except EOFError:
+                raise EarlyEndError from None
+            if key == "q":
+                raise EarlyEndError
+            if key != REDRAW:
+                return key
+            self.screen.redraw()
+
+    def _unknown(self, key: str, hints: tuple[tuple[str, str], ...]) -> None:
+        known = ", ".join(key for key, _ in hints)
+        if self.keys.scripted:
+            raise InputError(f"key {key!r} is none of {known}; give one key a line; answers so far are saved.")
+        if key.isprintable():
+            self.screen.note(f"Keys: {known}.")
+
+    def _undo(self) -> bool:
+        try:
+            self._keep(self.session.undo(time=now()))
+        except InputError:
+            sealed = self.session.state.sealed
+            self.screen.note("The predictions rest on earlier answers." if sealed else "There is nothing to undo.")
+            return False
+        self._note = "Undone; here is that question again."
+        return True
+
+    def _offered(self) -> str:
+        self.keys.forget()
+        self.screen.offer(OFFER, OFFER_HINTS)
+        while True:
+            try:
+                key = self._key()
+            except EarlyEndError:
+                return "n"
+            if key in {"y", "n", "u"}:
+                return key
+            self._unknown(key, OFFER_HINTS)
+
+    def _seal(self) -> None:
+        try:
+            self._keep(self.session.seal(self.pool, time=now()))
+        except InputError as error:  # every question of the pool was asked
+            self.screen.note(str(error))
+            return
+        sealed = self.session.state.sealed
+        assert sealed is not None
+        self._note = f"My predictions are fixed. Their SHA-256: {sealed.digest}"
+
+    def _view(self, question: Question) -> QuestionView:
+        progress, state = self.session.progress(self.pool), self.session.state
+        texts = (displayable(text) for text in (question.prompt, question.first.text, question.second.text))
+        if state.sealed is not None:
+            n_all = len(state.sealed.predictions)
+            of_round = {prediction.question_id for prediction in state.sealed.predictions}
+            n_done = sum(answer.question_id in of_round for answer in state.answers)
+            asides = (f"predictions sealed as {state.sealed.digest[:16]}…",)
+            return QuestionView(f"test {n_done + 1} of {n_all}", n_done, n_all, "", asides, *texts)
+        n_done, n_all = progress.n_answers, progress.max_questions
+        return QuestionView(
+            f"{n_done + 1} of {n_all}", n_done, n_all, _minutes(progress.minutes_left), (self._open(),), *texts
+        )
+
+    def _labels(self) -> dict[str, str]:
+        space = self.pool.feature_space
+        opposites = space.opposites or ("",) * space.n_features
+        return {name: displayable(axis_label(name, other)) for name, other in zip(space.names, opposites, strict=True)}
+
+    def _open(self) -> str:
+        """What is still uncertain."""
+        remaining = self.session.progress(self.pool).remaining
+        if min(remaining.values()) > OPEN_SHARE:
+            return "nothing settled yet"
+        labels = self._labels()
+        least = sorted(remaining, key=lambda name: -remaining[name])[:N_NAMED]
+        return f"still open: {', '.join(labels[name] for name in least)}"
+
+    def _why(self, question: Question) -> str:
+        """Which axes the answer would settle; never what it is expected to be."""
+        if self.session.state.sealed is not None:
+            return "This question was drawn at random, to test the predictions."
+        model = self.pool.starting_point().response_model
+        shares = settled_shares(self.pool, question, self.session.posterior(self.pool), model)
+        labels = self._labels().values()
+        ranked = sorted(zip(shares.tolist(), labels, strict=True), key=lambda pair: -pair[0])
+        named = [f"{label} ({share:.0%})" for share, label in ranked[:N_NAMED] if share >= SETTLES_AT_LEAST]
+        if not named:
+            return "Little is left to settle: your answer would confirm what is known."
+        return f"Your answer settles part of what is open about {', '.join(named)}."
+
+
+def _minutes(minutes: float) -> str:
+    return "less than a minute left" if minutes < 1 else f"about {_counted(round(minutes), 'minute')} left"
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

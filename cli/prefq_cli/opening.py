@@ -1,0 +1,133 @@
+"""Which session to go on with, or a new one: what `onboard` and `ask` have in common."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from prefq.errors import InputError, MismatchError, NotFoundError
+from prefq_cli.settings import DEFAULT_POOL, DEFAULT_USER
+
+if TYPE_CHECKING:
+    from prefq.pool.candidate_pool import CandidatePool
+    from prefq.session import Session
+    from prefq.storage.sql import SqlStore
+
+LONGEST_NAME = 100  # characters of a user's name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the flags ask for; None where they say nothing."""
+
+    user: str | None = None
+    session: str | None = None
+    pool: str | None = None
+    max_questions: int | None = None
+    acquisition: str | None = None
+    seed: int | None = None
+    new: bool = False
+
+
+def now() -> str:
+    """The time of an event: UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def user_name(name: str | None) -> str:
+    """The name of a user as given, or the default; InputError if it cannot be shown in one line."""
+    if name is None:
+        return DEFAULT_USER
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise InputError(f"the user name is {name!r}; give 1 to {LONGEST_NAME} printable characters.")
+    return name.strip()
+
+
+def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "CandidatePool"]:
+    """The session to go on with and its pool; a new one is not stored yet.
+
+    Raises
+    ------
+    NotFoundError
+        For an unknown session or pool.
+    MismatchError
+        When the pool changed since the session began, or the flags differ from it.
+    """
+    if wanted.session is not None and wanted.new:
+        raise InputError("--session goes on with a session and --new begins one; give one of them.")
+    session = _stored(store, wanted)
+    if session is None:
+        return _begun(wanted)
+    _require_same(session, wanted)
+    try:
+        pool = _pool(wanted.pool or session.pool_name or DEFAULT_POOL)
+        session.require_pool(pool)
+    except (MismatchError, NotFoundError) as error:
+        raise type(error)(f"{str(error).removesuffix('.')} (--new).") from error
+    return session, pool
+
+
+def _stored(store: "SqlStore", wanted: Wanted) -> "Session | None":
+    """The session named, or the unfinished one of this user that was touched last."""
+    if wanted.session is not None:
+        return store.load_session(wanted.session)
+    if wanted.new:
+        return None
+    pool_name = None if wanted.pool is None else _pool_name(wanted.pool)
+    for summary in store.list_sessions(user_name(wanted.user)):
+        if summary.stopped is None and pool_name in (None, summary.pool_name):
+            return store.load_session(summary.id)
+    return None
+
+
+def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
+    from prefq.session import Session, SessionSettings
+
+    user, defaults = user_name(wanted.user), SessionSettings()
+    settings = SessionSettings(
+        defaults.max_questions if wanted.max_questions is None else wanted.max_questions,
+        defaults.acquisition if wanted.acquisition is None else wanted.acquisition,
+    )
+    name = wanted.pool or DEFAULT_POOL
+    pool, time = _pool(name), now()
+    session_id = f"{time[:10].replace('-', '')}-{secrets.token_hex(3)}"
+    return (
+        Session.start(
+            session_id,
+            user,
+            pool,
+            time=time,
+            pool_name=_pool_name(name),
+            seed=wanted.seed or 0,
+            settings=settings,
+        ),
+        pool,
+    )
+
+
+def _require_same(session: "Session", wanted: Wanted) -> None:
+    begun = {
+        "--user": (session.user_id, None if wanted.user is None else user_name(wanted.user)),
+        "--max-questions": (session.settings.max_questions, wanted.max_questions),
+        "--acquisition": (session.settings.acquisition, wanted.acquisition),
+        "--seed": (session.seed, wanted.seed),
+    }
+    for flag, (was, given) in begun.items():
+        if given is not None and given != was:
+            raise MismatchError(
+                f"session {session.id!r} was begun with {flag} {was}, not {given}; "
+                f"go on without {flag}, or begin a new session with --new."
+            )
+
+
+def _pool(name: str) -> "CandidatePool":
+    import prefq
+
+    return prefq.load_pool(name)
+
+
+def _pool_name(name: str) -> str:
+    """What a session remembers of where its pool is: 'starter', or the full path of a folder."""
+    from pathlib import Path
+
+    return name if name == DEFAULT_POOL else str(Path(name).resolve())

@@ -1,0 +1,98 @@
+"""Settings: flags over PREFQ_* environment variables over defaults, read once into one frozen value.
+
+The options that several commands share are declared here, so that they look alike everywhere.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_USER = "me"
+DEFAULT_POOL = "starter"
+STORE_FILE = "prefq.sqlite"
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="PREFQ_STORE",
+        metavar="URL",
+        help="Database URL or file with sessions and profiles; by default a file in your data directory.",
+    ),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain", envvar="PREFQ_PLAIN", help="No boxes and no cursor movement; for screen readers and logs."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+AlwaysJsonOption = Annotated[bool, typer.Option("--json", help="Accepted and not needed: the result is always JSON.")]
+UserOption = Annotated[
+    str | None,
+    typer.Option("--user", envvar="PREFQ_USER", metavar="NAME", help=f"Whose taste; {DEFAULT_USER!r} by default."),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", help="Go on with this session; see prefq sessions."),
+]
+PoolOption = Annotated[
+    str | None,
+    typer.Option("--pool", envvar="PREFQ_POOL", metavar="POOL", help="'starter' (bundled, the default) or a folder."),
+]
+MaxQuestionsOption = Annotated[
+    int | None,
+    typer.Option("--max-questions", metavar="N", help="Questions to ask, skips not counted; 10 by default."),
+]
+AcquisitionOption = Annotated[
+    str | None,
+    typer.Option("--acquisition", metavar="NAME", help="How questions are chosen; 'information_gain' by default."),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Fixes which side is shown first, and random draws; 0 by default."),
+]
+NewOption = Annotated[
+    bool, typer.Option("--new", help="Begin a new session even if an unfinished one could go on; both are kept.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this run talks, and where it keeps things."""
+
+    store: str
+    plain: bool = False
+    colour: bool = True
+    as_json: bool = False
+
+
+def read_settings(
+    *,
+    store: str | None = None,
+    plain: bool = False,
+    as_json: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from flags (whose own PREFQ_* variables Typer has read) and the rest of the environment."""
+    return Settings(
+        store=store or str(data_folder(environ) / STORE_FILE),
+        plain=plain or environ.get("TERM") == "dumb",
+        colour=not environ.get("NO_COLOR"),
+        as_json=as_json,
+    )
+
+
+def data_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Where this platform keeps a user's data."""
+    home = Path.home()
+    if platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "prefq"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "prefq"
+    given = Path(environ.get("XDG_DATA_HOME") or ".")
+    # The XDG base directory specification: a relative path is invalid and must be ignored.
+    return (given if given.is_absolute() else home / ".local" / "share") / "prefq"

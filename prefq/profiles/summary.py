@@ -1,0 +1,253 @@
+"""A profile in words: each axis of taste with its interval and how sure it is, sentences, a system prompt, Markdown.
+
+Nothing here reads or writes a file; drawing for a terminal is the shell's.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from prefq.errors import InputError
+from prefq.profiles.profile import Profile
+
+WIDENING = 1.25  # nominal 90 % intervals of the Laplace posterior cover about 82 %: 1.645 / 1.341 = 1.23, rounded up
+INTERVAL_SDS = 1.6449  # standard deviations either side of a central 90 % interval
+CLEAR = 0.95  # probability of the direction from which on it is called clear
+LIKELY = 0.80  # and likely
+
+
+class Verdict(StrEnum):
+    """How sure the direction of an axis is."""
+
+    CLEAR = "clear"
+    LIKELY = "likely"
+    OPEN = "cannot tell yet"
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSummary:
+    """One axis of taste.
+
+    Parameters
+    ----------
+    name
+        Of the feature: its positive pole.
+    opposite
+        The negative pole, or empty where it has no name.
+    effect
+        Coefficient times the feature's typical difference between two responses, in logits; positive toward `name`.
+    low, high
+        Central 90 % interval of the effect, the posterior's sd widened by `WIDENING`.
+    sure
+        Probability, from one half to 1, that the direction is that of `effect`.
+    verdict
+        The same in a word.
+    """
+
+    name: str
+    opposite: str
+    effect: float
+    low: float
+    high: float
+    sure: float
+    verdict: Verdict
+
+    @property
+    def poles(self) -> tuple[str, str]:
+        """Negative and positive pole: ``("brief", "thorough")``, or ``("less x0", "more x0")`` without names."""
+        return (self.opposite, self.name) if self.opposite else (f"less {self.name}", f"more {self.name}")
+
+    @property
+    def preferred(self) -> str:
+        """The pole on the effect's side."""
+        return self.poles[self.effect > 0]
+
+    @property
+    def strength(self) -> tuple[float, float, float]:
+        """Effect and its interval, counted toward the preferred pole."""
+        return (self.effect, self.low, self.high) if self.effect > 0 else (-self.effect, -self.high, -self.low)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return asdict(self) | {"verdict": self.verdict.value}
+
+
+# What a pole asks of an answer: as the object of "you prefer …", and as an instruction to whoever writes it.
+PHRASES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "brief": ("brief answers", "Keep answers brief."),
+        "thorough": ("thorough answers", "Be thorough."),
+        "casual": ("a casual tone", "Use a casual tone."),
+        "formal": ("a formal tone", "Use a formal tone."),
+        "plain": ("plain words", "Use plain words and avoid jargon."),
+        "technical": ("technical language", "Use precise technical language."),
+        "prose": ("flowing prose", "Write flowing prose rather than lists."),
+        "structured": ("structured answers", "Structure answers with steps, lists or headings."),
+        "neutral": ("a neutral tone", "Keep a neutral, matter-of-fact tone."),
+        "warm": ("a warm tone", "Be warm and personal."),
+        "balanced": ("balanced answers", "Weigh the options evenly."),
+        "decisive": ("decisive answers", "Commit to a recommendation."),
+        "principle": ("general principles", "Explain the general principle."),
+        "example": ("concrete examples", "Explain with concrete examples."),
+        "serious": ("a serious tone", "Stay serious."),
+        "playful": ("a playful tone", "Be playful."),
+    }
+)
+
+
+def summarize(profile: Profile) -> tuple[AxisSummary, ...]:
+    """Each axis of a profile, in the order of its features.
+
+    A feature that never differs between responses has effect 0 and an interval of length 0: nothing can be told.
+
+    Examples
+    --------
+    >>> import prefq
+    >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]], feature_names=["warm"])
+    >>> profile = prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada")
+    >>> [(axis.preferred, axis.verdict.value) for axis in summarize(profile)]
+    [('more warm', 'cannot tell yet')]
+    """
+    space, scales = profile.feature_space, profile.feature_scales
+    effects = (profile.coefficients.mean * scales).tolist()
+    sds = (profile.coefficients.sd * scales * WIDENING).tolist()
+    opposites = space.opposites or ("",) * space.n_features
+    return tuple(map(_axis, space.names, opposites, effects, sds))
+
+
+def axis_label(name: str, opposite: str) -> str:
+    """An axis by its poles, ``"brief–thorough"``, or by its name where the negative pole has none."""
+    return f"{opposite}–{name}" if opposite else name
+
+
+def sentences(axes: Sequence[AxisSummary]) -> list[str]:
+    """What is known about a person, surest first, with how sure it is; then what is not known."""
+    known = [f"You prefer {_phrase(axis)}: {axis.verdict.value}." for axis in _known(axes)]
+    unknown = ", ".join(_unknown(axes))
+    return [*known, f"{unknown[0].upper()}{unknown[1:]}: cannot tell yet."] if unknown else known
+
+
+def system_prompt(profile: Profile) -> str:
+    """The profile as an instruction to a language model; says what is not known, too."""
+    axes = summarize(profile)
+    known = _known(axes)
+    lines = [f"- {_instruction(axis)}{'' if axis.verdict is Verdict.CLEAR else ' (likely)'}" for axis in known]
+    unknown = _unknown(axes)
+    if lines:
+        lines.insert(0, f"How this person likes answers to be written, learned from {_comparisons(profile)}:")
+    else:
+        lines = [f"How this person likes answers to be written is not known yet ({_comparisons(profile)})."]
+    if unknown:
+        lines.append(f"Not known: {', '.join(unknown)}. Use your own judgement there.")
+    lines.append("Being correct and complete comes before style.")
+    return "\n".join(lines)
+
+
+def markdown(profile: Profile) -> str:
+    """The profile as a Markdown page: sentences, and a table of the axes."""
+    axes = summarize(profile)
+    when = f", {profile.created}" if profile.created else ""
+    rows = [_markdown_row(axis) for axis in sorted(axes, key=lambda axis: -axis.sure)]
+    return "\n".join(
+        [
+            f"# Preferences of {_cell(profile.user_id)}",
+            "",
+            f"From {_comparisons(profile)}{when}.",
+            "",
+            *(f"- {_cell(sentence)}" for sentence in sentences(axes)),
+            "",
+            "| axis | toward | effect (logits) | 90 % interval | how sure |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def score_sentence(n_decided: int, profile: float, group: float, *, group_guesses: bool) -> str:
+    """The score of a sealed round in words, with what so few questions can and cannot show.
+
+    Parameters
+    ----------
+    n_decided
+        Questions that were answered with a preference.
+    profile, group
+        How many of them the profile and the group's guess had right; a half stands for no guess.
+    group_guesses
+        Whether the group's guess says anything at all; a coin stands in for it if not.
+
+    Examples
+    --------
+    >>> score_sentence(6, 5, 3, group_guesses=True)
+    "Right on 5 of 6; the group's guess 3 of 6. A coin does as well 11 times in a hundred: too few to be sure."
+    """
+    if not 0 <= max(profile, group) <= n_decided:
+        raise InputError(f"{profile} and {group} of {n_decided} were right; give scores of at most {n_decided}.")
+    if n_decided == 0:
+        return "Nothing was decided, so the test shows nothing."
+    rival = (
+        f"the group's guess {_half(group)} of {n_decided}"
+        if group_guesses
+        else f"no guess: a coin would get {_half(n_decided / 2)} of {n_decided}"
+    )
+    by_chance = sum(math.comb(n_decided, k) for k in range(math.ceil(profile), n_decided + 1)) / 2**n_decided
+    if profile < n_decided / 2:
+        verdict = "That speaks against the profile, though so few questions prove nothing."
+    elif profile == n_decided / 2:
+        verdict = "That is no better than a coin: the test does not back the profile."
+    elif by_chance < 0.05:
+        verdict = f"A coin does as well {_in_a_hundred(by_chance)}: a good sign, too few to say how good."
+    else:
+        verdict = f"A coin does as well {_in_a_hundred(by_chance)}: too few to be sure."
+    return f"Right on {_half(profile)} of {n_decided}; {rival}. {verdict}"
+
+
+def _axis(name: str, opposite: str, effect: float, sd: float) -> AxisSummary:
+    sure = 0.5 * (1 + math.erf(abs(effect) / sd / math.sqrt(2))) if sd > 0 else 0.5 + 0.5 * (effect != 0)
+    verdict = Verdict.CLEAR if sure >= CLEAR else Verdict.LIKELY if sure >= LIKELY else Verdict.OPEN
+    reach = INTERVAL_SDS * sd
+    return AxisSummary(name, opposite, effect, effect - reach, effect + reach, sure, verdict)
+
+
+def _known(axes: Sequence[AxisSummary]) -> list[AxisSummary]:
+    return sorted((axis for axis in axes if axis.verdict is not Verdict.OPEN), key=lambda axis: -axis.sure)
+
+
+def _unknown(axes: Sequence[AxisSummary]) -> list[str]:
+    return [" or ".join(axis.poles) for axis in axes if axis.verdict is Verdict.OPEN]
+
+
+def _phrase(axis: AxisSummary) -> str:
+    return PHRASES[axis.preferred][0] if axis.preferred in PHRASES else f"{axis.preferred} answers"
+
+
+def _instruction(axis: AxisSummary) -> str:
+    if axis.preferred in PHRASES:
+        return PHRASES[axis.preferred][1]
+    return f"Prefer {axis.preferred} answers." if axis.opposite else f"Write answers that are {axis.preferred}."
+
+
+def _markdown_row(axis: AxisSummary) -> str:
+    effect, low, high = axis.strength
+    label = _cell(axis_label(axis.name, axis.opposite))
+    return f"| {label} | {_cell(axis.preferred)} | {effect:.2f} | {low:.2f} to {high:.2f} | {axis.verdict.value} |"
+
+
+def _comparisons(profile: Profile) -> str:
+    return "1 comparison" if profile.n_answers == 1 else f"{profile.n_answers} comparisons"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _half(count: float) -> str:
+    whole, rest = divmod(count, 1)
+    return f"{int(whole) if whole or not rest else ''}{'½' if rest else ''}"
+
+
+def _in_a_hundred(probability: float) -> str:
+    times = max(round(100 * probability), 1)
+    return "once in a hundred" if times == 1 else f"{times} times in a hundred"
