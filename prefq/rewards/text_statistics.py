@@ -15,12 +15,20 @@ from prefq.errors import InputError
 STATISTICS_VERSION = 1  # goes up when a statistic changes its value for some text
 MAX_PHRASE = 5  # words in the longest phrase a lexicon may hold
 RATE_OFFSET = 5.0  # words added to each length, so that one hit in a very short text does not count for too much
-EVERYDAY, IMPERATIVE = "everyday", "imperative"  # categories that are read in their own way
+EVERYDAY = "everyday"
+IMPERATIVE, HUMAN_ACT, PEOPLE = "imperative", "human_act", "people"  # categories that have no rate of their own
+UNIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "fancy": ("animal", "grand", "theatre", "comic", "character", "vivid", "mock_solemn"),  # far from the matter
+        "particular": ("calendar", "kin", "third_person", "past", "example_marker"),  # somebody, some day
+    }
+)
 
+_NEEDED = {EVERYDAY, IMPERATIVE, HUMAN_ACT, PEOPLE}.union(*UNIONS.values())
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "ʼ": "'", "“": '"', "”": '"', "–": "-", "—": "-"})
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _NEWLINE = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_TOKEN = re.compile(r"[^\W\d_]+(?:['-][^\W_]+)*|\d+(?:[.,:/-]?\d+)*[^\W\d_]*|'(?:cause|em|til|tis)\b")
+_TOKEN = re.compile(r"[^\W\d_][^\W_]*(?:['-][^\W_]+)*|\d+(?:[.,:/-]\d+)*[^\W_]*|'(?:cause|em|til|tis)\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 _LIST_MARK = re.compile(r"^\s*(?:[-*+•‣▪–]|\(?\d{1,2}[.):]|\(?[a-zA-Z][.)])\s+", re.MULTILINE)
 _LABEL = re.compile(r"^\s*(?:[-*+•]\s*|\d{1,2}[.)]\s*)?[A-Z0-9][^\n:.!?,]{0,40}:(?=\s|$)", re.MULTILINE)
@@ -67,21 +75,20 @@ class Lexicon:
         Raises
         ------
         InputError
-            For entries before the first category, a category twice, or a phrase that is too long.
+            For entries before the first category, a category twice or missing, or a phrase that is too long.
         """
+        lines = (line.strip() for line in text.splitlines())
+        head, *blocks = " ".join(line for line in lines if not line.startswith("#")).split("[")
+        categories = tuple(block.partition("]")[0] for block in blocks)
+        if head.strip() or len(set(categories)) < len(categories) or not set(categories) >= _NEEDED:
+            raise InputError("the lexicon lacks a category, names one twice, or has entries before the first.")
         members: dict[str, set[str]] = {}
-        categories: list[str] = []
-        for line in map(str.strip, text.splitlines()):
-            if line.startswith("[") and line.endswith("]"):
-                categories.append(line[1:-1])
-            elif line and not line.startswith("#"):
-                for entry in filter(None, (part.strip() for part in line.split(","))):
-                    if not categories or len(entry.split()) > MAX_PHRASE:
-                        raise InputError(f"the lexicon's entry {entry!r} has no category or is too long a phrase.")
-                    members.setdefault(entry, set()).add(categories[-1])
-        if len(set(categories)) < len(categories) or not {EVERYDAY, IMPERATIVE} <= set(categories):
-            raise InputError("the lexicon names a category twice, or lacks 'everyday' or 'imperative'.")
-        return cls(tuple(categories), MappingProxyType({word: frozenset(of) for word, of in members.items()}))
+        for category, block in zip(categories, blocks, strict=True):
+            for entry in filter(None, (" ".join(part.split()) for part in block.partition("]")[2].split(","))):
+                if entry.count(" ") >= MAX_PHRASE:
+                    raise InputError(f"the lexicon's entry {entry!r} has more than {MAX_PHRASE} words.")
+                members.setdefault(entry, set()).add(category)
+        return cls(categories, MappingProxyType({word: frozenset(of) for word, of in members.items()}))
 
     def count(self, words: Sequence[str]) -> dict[str, int]:
         """Hits of each category among the words (lower case), phrases included."""
@@ -113,8 +120,13 @@ def statistics_of(text: str, lexicon: Lexicon) -> dict[str, float]:
     def rate(hits: float) -> float:
         return math.sqrt(hits / (n + RATE_OFFSET))
 
+    counts = lexicon.count(words)
     values = {"log_words": math.log1p(n)}
-    values |= {f"lexicon:{name}": rate(hits) for name, hits in lexicon.count(words).items() if name != IMPERATIVE}
+    values |= {
+        f"lexicon:{name}": rate(hits) for name, hits in counts.items() if name not in (IMPERATIVE, HUMAN_ACT, PEOPLE)
+    }
+    values |= {f"union:{name}": rate(sum(counts[of] for of in parts)) for name, parts in UNIONS.items()}
+    values["personification"] = rate(_personifications(words, lexicon))
     values |= {f"shape:{name}": rate(hits) for name, hits in _shapes(words).items()}
     values |= {f"mark:{name}": rate(hits) for name, hits in _marks(text, tokens, sentences).items()}
     return values | _word_lengths(words, lexicon) | _sentence_lengths(sentences, lexicon) | _layout(text)
@@ -129,12 +141,17 @@ def _shapes(words: Sequence[str]) -> dict[str, int]:
     return {name: sum(1 for word in words if shape.fullmatch(word)) for name, shape in _SHAPES.items()}
 
 
+def _personifications(words: Sequence[str], lexicon: Lexicon) -> int:
+    """How often something people do follows a word that may be a thing: not a pronoun, not the start of a text."""
+    return sum(1 for one, two in pairwise(words) if lexicon.is_in(two, HUMAN_ACT) and not lexicon.is_in(one, PEOPLE))
+
+
 def _marks(text: str, tokens: Sequence[str], sentences: Sequence[Sequence[str]]) -> dict[str, int]:
     counts = {name: text.count(mark) for name, mark in _CHARACTERS.items()}
     digits = [token for token in tokens if token[0].isdigit()]
     starts = [token[:1].lower() for token in tokens if len(token) > 3]
     return counts | {
-        "quotation": text.count('"') // 2 + len(re.findall(r"(?<!\w)'[^']+'(?!\w)", text)),
+        "quotation": text.count('"') // 2 + len(re.findall(r"(?<!\w)'[^'\n]{1,80}'(?!\w)", text)),
         "number": len(digits),
         "unit_number": sum(1 for token in digits if token[-1].isalpha()) + len(re.findall(r"\d\s?[%°]", text)),
         "money": len(re.findall(r"[$£€]\s?\d", text)),
