@@ -17,7 +17,7 @@ check: .venv/.dev
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
 bench: .venv/.dev
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 docs: .venv/.dev
 	$(SPHINX) -b doctest docs build/doctest && $(SPHINX) -b html docs build/html

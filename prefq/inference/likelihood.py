@@ -107,14 +107,24 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
     shifted, threshold = margins + response_model.position_bias, response_model.tie_threshold
     is_tie, sign = outcomes == 0, np.where(outcomes < 0, -1.0, 1.0)
-    # A preference is one factor σ(±a - τ); a tie is the two factors σ(a + τ) and σ(τ - a).
-    upper = np.where(is_tie, shifted + threshold, sign * shifted - threshold)
-    lower = threshold - shifted
-    log_width = np.log(-np.expm1(-2 * threshold)) if is_tie.any() else 0.0  # τ > 0 here: see log_likelihood
-    value = log_sigmoid(upper) + np.where(is_tie, log_sigmoid(lower) + log_width, 0.0)
-    first = sign * sigmoid(-upper) - np.where(is_tie, sigmoid(-lower), 0.0)
-    second = -sigmoid(upper) * sigmoid(-upper) - np.where(is_tie, sigmoid(lower) * sigmoid(-lower), 0.0)
+    # A preference is one factor σ(±a - τ); a tie is the two factors σ(a + τ) and σ(τ - a), times the width.
+    value, slope, bend = _log_sigmoid_derivatives(sign * shifted + np.where(is_tie, threshold, -threshold))
+    first, second = sign * slope, bend
+    if is_tie.any():
+        log_width = np.log(-np.expm1(-2 * threshold))  # τ > 0 here: see log_likelihood
+        other, other_slope, other_bend = _log_sigmoid_derivatives(threshold - shifted)
+        value = value + np.where(is_tie, other + log_width, 0.0)
+        first = first - np.where(is_tie, other_slope, 0.0)
+        second = second + np.where(is_tie, other_bend, 0.0)
     return LogLikelihood(value, first, second)
+
+
+def _log_sigmoid_derivatives(x: Array) -> LogLikelihood:
+    """Value, slope σ(-x) and bend -σ(x)σ(-x) of log σ(x), from one exponential."""
+    small = np.exp(-np.abs(x))
+    near = 1 / (1 + small)  # σ(|x|)
+    far = small * near
+    return LogLikelihood(np.minimum(x, 0.0) - np.log1p(small), np.where(x >= 0, far, near), -near * far)
 
 
 def _with_lapse(clean: LogLikelihood, response_model: ResponseModel) -> LogLikelihood:

@@ -223,18 +223,17 @@ class CandidatePool:
         if not items:
             return np.empty(0, dtype=np.int64)
         codes, order = self.derive("pair_codes", self._sorted_pair_codes)
-        low, high = np.sort(np.asarray(items, dtype=object), axis=1).T
-        wanted = low * self.n_items + high  # Python integers: a row far out of range must not wrap around
-        rows = np.empty(len(items), dtype=np.int64)
-        for i, code in enumerate(wanted):
-            at = int(np.searchsorted(codes, code)) if high[i] < self.n_items else codes.size
-            if at == codes.size or codes[at] != code:
-                raise InputError(
-                    f"question {question_id(*items[i])!r} is not in the pool of {self.n_questions} questions; "
-                    "answer questions that were selected from this pool."
-                )
-            rows[i] = order[at]
-        return rows
+        known = [max(pair) < self.n_items for pair in items]  # Python integers: no row is too large to compare
+        low, high = np.sort([pair if ok else (0, 0) for pair, ok in zip(items, known, strict=True)], axis=1).T
+        wanted = low * self.n_items + high
+        at = np.minimum(np.searchsorted(codes, wanted), codes.size - 1)
+        missing = np.flatnonzero((codes[at] != wanted) | ~np.array(known))
+        if missing.size:
+            raise InputError(
+                f"question {question_id(*items[missing[0]])!r} is not in the pool of {self.n_questions} questions; "
+                "answer questions that were selected from this pool."
+            )
+        return np.asarray(order[at])
 
     def comparisons(self, answers: Sequence[Answer]) -> Comparisons:
         """Answers as numbers; BOTH_BAD and SKIP carry no evidence and are left out.

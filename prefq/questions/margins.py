@@ -80,11 +80,11 @@ class PoolMargins:
         loads = self.prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
         root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
         # One product over the items gives both the mean's shift and the columns that the variance loses.
-        projection = np.column_stack([posterior.mean - self.prior.mean, np.linalg.solve(root, loads.T).T])
+        projection = np.vstack([posterior.mean - self.prior.mean, np.linalg.solve(root, loads.T)]).T
         mean, variance = np.array(self.at_prior.mean), np.array(self.at_prior.variance)
-        for rows, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
-            mean[rows] += columns[:, 0]
-            variance[rows] -= np.square(columns[:, 1:]).sum(axis=1)
+        for questions, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
+            mean[questions] += columns[:, 0]
+            variance[questions] -= np.einsum("ij,ij->i", columns[:, 1:], columns[:, 1:])
         return Margins(mean, np.maximum(variance, 0.0, out=variance))
 
 
@@ -101,17 +101,17 @@ def _prior_margins(pool: CandidatePool, prior: Gaussian) -> Margins:
 
 
 def _item_products(pool: CandidatePool, projection: Array) -> Array:
-    """Features @ projection (n_items, n_columns) in float64, widening the features block by block."""
+    """``features @ projection`` (n_items, n_columns) in float64, widening the features block by block."""
     products = np.empty((pool.n_items, projection.shape[1]))
     for start in range(0, pool.n_items, BLOCK):
-        rows = slice(start, start + BLOCK)
-        np.matmul(pool.features[rows].astype(np.float64, copy=False), projection, out=products[rows])
+        items = slice(start, start + BLOCK)
+        np.matmul(pool.features[items].astype(np.float64, copy=False), projection, out=products[items])
     return products
 
 
 def _pair_differences(pool: CandidatePool, products: Array) -> Iterator[tuple[slice, Array]]:
     """First minus second item of each question, block by block."""
     for start in range(0, pool.n_questions, BLOCK):
-        rows = slice(start, start + BLOCK)
-        first, second = pool.pairs[rows].T
-        yield rows, products.take(first, axis=0) - products.take(second, axis=0)
+        questions = slice(start, start + BLOCK)
+        first, second = pool.pairs[questions].T
+        yield questions, products.take(first, axis=0) - products.take(second, axis=0)

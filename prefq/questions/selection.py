@@ -248,14 +248,16 @@ def _best_row(
     bound = UPPER_BOUNDS.get(score) if pool.n_questions >= PRUNE_FROM else None
     values = (bound or score)(margins.mean, margins.variance, response_model=response_model)
     values = _checked_scores(values, pool.n_questions)
-    open_rows = np.setdiff1d(np.arange(pool.n_questions), asked, assume_unique=True)
+    is_open = np.ones(pool.n_questions, dtype=bool)
+    is_open[asked] = False
+    open_rows = np.flatnonzero(is_open)
 
     def best_of(rows: Rows) -> tuple[int, float]:
         return _first_best(rows, values[rows]) if bound is None else _first_best_by_bound(rows, values[rows], exact)
 
     best = best_of(open_rows)
     repeats = _repeats_prompt(pool, open_rows, asked)
-    if best[0] not in open_rows[repeats] or repeats.all():
+    if repeats.all() or not repeats[np.searchsorted(open_rows, best[0])]:
         return best
     fresh = best_of(open_rows[~repeats])
     spread = best[1] - float(values[open_rows].min())
