@@ -156,8 +156,9 @@ class SessionState(NamedTuple):
 class Progress(NamedTuple):
     """How far a session is.
 
-    n_answers counts replies without skips; remaining maps each feature to the share of its prior variance that is
-    left; minutes_left is reading time for the questions that may still come.
+    n_answers counts replies without skips; max_questions is the budget, or fewer where the pool has not as many;
+    remaining maps each feature to the share of its prior variance that is left; minutes_left is reading time for the
+    questions that may still come.
     """
 
     n_answers: int
@@ -372,10 +373,10 @@ class Session:
         posterior, prior = self.posterior(pool), pool.starting_point().coefficients
         shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
         n_answers = sum(answer.choice is not Choice.SKIP for answer in self.answers)
-        n_left = max(self.settings.max_questions - n_answers, 0)
+        n_left = max(min(self.settings.max_questions - n_answers, pool.n_questions - len(self.answers)), 0)
         return Progress(
             n_answers,
-            self.settings.max_questions,
+            min(self.settings.max_questions, n_answers + n_left),
             MappingProxyType(dict(zip(pool.feature_space.names, shares, strict=True))),
             n_left * words_per_question(pool) / WORDS_PER_MINUTE,
         )

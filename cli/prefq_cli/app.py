@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from prefq_cli.commands import ask, onboard, pool, profile, rank, sessions, tell
+from prefq_cli.exit_codes import ExitCode
 
-FAILURE, USAGE, NOT_FOUND, ENDED_EARLY, MISMATCH, INTERRUPTED = 1, 2, 3, 4, 5, 130
 DEBUG = "--debug"
 
 
@@ -53,12 +53,16 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(pool.app, name="pool")
 
 
-def exit_code(error: Exception) -> int:
+def exit_code(error: Exception) -> ExitCode:
     """Exit code of an error; the most specific kind decides."""
     from prefq.errors import InputError, MismatchError, NotFoundError
 
-    codes = {MismatchError: MISMATCH, InputError: USAGE, NotFoundError: NOT_FOUND}
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILURE)
+    codes = {
+        MismatchError: ExitCode.MISMATCH,
+        InputError: ExitCode.USAGE,
+        NotFoundError: ExitCode.NOT_FOUND,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), ExitCode.FAILURE)
 
 
 def _show_version(wanted: bool) -> None:

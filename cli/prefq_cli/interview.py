@@ -20,8 +20,9 @@ from prefq_cli.texts import displayable
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
+    from prefq.profiles.profile import Profile
     from prefq.storage.sql import SqlStore
-    from prefq_cli.console import Screen
+    from prefq_cli.screens import Screen
 
 CHOICES: Mapping[str, Choice] = {
     "1": Choice.FIRST,
@@ -50,13 +51,21 @@ class Interview:
     store: "SqlStore"
     screen: "Screen"
     keys: Keys
+    profile: "Profile | None" = field(default=None, init=False)
     _note: str = field(default="", init=False)
+    _begun: Session = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begun = self.session
 
     def run(self, *, sealed: bool | None) -> None:
         """Ask until the session ends, then the sealed round: if `sealed`, or if the person agrees where it is None."""
         if self.session.answers and self.session.state.stopped is None:
             self._note = f"Welcome back: {_counted(len(self.session.answers), 'answer')} kept."
+        elif not self.session.events:
+            self._note = "Which of the two would you rather get? Press 1 or 2; no Enter."
         self._ask_on()
+        self.save_profile()
         while self.session.state.sealed is None and sealed is not False:
             reply = "y" if sealed else self._offered()
             if reply == "y":
@@ -66,6 +75,19 @@ class Interview:
             else:
                 return
             self._ask_on()
+            self.save_profile()
+
+    def save_profile(self) -> None:
+        """Make the profile that the answers amount to, and store it; nothing without answers.
+
+        Looking at an old session again does not make its profile the user's latest.
+        """
+        if not self.session.answers:
+            return
+        self.profile = self.session.profile(self.pool, created=now())
+        known = any(each.user_id == self.session.user_id for each in self.store.list_profiles())
+        if self.session is not self._begun or not known:
+            self.store.save_profile(self.profile, session_id=self.session.id)
 
     def _keep(self, session: Session) -> None:
         """Store first, then believe."""
@@ -90,14 +112,17 @@ class Interview:
             key = self._key()
             if choice := CHOICES.get(key):
                 answer = question.answer(choice, seconds=round(time.monotonic() - shown, 3))
-                return self._keep(self.session.tell(answer, time=now()))
+                self._keep(self.session.tell(answer, time=now()))
+                return self.screen.heard(choice.value.replace("_", " "))
             if key == "u" and self._undo():
                 return None
             if key == "?":
                 self._keep(self.session.open_why(time=now()))
                 self.screen.note(self._why(question))
-            elif key in {"", "m", " "}:
+            elif key == " ":
                 self.screen.more()
+            elif key == "\t":
+                self.screen.second()
             elif key != "u":
                 self._unknown(key, KEY_HINTS)
 
@@ -196,7 +221,7 @@ class Interview:
 
 
 def _minutes(minutes: float) -> str:
-    return "less than a minute left" if minutes < 1 else f"about {_counted(round(minutes), 'minute')} left"
+    return "less than 1 min left" if minutes < 1 else f"about {round(minutes)} min left"
 
 
 def _counted(n: int, noun: str) -> str:

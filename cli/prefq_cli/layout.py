@@ -29,7 +29,7 @@ KEY_HINTS = (
     ("?", "why"),
     ("q", "save and quit"),
 )
-MORE_KEY, MORE_WORD = "space", "more"
+SHORT_HINTS = (("1 2", "prefer"), *KEY_HINTS[2:])
 
 
 class QuestionView(NamedTuple):
@@ -46,22 +46,25 @@ class QuestionView(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Lines of a screen."""
+    """Lines of a question; second_at is the line of the body where the second response begins, below the first."""
 
     header: list[Text]
     body: list[Text]
+    second_at: int
 
 
 def question_page(console: Console, view: QuestionView, width: int) -> Page:
     """A question in `width` columns: progress above, prompt and both responses below."""
     width = min(width, WIDEST)
     body = [*wrapped(console, Text(view.prompt, style=STRONG), width), Text()] if view.prompt else []
-    aside = not any(map(reads_right_to_left, (view.first, view.second)))
-    if width >= SIDE_BY_SIDE_FROM and aside:
+    second_at = 0
+    if width >= SIDE_BY_SIDE_FROM and not any(map(reads_right_to_left, (view.first, view.second))):
         body += _side_by_side(console, view, width)
     else:
-        body += [*_labelled(console, "1", view.first, width), Text(), *_labelled(console, "2", view.second, width)]
-    return Page(_progress(view, width), body)
+        body += [*_labelled(console, "1", view.first, width), Text()]
+        second_at = len(body)
+        body += _labelled(console, "2", view.second, width)
+    return Page(_progress(view, width), body, second_at)
 
 
 def key_line(hints: Sequence[tuple[str, str]], width: int) -> list[Text]:

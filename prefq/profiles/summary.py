@@ -190,7 +190,7 @@ def score_sentence(n_decided: int, profile: float, group: float, *, group_guesse
     rival = (
         f"the group's guess {_half(group)} of {n_decided}"
         if group_guesses
-        else f"no guess: a coin would get {_half(n_decided / 2)} of {n_decided}"
+        else f"the group's guess: none, a coin would get {_half(n_decided / 2)} of {n_decided}"
     )
     by_chance = sum(math.comb(n_decided, k) for k in range(math.ceil(profile), n_decided + 1)) / 2**n_decided
     if profile < n_decided / 2:

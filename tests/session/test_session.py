@@ -230,6 +230,15 @@ def test_progress_says_what_is_left(pool: prefq.CandidatePool) -> None:
     assert sum(end.remaining.values()) < 3.5
 
 
+def test_progress_counts_no_more_questions_than_the_pool_has() -> None:
+    small = prefq.CandidatePool.from_arrays([[0.0], [1.0], [3.0]], [[0, 1], [1, 2]])
+    session = Session.start("s", "ada", small, time="t")
+    assert session.progress(small)[:2] == (0, 2)
+    session, question = session.ask(small, time="t")
+    assert question is not None
+    assert session.tell(question.answer("skip"), time="t").progress(small)[:2] == (0, 1)
+
+
 def test_json_round_trip_and_versions(pool: prefq.CandidatePool) -> None:
     session = play(play(begin(pool, max_questions=3), pool, USER).seal(pool, time="t", n_questions=2), pool, USER)
     data = json.loads(json.dumps(session.to_dict()))

@@ -1,11 +1,15 @@
 """prefq onboard: a person answers comparisons and gets a profile."""
 
+import shlex
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import (
+    DEFAULT_USER,
     AcquisitionOption,
     JsonOption,
     MaxQuestionsOption,
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from prefq_cli.interview import Interview
     from prefq_cli.keys import Keys
 
-ENDED_EARLY, INTERRUPTED = 4, 130
 SealedOption = Annotated[
     bool | None,
     typer.Option(
@@ -81,15 +84,16 @@ def onboard(
 
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, Wanted(user, session, pool, max_questions, acquisition, seed, new))
-        from prefq_cli.console import screen_for
         from prefq_cli.interview import Interview
+        from prefq_cli.screens import screen_for
 
         screen = screen_for(settings)
         keys = _keys(screen.close, screen.open)
         interview = Interview(begun, candidates, opened, screen, keys)
         code = _hold(interview, sealed=False if sealed is None and keys.scripted else sealed)
-        profile = _save_profile(interview)
-    _report(interview, profile, settings, code)
+        if code:
+            interview.save_profile()
+    _report(interview, settings, code)
     if code:
         raise typer.Exit(code)
 
@@ -100,7 +104,7 @@ def _keys(on_pause: Any, on_return: Any) -> "Keys":
     return terminal_keys(on_pause, on_return) if sys.stdin.isatty() else ScriptedKeys(sys.stdin)
 
 
-def _hold(interview: "Interview", *, sealed: bool | None) -> int:
+def _hold(interview: "Interview", *, sealed: bool | None) -> ExitCode:
     """Hold the interview; the exit code."""
     from prefq_cli.interview import EarlyEndError
 
@@ -109,36 +113,26 @@ def _hold(interview: "Interview", *, sealed: bool | None) -> int:
         with interview.keys:
             interview.run(sealed=sealed)
     except EarlyEndError:
-        return ENDED_EARLY
+        return ExitCode.ENDED_EARLY
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     finally:
         interview.screen.close()
-    return 0
+    return ExitCode.DONE
 
 
-def _save_profile(interview: "Interview") -> "Profile | None":
-    """The profile of what was answered, stored; None without answers."""
-    from prefq_cli.opening import now
-
-    session = interview.session
-    if not session.answers:
-        return None
-    profile = session.profile(interview.pool, created=now())
-    interview.store.save_profile(profile, session_id=session.id)
-    return profile
-
-
-def _report(interview: "Interview", profile: "Profile | None", settings: Settings, code: int) -> None:
+def _report(interview: "Interview", settings: Settings, code: ExitCode) -> None:
     from prefq.profiles.summary import summarize
     from prefq_cli.console import tell, write, write_json, write_profile
 
-    session = interview.session
+    session, profile = interview.session, interview.profile
     n_answers = len(session.answers)
     if code:
-        how = "Interrupted" if code == INTERRUPTED else "Ended early"
-        count = "1 answer is" if n_answers == 1 else f"{n_answers} answers are"
-        tell(f"{how}: {count} saved. Go on with: prefq onboard --session {session.id}")
+        how = "Interrupted" if code is ExitCode.INTERRUPTED else "Ended early"
+        count = (
+            "no answer yet" if n_answers == 0 else "1 answer saved" if n_answers == 1 else f"{n_answers} answers saved"
+        )
+        tell(f"{how}: {count}. Go on with: prefq onboard --session {session.id}")
     score = _score(session)
     if settings.as_json:
         write_json(_as_json(session, profile, score, code))
@@ -146,7 +140,8 @@ def _report(interview: "Interview", profile: "Profile | None", settings: Setting
         if score:
             write(f"{score['sentence']}\nPredictions sealed as {score['digest']}")
         write_profile(profile, summarize(profile), settings)
-        tell(f"\n{_time_taken(session)}Use it: prefq profile export --format prompt (or json, md)")
+        whose = "" if session.user_id == DEFAULT_USER else f" --user {shlex.quote(session.user_id)}"
+        tell(f"\n{_time_taken(session)}. As a system prompt:\nprefq profile export --format prompt{whose}")
 
 
 def _score(session: "Session") -> dict[str, Any] | None:
@@ -158,21 +153,24 @@ def _score(session: "Session") -> dict[str, Any] | None:
         return None
     guesses = any(abs(prediction.group - 0.5) > 1e-9 for prediction in state.sealed.predictions)
     sentence = score_sentence(result.n_decided, result.profile, result.group, group_guesses=guesses)
-    return {**result._asdict(), "digest": state.sealed.digest, "sentence": sentence}
+    predictions = [asdict(prediction) for prediction in state.sealed.predictions]
+    return {**result._asdict(), "sentence": sentence, "digest": state.sealed.digest, "predictions": predictions}
 
 
 def _time_taken(session: "Session") -> str:
     seconds = round(sum(answer.seconds or 0.0 for answer in session.answers))
     minutes, rest = divmod(seconds, 60)
-    return f"{len(session.answers)} answers in {f'{minutes} min ' if minutes else ''}{rest} s. "
+    return f"{len(session.answers)} answers in {f'{minutes} min ' if minutes else ''}{rest} s"
 
 
-def _as_json(session: "Session", profile: "Profile | None", score: dict[str, Any] | None, code: int) -> dict[str, Any]:
+def _as_json(
+    session: "Session", profile: "Profile | None", score: dict[str, Any] | None, code: ExitCode
+) -> dict[str, Any]:
     from prefq.profiles.summary import sentences, summarize
 
     axes = summarize(profile) if profile is not None else ()
     return {
-        "status": {0: "finished", ENDED_EARLY: "ended_early", INTERRUPTED: "interrupted"}[code],
+        "status": "finished" if code is ExitCode.DONE else code.name.lower(),
         "session": {
             "id": session.id,
             "user_id": session.user_id,
