@@ -117,8 +117,8 @@ def foreign_check(foreign: Sequence[dict[str, Any]], pool: CandidatePool) -> dic
 
 def reading(pool: CandidatePool, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Words of the responses, and minutes that ten questions take, prompt and both responses."""
-    words = np.array([len(row["response"].split()) for row in rows])
-    prompt_words = np.array([len(row["prompt"].split()) for row in rows])
+    words = np.array([count_words(row["response"]) for row in rows])
+    prompt_words = np.array([count_words(row["prompt"]) for row in rows])
     cost = words[pool.pairs].sum(axis=1) + prompt_words[pool.pairs[:, 0]]
     rng = np.random.default_rng(1)
     random_ten = np.array([rng.choice(cost, N_QUESTIONS, replace=False).sum() for _ in range(N_RANDOM)])
@@ -142,9 +142,14 @@ def words_of_session(pool: CandidatePool, reader: int) -> int:
     answers: list[Answer] = []
     total = 0
     while (question := select_next_question(pool, answers, max_questions=N_QUESTIONS, seed=reader)) is not None:
-        total += sum(len(text.split()) for text in (question.prompt, question.first.text, question.second.text))
+        total += sum(map(count_words, (question.prompt, question.first.text, question.second.text)))
         answers.append(user.answer(pool, question, rng=rng))
     return total
+
+
+def count_words(text: str) -> int:
+    """Words between spaces, without list marks."""
+    return sum(1 for word in text.split() if any(map(str.isalnum, word)))
 
 
 def minutes(words: Array) -> dict[str, float]:
@@ -208,8 +213,8 @@ def tables(result: dict[str, Any]) -> str:
         "",
         (
             f"Mean correlation within prompts: {cv['mean_within_prompt']:.2f}, lowest {cv['lowest_within_prompt']:.2f} "
-            f"({cv['folds']} folds of whole prompts; fit, scaling and decorrelation inside each fold). Foreign pairs in "
-            f"order: {foreign['mean_share']:.0%} on average."
+            f"({cv['folds']} folds of whole prompts; fit, scaling and decorrelation inside each fold). Foreign pairs "
+            f"in order: {foreign['mean_share']:.0%} on average."
         ),
         "",
         "Correlations of within-prompt differences in the bundled pool:",
@@ -223,16 +228,16 @@ def tables(result: dict[str, Any]) -> str:
         ),
         "",
         (
-            "Foreign texts, mean move of each feature (column) from the low to the high pole of the axis that was written "
-            "(row), in root mean square differences of the pool:"
+            "Foreign texts, mean move of each feature (column) from the low to the high pole of the axis that was "
+            "written (row), in root mean square differences of the pool:"
         ),
         "",
         *matrix_table(AXES, AXES, foreign["cross_talk"]),
         "",
         (
             f"Reading at {read['words_per_minute']} words a minute: responses have {read['responses']['min']} to "
-            f"{read['responses']['max']} words, {read['responses']['mean']:.0f} on average. Ten random questions with both "
-            f"responses take {read['minutes_of_ten_random']['mean']:.1f} minutes on average "
+            f"{read['responses']['max']} words, {read['responses']['mean']:.0f} on average. Ten random questions with "
+            f"both responses take {read['minutes_of_ten_random']['mean']:.1f} minutes on average "
             f"({read['minutes_of_ten_random']['p95']:.1f} in one case of twenty), ten chosen by `information_gain` "
             f"{read['minutes_of_ten_chosen']['mean']:.1f} ({read['minutes_of_ten_chosen']['max']:.1f} at most, over "
             f"{N_READERS} simulated users)."
