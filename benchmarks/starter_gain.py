@@ -92,10 +92,10 @@ def sentence(figures: dict[str, Any]) -> str:
     """What the page says."""
     lines = [
         (
-            f"{figures['n_worlds']} worlds × {figures['n_users']} users, every strategy asks the same users and is tested "
-            f"on the same pairs of {N_TEST_PROMPTS} prompts that were set aside before the first question. prefq sees the "
-            f"measured features only; a tenth of the users' taste lies in a dimension that nobody wrote down. The prior "
-            "is the default one: no group was there to fit it on."
+            f"{figures['n_worlds']} worlds × {figures['n_users']} users; every strategy asks the same users and is "
+            f"tested on the same pairs of {N_TEST_PROMPTS} prompts, set aside before the first question. prefq sees "
+            "the measured features only; a tenth of the users' taste lies in a dimension that nobody wrote down. The "
+            "prior is the default one: no group was there to fit it on."
         ),
         "",
         "| rms margin | strategy | " + " | ".join(f"after {n}" for n in figures["after"]) + " |",

@@ -65,10 +65,10 @@ def measure() -> dict[str, Any]:
 
 def sentence(figures: dict[str, Any]) -> str:
     """What the page says."""
+    size = f"{figures['n_questions']:,} × {figures['n_features']}"
     return (
-        f"{figures['n_questions']:,} questions × {figures['n_features']} features: median {figures['median_ms']} ms, "
-        f"95th percentile {figures['p95_ms']} ms, in the same run in which one product of the "
-        f"{figures['n_questions']:,} × {figures['n_features']} differences with a vector took {figures['one_pass_ms']} ms. The first call on a "
+        f"{size}: median {figures['median_ms']} ms, 95th percentile {figures['p95_ms']} ms, in the same run in which "
+        f"one product of the {size} differences with a vector took {figures['one_pass_ms']} ms. The first call on a "
         f"pool also makes its tables: {figures['first_call_ms']} ms. The starter pool ({figures['starter_questions']} "
         f"questions): median {figures['starter_median_ms']} ms, 95th percentile {figures['starter_p95_ms']} ms."
     )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,3 +111,16 @@ def test_features_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError, match="there are 1 first and 2 second responses"):
         profile.preference_probability([[1.0, 2.0]], [[1.0, 2.0], [0.0, 0.0]])
     assert profile.score(np.empty((0, 2))).mean.shape == (0,)
+
+
+def test_the_json_follows_the_schema_in_the_documentation() -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs/reference/profile.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    for profile in (make_profile(), Profile("ada", BELIEF, PRIOR, 0, np.ones(2), "f" * 64)):
+        validator.validate(json.loads(json.dumps(profile.to_dict())))
+    for name in schema["required"]:
+        with pytest.raises(jsonschema.ValidationError, match="required"):
+            validator.validate({key: value for key, value in make_profile().to_dict().items() if key != name})
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate({**make_profile().to_dict(), "n_answers": "ten"})
