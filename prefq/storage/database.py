@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -150,16 +150,20 @@ def _prepare_file(url: URL) -> str:
     if url.database.startswith("file:"):  # SQLite's own addresses say themselves what may be made
         return url.database
     path = Path(url.database)
-    if path.is_dir():
-        raise StorageError(f"the store {path} is a folder; give the path of a file, such as {path / 'prefq.db'}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError as error:
-        if not path.exists():
-            raise StorageError(f"the store {path} cannot be made ({error}); give another path.") from error
-    except (OSError, ValueError) as error:
-        raise StorageError(f"the store {path} cannot be made ({error}); give a path that can be written.") from error
+        if path.is_dir():
+            raise StorageError(f"the store {path} is a folder; give the path of a file, such as {path / 'prefq.db'}.")
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Never opened here when it exists: closing it again would drop the locks of this process's other stores.
+        if not target.exists():
+            with suppress(FileExistsError):
+                os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
+        if isinstance(error, StorageError):
+            raise
+        said = getattr(error, "strerror", None) or error
+        raise StorageError(f"the store {path} cannot be reached or made ({said}); give another path.") from error
     return str(path)
 
 

@@ -93,8 +93,10 @@ class SqlStore:
                     connection.execute(insert(sessions), header)
                 if rows[n_stored or 0 :]:
                     connection.execute(insert(events), rows[n_stored or 0 :])
-        except IntegrityError:  # only where writers do not wait for one another
-            raise _conflict(session.id) from None
+        except StorageError as error:
+            if isinstance(error.__cause__, IntegrityError):  # where writers do not wait for one another
+                raise _conflict(session.id) from None
+            raise
 
     def load_session(self, session_id: str) -> Session:
         """The session of this id.
@@ -135,11 +137,8 @@ class SqlStore:
             what = what.join(sessions).where(each.user_id == user_id)
         with self._database.reading() as connection:
             headers = connection.execute(which).all()
-            grouped = groupby(connection.execute(what).all(), key=itemgetter(0))
-        try:
-            tallies = {session_id: _tally(rows) for session_id, rows in grouped}
-        except _DAMAGE as error:
-            raise self._damaged("an event", error) from error
+            rows = connection.execute(what).all()
+        tallies = {of: self._tally(of, own) for of, own in groupby(rows, key=itemgetter(0))}
         found = [_summary(header, tallies.get(header.id)) for header in headers]
         return sorted(found, key=lambda summary: (summary.updated, summary.created, summary.id), reverse=True)
 
@@ -158,7 +157,7 @@ class SqlStore:
         values = {
             "user_id": _valid(profile.user_id, "user_id"),
             "session_id": session_id,
-            "created": profile.created,
+            "created": None if profile.created is None else _valid(profile.created, "created"),
             "n_answers": profile.n_answers,
             "document": _to_json(profile.to_dict()),
         }
@@ -232,6 +231,12 @@ class SqlStore:
             n_sessions = connection.execute(delete(sessions).where(sessions.c.user_id == user_id)).rowcount
         self._database.erase_deleted()
         return n_sessions
+
+    def _tally(self, session_id: str, rows: Iterable[Any]) -> "_Tally":
+        try:
+            return _tally(rows)
+        except _DAMAGE as error:
+            raise self._damaged(f"session {session_id!r}", error) from error
 
     def _damaged(self, what: str, error: Exception) -> StorageError:
         return StorageError(
