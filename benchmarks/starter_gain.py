@@ -1,5 +1,6 @@
 """What active questions gain on the starter pool, for simulated users whose tastes live on the declared levels."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from prefq.vocabulary import Array
 TITLE = "Ten chosen questions against ten random ones"
 GOAL = "ten `information_gain` questions beat ten random ones by at least 3 points of held-out accuracy"
 STRATEGIES = ("information_gain", "d_optimal", "random")
+WITHOUT_PROMPT_RULE = "information_gain, prompts may repeat"
 RMS_MARGINS = (2.0, 4.0)  # logits: people who answer with their taste about 3 times in 4, and 6 in 7
 HIDDEN_SHARE = 0.1
 N_WORLDS, N_USERS = 8, 100
@@ -21,20 +23,14 @@ AFTER = (0, 3, 5, 10)
 SEED = 100
 
 
-def split(pool: prefq.CandidatePool, rng: np.random.Generator) -> tuple[prefq.CandidatePool, Rows]:
-    """The questions that may be asked, and the pairs that are held out: all pairs of some prompts."""
+def split(pool: prefq.CandidatePool, rng: np.random.Generator) -> tuple[dict[str, prefq.CandidatePool], Rows]:
+    """The pool that each strategy asks from, and the pairs that are held out: all pairs of some prompts."""
     assert pool.prompt_codes is not None
     codes = pool.prompt_codes[pool.pairs[:, 0]]
     held_out = np.isin(codes, rng.permutation(np.unique(codes))[:N_TEST_PROMPTS])
-    asked = prefq.CandidatePool.from_arrays(
-        pool.features,
-        pool.pairs[~held_out],
-        prompts=pool.prompts,
-        responses=pool.responses,
-        feature_space=pool.feature_space,
-        prior=pool.prior,
-    )
-    return asked, pool.pairs[held_out]
+    asked = replace(pool, pairs=pool.pairs[~held_out])
+    pools = {**dict.fromkeys(STRATEGIES, asked), WITHOUT_PROMPT_RULE: replace(asked, prompt_codes=None)}
+    return pools, pool.pairs[held_out]
 
 
 def accuracies(
@@ -62,13 +58,16 @@ def run_world(seed: int, rms_margin: float) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     pool = prefq.load_pool("starter")
     world = declared_levels_world(pool, declared_levels(), rms_margin=rms_margin, hidden_share=HIDDEN_SHARE, rng=rng)
-    asked, test_pairs = split(pool, rng)
+    pools, test_pairs = split(pool, rng)
     users = [world.draw_user(rng=rng) for _ in range(N_USERS)]
     return {
         strategy: np.array(
-            [accuracies(world, asked, test_pairs, user, strategy, 1000 * seed + n) for n, user in enumerate(users)]
+            [
+                accuracies(world, asked, test_pairs, user, strategy.split(",")[0], 1000 * seed + n)
+                for n, user in enumerate(users)
+            ]
         )
-        for strategy in STRATEGIES
+        for strategy, asked in pools.items()
     }
 
 
@@ -77,7 +76,7 @@ def measure() -> dict[str, Any]:
     worlds: dict[str, Any] = {}
     for rms_margin in RMS_MARGINS:
         runs = [run_world(SEED + world, rms_margin) for world in range(N_WORLDS)]
-        stacked = {strategy: np.stack([run[strategy] for run in runs]) for strategy in STRATEGIES}
+        stacked = {strategy: np.stack([run[strategy] for run in runs]) for strategy in runs[0]}
         gains = 100 * (stacked["information_gain"] - stacked["random"])[:, :, -1]
         worlds[f"{rms_margin:g}"] = {
             "accuracy": {name: values.mean(axis=(0, 1)).round(4).tolist() for name, values in stacked.items()},
@@ -104,7 +103,7 @@ def sentence(figures: dict[str, Any]) -> str:
     for margin, world in figures["by_rms_margin"].items():
         for strategy, values in world["accuracy"].items():
             cells = " | ".join(f"{value:.3f}" for value in values)
-            lines.append(f"| {margin} logits | `{strategy}` | {cells} |")
+            lines.append(f"| {margin} logits | {strategy} | {cells} |")
     gains = "; ".join(
         f"{world['gain_points']:.1f} ± {world['gain_standard_error']:.1f} points at {margin} logits"
         for margin, world in figures["by_rms_margin"].items()
