@@ -3,7 +3,7 @@
 With prior N(μ, Σ₀), answers X (n_answers, n_features) and the likelihood's slope s and curvature K at the mode, the
 posterior mean is μ + Σ₀Xᵀs, and the posterior covariance Σ₀ - Σ₀Xᵀ√K (I + √K XΣ₀Xᵀ √K)⁻¹ √K XΣ₀ (Rasmussen and
 Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore needs its prior mean and variance, made
-once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/margins.md).
+once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
 """
 
 from collections.abc import Iterator
