@@ -25,127 +25,128 @@ PAIRS = {
         (
             "Use a sharp knife and cut away from you.",
             (
-                "Use a sharp knife and cut away from you. A blunt blade slips, so hone it before you begin. Keep the board "
-                "from sliding with a damp cloth underneath, curl the fingers of the other hand, and let the tip rest."
+                "Use a sharp knife and cut away from you. A blunt blade slips, so hone it before you begin. Keep "
+                "the board from sliding with a damp cloth underneath, curl the fingers of the other hand, and "
+                "let the tip rest."
             ),
         ),
         (
             "Water it once a week.",
             (
-                "Water it once a week, less in winter. Check the soil with a finger first, pour until it drains, and empty "
-                "the saucer afterwards; roots that stand in water rot, and leaves turn yellow."
+                "Water it once a week, less in winter. Check the soil with a finger first, pour until it drains, "
+                "and empty the saucer afterwards; roots that stand in water rot, and leaves turn yellow."
             ),
         ),
     ],
     "formal": [
         (
-            "Nah, don't bother ringing them, they won't pick up. Just drop 'em a line and you'll be sorted, mate.",
+            ("Nah, don't bother ringing them, they won't pick up. Just drop 'em a line and you'll be sorted, mate."),
             (
-                "Telephoning the office is seldom productive. It is therefore advisable to submit a written request, upon "
-                "receipt of which a response will be provided."
+                "Telephoning the office is seldom productive. It is therefore advisable to submit a written "
+                "request, upon receipt of which a response will be provided."
             ),
         ),
         (
             "Yeah, it's a bit rubbish, but you can't really fix it. Grab a new one, they're dead cheap.",
             (
-                "The device is regrettably beyond repair; consequently, the purchase of a replacement, which may be "
-                "obtained at moderate expense, is recommended."
+                "The device is regrettably beyond repair; consequently, the purchase of a replacement, which may "
+                "be obtained at moderate expense, is recommended."
             ),
         ),
     ],
     "technical": [
         (
             (
-                "The sky looks blue because the air throws blue light around more than red light, so it comes at us from "
-                "every side."
+                "The sky looks blue because the air throws blue light around more than red light, so it comes at "
+                "us from every side."
             ),
             (
-                "Rayleigh scattering scales with the inverse fourth power of wavelength, so 450 nm photons are deflected "
-                "by atmospheric molecules far more than 650 nm ones."
+                "Rayleigh scattering scales with the inverse fourth power of wavelength, so 450 nm photons are "
+                "deflected by atmospheric molecules far more than 650 nm ones."
             ),
         ),
         (
             "Put your feet up, drink a lot, and the swelling should go down in a day or two.",
             (
-                "Elevation and hydration reduce peripheral oedema by promoting venous return; expect resolution within "
-                "24-48 h unless renal function is impaired."
+                "Elevation and hydration reduce peripheral oedema by promoting venous return; expect resolution "
+                "within 24-48 h unless renal function is impaired."
             ),
         ),
     ],
     "structured": [
         (
             (
-                "First fill the tank, and once the light is green, which takes about a minute, press the lever and wait "
-                "until the cup is full, because stopping early leaves it weak."
+                "First fill the tank, and once the light is green, which takes about a minute, press the lever "
+                "and wait until the cup is full, because stopping early leaves it weak."
             ),
             "1. Fill the tank.\n2. Wait for the green light.\n3. Press the lever.\n4. Stop when the cup is full.",
         ),
         (
             (
-                "The train is cheaper and you can read on it, although it leaves early, whereas the coach costs less still "
-                "but takes twice as long."
+                "The train is cheaper and you can read on it, although it leaves early, whereas the coach costs "
+                "less still but takes twice as long."
             ),
             "Train: cheaper, room to read.\nCoach: cheapest, twice as long.\nNote: the train leaves early.",
         ),
     ],
     "warm": [
         (
-            "Grades are determined by the final paper. A lower mark in one course has little effect on admission.",
+            ("Grades are determined by the final paper. A lower mark in one course has little effect on admission."),
             (
-                "I'm so sorry, that must hurt after all your work. You are more than one mark, and I hope you can be kind "
-                "to yourself tonight."
+                "I'm so sorry, that must hurt after all your work. You are more than one mark, and I hope you "
+                "can be kind to yourself tonight."
             ),
         ),
         (
-            "The first weeks with an infant involve interrupted sleep. The pattern changes at about three months.",
+            ("The first weeks with an infant involve interrupted sleep. The pattern changes at about three months."),
             (
-                "Congratulations, how lovely! Those tired nights are hard, but you're doing wonderfully, and it does get "
-                "easier. Please rest when you can."
+                "Congratulations, how lovely! Those tired nights are hard, but you're doing wonderfully, and it "
+                "does get easier. Please rest when you can."
             ),
         ),
     ],
     "decisive": [
         (
             (
-                "It may depend on the soil; some gardeners prefer autumn, while others would wait until spring, and either "
-                "could work."
+                "It may depend on the soil; some gardeners prefer autumn, while others would wait until spring, "
+                "and either could work."
             ),
             "Plant in autumn. Spring is too late, full stop. Dig the hole today and never look back.",
         ),
         (
             (
-                "Both might suit you, although the larger one is perhaps heavier, whereas the smaller one could feel "
-                "cramped."
+                "Both might suit you, although the larger one is perhaps heavier, whereas the smaller one could "
+                "feel cramped."
             ),
-            "Buy the larger one. It is the best choice, it will last, and you must not waste money on the other.",
+            ("Buy the larger one. It is the best choice, it will last, and you must not waste money on the other."),
         ),
     ],
     "example": [
         (
-            "People remember what they have explained to someone, because explaining requires an order of ideas.",
+            ("People remember what they have explained to someone, because explaining requires an order of ideas."),
             (
-                "Last Tuesday Omar explained fractions to his sister Leila with eight slices of pizza, and on Friday he "
-                "still knew every step."
+                "Last Tuesday Omar explained fractions to his sister Leila with eight slices of pizza, and on "
+                "Friday he still knew every step."
             ),
         ),
         (
-            "Small amounts add up over time, since every habit is repeated and repetition multiplies its effect.",
-            "When Ingrid skipped her 4-euro latte in March and April, she had 240 euros by June and went to Bergen.",
+            ("Small amounts add up over time, since every habit is repeated and repetition multiplies its effect."),
+            ("When Ingrid skipped her 4-euro latte in March and April, she had 240 euros by June and went to Bergen."),
         ),
     ],
     "playful": [
         (
-            "A dirty filter reduces the flow of air and may damage the motor. Replace it to prevent a fire risk.",
+            ("A dirty filter reduces the flow of air and may damage the motor. Replace it to prevent a fire risk."),
             (
-                "Your hoover is sulking like a dragon with a blocked nose. Empty its belly before it stages a mutiny and "
-                "spits confetti at the cat."
+                "Your hoover is sulking like a dragon with a blocked nose. Empty its belly before it stages a "
+                "mutiny and spits confetti at the cat."
             ),
         ),
         (
             "Overwatering harms the roots and causes serious disease. Reduce the amount of water immediately.",
             (
-                "Your fern is no camel, but it isn't a mermaid either: stop drowning the poor diva and let her toes dry "
-                "before she faints on the sofa."
+                "Your fern is no camel, but it isn't a mermaid either: stop drowning the poor diva and let her "
+                "toes dry before she faints on the sofa."
             ),
         ),
     ],
