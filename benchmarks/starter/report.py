@@ -15,7 +15,7 @@ from benchmarks.starter.build import AXES, OPPOSITES, TEXTS, fit, levels_of, rea
 from prefq import CandidatePool, SimulatedUser, load_pool, load_rewards, select_next_question
 from prefq.profiles.ranking import normal_draws
 from prefq.rewards.base import STARTER_FOLDER
-from prefq.rewards.style import LEXICON
+from prefq.rewards.style import LEXICON, StyleRewards, load_style_rewards
 from prefq.vocabulary import Answer, Array
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,8 @@ WORDS_PER_MINUTE = 240
 N_QUESTIONS = 10
 N_READERS = 40  # simulated users whose ten chosen questions are counted
 N_RANDOM = 2000  # draws of ten random questions
+N_BOOTSTRAP = 1000  # draws of prompts, with replacement
+N_SHOWN = 6  # statistics of each axis that the page names
 
 
 def out_of_fold(rows: Sequence[dict[str, Any]], lexicon_text: str) -> Array:
@@ -61,10 +63,32 @@ def agreement(features: Array, rows: Sequence[dict[str, Any]]) -> dict[str, Any]
         ordered.append([float((np.sign(seen) == np.sign(step))[np.abs(step) == size].mean()) for size in (1, 2)])
     return {
         "within_prompt": by_axis([correlation(centred[:, i], declared[:, i]) for i in range(len(AXES))]),
+        "within_prompt_90_percent": interval_over_prompts(centred, declared, prompts),
         "plain": by_axis([correlation(features[:, i], levels[:, i]) for i in range(len(AXES))]),
         "pairs_ordered_one_level_apart": by_axis([one for one, _ in ordered]),
         "pairs_ordered_two_levels_apart": by_axis([two for _, two in ordered]),
     }
+
+
+def interval_over_prompts(centred: Array, declared: Array, prompts: Sequence[str]) -> dict[str, list[float]]:
+    """Bootstrap interval of each axis's correlation, prompts drawn with replacement."""
+    rows_of = [np.flatnonzero(np.array(prompts) == prompt) for prompt in sorted(set(prompts))]
+    rng = np.random.default_rng(2)
+    drawn = np.empty((N_BOOTSTRAP, len(AXES)))
+    for i in range(N_BOOTSTRAP):
+        rows = np.concatenate([rows_of[j] for j in rng.integers(len(rows_of), size=len(rows_of))])
+        drawn[i] = [correlation(centred[rows, axis], declared[rows, axis]) for axis in range(len(AXES))]
+    bounds = np.quantile(drawn, (0.05, 0.95), axis=0).T
+    return {axis: np.round(pair, 3).tolist() for axis, pair in zip(AXES, bounds, strict=True)}
+
+
+def heaviest_statistics(rewards: StyleRewards) -> dict[str, list[str]]:
+    """The statistics with the largest weights of each axis, - before those that count for the low pole."""
+    shown = {}
+    for axis, weights in zip(rewards.names, rewards.weights.T, strict=True):
+        largest = np.argsort(-np.abs(weights), kind="stable")[:N_SHOWN]
+        shown[axis] = [("-" if weights[i] < 0 else "") + rewards.statistics[i] for i in largest]
+    return shown
 
 
 def independence(features: Array, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -186,6 +210,7 @@ def measure() -> dict[str, Any]:
         "independence_out_of_fold": independence(unseen, rows),
         "foreign": foreign_check(read_rows(FOREIGN), pool),
         "reading": reading(pool, rows),
+        "heaviest_statistics": heaviest_statistics(load_style_rewards(STARTER_FOLDER)),
     }
 
 
@@ -193,19 +218,21 @@ def tables(result: dict[str, Any]) -> str:
     """The numbers of the page, as Markdown."""
     cv, foreign, read = result["cross_validation"], result["foreign"], result["reading"]
     pool, unseen = result["independence_of_pool"], result["independence_out_of_fold"]
+    heaviest = result["heaviest_statistics"]
     lines = [
         (
-            "| axis | r, within prompts | r, plain | pairs in order, 1 level apart | 2 levels apart "
+            "| axis | r, within prompts (90 %) | r, plain | pairs in order, 1 level apart | 2 levels apart "
             "| foreign pairs in order | foreign r |"
         ),
         "|---|---|---|---|---|---|---|",
     ]
     for opposite, axis in zip(OPPOSITES, AXES, strict=True):
         shares = [cv[f"pairs_ordered_{apart}_apart"][axis] for apart in ("one_level", "two_levels")]
+        low, high = cv["within_prompt_90_percent"][axis]
         pairs = foreign["pairs_an_axis"]
         lines.append(
-            f"| {opposite}–{axis} | {cv['within_prompt'][axis]:.2f} | {cv['plain'][axis]:.2f} "
-            f"| {shares[0]:.0%} | {shares[1]:.0%} "
+            f"| {opposite}–{axis} | {cv['within_prompt'][axis]:.2f} ({low:.2f} to {high:.2f}) "
+            f"| {cv['plain'][axis]:.2f} | {shares[0]:.0%} | {shares[1]:.0%} "
             f"| {foreign['share_high_above_low'][axis] * pairs:.0f} of {pairs} "
             f"| {foreign['correlation_with_pole'][axis]:.2f} |"
         )
@@ -213,9 +240,14 @@ def tables(result: dict[str, Any]) -> str:
         "",
         (
             f"Mean correlation within prompts: {cv['mean_within_prompt']:.2f}, lowest {cv['lowest_within_prompt']:.2f} "
-            f"({cv['folds']} folds of whole prompts; fit, scaling and decorrelation inside each fold). Foreign pairs "
+            f"({cv['folds']} folds of whole prompts; fit, scaling and decorrelation inside each fold; "
+            f"intervals by bootstrap over prompts). Foreign pairs "
             f"in order: {foreign['mean_share']:.0%} on average."
         ),
+        "",
+        "What weighs most on each axis (- for the low pole):",
+        "",
+        *(f"- {axis}: {', '.join(f'`{name}`' for name in names)}" for axis, names in heaviest.items()),
         "",
         "Correlations of within-prompt differences in the bundled pool:",
         "",
