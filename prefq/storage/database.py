@@ -32,7 +32,7 @@ _SQLITE_FAULTS: Mapping[int, str] = MappingProxyType(
     {
         sqlite3.SQLITE_BUSY: "is locked by another program; wait until that one is done, or close it, and try again",
         sqlite3.SQLITE_LOCKED: "is locked by another program; wait until that one is done, or close it, and try again",
-        sqlite3.SQLITE_READONLY: "can be read but not written; make the file and its folder writable, or use another",
+        sqlite3.SQLITE_READONLY: "cannot be written; make the file and its folder writable, or use another",
         sqlite3.SQLITE_PERM: "may not be opened; make the file and its folder readable and writable, or use another",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened; it needs a file in a folder, both readable and writable",
         sqlite3.SQLITE_NOTADB: "is not a database that prefq wrote, or is damaged; restore a copy, or use another path",

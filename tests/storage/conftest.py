@@ -30,15 +30,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "prefq.db"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"] if os.environ.get(POSTGRESQL_VARIABLE) else ["sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a new database, of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'prefq.db'}"
         return
-    server = os.environ.get(POSTGRESQL_VARIABLE)
-    if not server:
-        pytest.skip(f"{POSTGRESQL_VARIABLE} names no server")
+    server = os.environ[POSTGRESQL_VARIABLE]
     schema, engine = f"prefq_{uuid4().hex}", create_engine(server)
     with engine.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA {schema}"))

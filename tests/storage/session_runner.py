@@ -88,7 +88,7 @@ def run_child(location: str, pool: CandidatePool, n_answers: int, kill_after: fl
 
 def main() -> None:
     pool = make_pool()
-    pool.digest()
+    Session.start("warm-up", "ada", pool, time=TIME).ask(pool, time=TIME)  # tables that a child would only make again
     for line in sys.stdin:
         order = json.loads(line)
         start = time.monotonic()

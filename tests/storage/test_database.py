@@ -53,19 +53,25 @@ def one_sentence(error: pytest.ExceptionInfo[StorageError]) -> str:
 
 
 @pytest.fixture
-def as_nobody() -> Iterator[Path]:
-    """A folder of a user who may not do everything: root, whom no permission stops, becomes nobody meanwhile."""
+def folder() -> Iterator[Path]:
+    """A folder that any user can reach."""
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        if os.geteuid() != 0:
-            yield folder
-            return
-        os.chown(folder, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
+        yield Path(name)
+
+
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Not as root, whom no permission stops: root gives the folder to nobody and becomes that one meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 # --- making and bringing up to date ---
@@ -315,48 +321,50 @@ def test_a_database_opened_to_read_only(path: Path, pool: CandidatePool) -> None
     [session] = filled(path, pool)
     with SqlStore.open(f"sqlite:///file:{path}?mode=ro&uri=true") as store:
         assert store.load_session("s0") == session
-        with pytest.raises(StorageError, match=r"can be read but not written; make the file .* writable") as error:
+        with pytest.raises(StorageError, match=r"cannot be written; make the file .* writable") as error:
             store.save_session(session.stop("done.", time="t"))
         one_sentence(error)
-        with pytest.raises(StorageError, match="can be read but not written"):
+        with pytest.raises(StorageError, match="cannot be written"):
             store.delete_user("ada")
 
 
-def test_a_file_that_may_not_be_written(as_nobody: Path, pool: CandidatePool) -> None:
-    path = as_nobody / "prefq.db"
+def test_a_file_that_may_not_be_written(folder: Path, pool: CandidatePool) -> None:
+    path = folder / "prefq.db"
     [session] = filled(path, pool)
     path.chmod(0o400)
-    with SqlStore.open(path) as store:
+    with as_nobody(folder), SqlStore.open(path) as store:
         assert store.load_session("s0") == session
-        with pytest.raises(StorageError, match=r"can be read but not written; make the file .* writable") as error:
+        with pytest.raises(StorageError, match=r"cannot be written; make the file .* writable") as error:
             store.save_session(session.stop("done.", time="t"))
-        one_sentence(error)
+    one_sentence(error)
 
 
-def test_a_file_that_may_not_be_read(as_nobody: Path, pool: CandidatePool) -> None:
-    path = as_nobody / "prefq.db"
+def test_a_file_that_may_not_be_read(folder: Path, pool: CandidatePool) -> None:
+    path = folder / "prefq.db"
     filled(path, pool)
     path.chmod(0)
-    with pytest.raises(StorageError, match="cannot be opened; it needs a file in a folder") as error:
+    with as_nobody(folder), pytest.raises(StorageError, match="cannot be opened; it needs a file in a folder") as error:
         SqlStore.open(path)
     one_sentence(error)
 
 
-def test_a_folder_that_may_not_be_written(as_nobody: Path, pool: CandidatePool) -> None:
-    path = as_nobody / "prefq.db"
+def test_a_folder_that_may_not_be_written(folder: Path, pool: CandidatePool) -> None:
+    path = folder / "prefq.db"
     filled(path, pool)
-    as_nobody.chmod(0o500)
-    try:
-        with pytest.raises(StorageError, match=r"cannot be opened|can be read but not written") as error:
-            SqlStore.open(path).list_sessions()
+    folder.chmod(0o500)
+    with as_nobody(folder):
+        with pytest.raises(StorageError, match=r"cannot be written; make the file and its folder") as error:
+            SqlStore.open(path)
         one_sentence(error)
         with pytest.raises(
             StorageError, match=r"cannot be reached or made \(Permission denied\); give another path"
         ) as error:
-            SqlStore.open(as_nobody / "new.db")
+            SqlStore.open(folder / "new.db")
         one_sentence(error)
-    finally:
-        as_nobody.chmod(0o700)
+        folder.chmod(0)
+        with pytest.raises(StorageError, match=r"cannot be reached or made \(Permission denied\); give another path"):
+            SqlStore.open(path)
+        folder.chmod(0o700)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ RUNNER = Path(__file__).with_name("session_runner.py")
 N_STORES, N_KILLS = 10, 10  # ten databases, so that their making is killed, too
 SEED = 20260101
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the runner forks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="the runner forks")]
 
 
 class Outcome(NamedTuple):
@@ -114,7 +114,7 @@ def integrity(path: Path) -> list[str]:
 
 
 def test_kill_9_at_a_hundred_random_moments(runner: Runner, tmp_path: Path) -> None:
-    unharmed = runner.run(tmp_path / "unharmed.db", n_answers=25, kill_after=None)
+    unharmed = runner.run(tmp_path / "unharmed.db", n_answers=12, kill_after=None)
     assert unharmed.exit_code == 0
     rng, moments = np.random.default_rng(SEED), Counter[str]()
     for number in range(N_STORES):
