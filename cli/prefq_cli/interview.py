@@ -52,6 +52,7 @@ class Interview:
     screen: "Screen"
     keys: Keys
     profile: "Profile | None" = field(default=None, init=False)
+    remark: str = field(default="", init=False)
     _note: str = field(default="", init=False)
     _begun: Session = field(init=False)
 
@@ -66,13 +67,11 @@ class Interview:
             self._note = "Which of the two would you rather get? Press 1 or 2; no Enter."
         self._ask_on()
         self.save_profile()
+        if sealed is None and len(self.session.answers) >= self.pool.n_questions:
+            return  # nothing is left to test with
         while self.session.state.sealed is None and sealed is not False:
             reply = "y" if sealed else self._offered()
-            if reply == "y":
-                self._seal()
-            elif reply == "u":
-                self._undo()
-            else:
+            if not (reply == "y" and self._seal()) and not (reply == "u" and self._undo()):
                 return
             self._ask_on()
             self.save_profile()
@@ -168,15 +167,16 @@ class Interview:
                 return key
             self._unknown(key, OFFER_HINTS)
 
-    def _seal(self) -> None:
+    def _seal(self) -> bool:
         try:
             self._keep(self.session.seal(self.pool, time=now()))
         except InputError as error:  # every question of the pool was asked
-            self.screen.note(str(error))
-            return
+            self.remark = f"There was no test: {error}"
+            return False
         sealed = self.session.state.sealed
         assert sealed is not None
         self._note = f"My predictions are fixed. Their SHA-256: {sealed.digest}"
+        return True
 
     def _view(self, question: Question) -> QuestionView:
         progress, state = self.session.progress(self.pool), self.session.state

@@ -133,6 +133,8 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode) -> None:
             "no answer yet" if n_answers == 0 else "1 answer saved" if n_answers == 1 else f"{n_answers} answers saved"
         )
         tell(f"{how}: {count}. Go on with: prefq onboard --session {session.id}")
+    if interview.remark:
+        tell(interview.remark)
     score = _score(session)
     if settings.as_json:
         write_json(_as_json(session, profile, score, code))
