@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 
 from prefq import Comparisons, Gaussian, InferenceError, ResponseModel, fit_posterior
-from prefq.inference.likelihood import log_likelihood
+from prefq.inference.laplace import _find_mode, _find_modes, covariance_factor
+from prefq.inference.likelihood import log_likelihood, sigmoid
 
 TITLE = "The posterior's mode is found"
 GOAL = "converges on 10,000 random problems with prior scales from 0.1 to 100 and separable answers; no wrong mode"
 N_PROBLEMS = 10_000
+N_LAPSE_PROBLEMS = 300
+LAPSES = (0.02, 0.1, 0.2)
 SEED = 7
 WRONG_MODE = 1e-6  # prior standard deviations: a hundred times what the search promises at the widest scale
 
@@ -39,6 +42,27 @@ def distance_from_mode(prior: Gaussian, comparisons: Comparisons, model: Respons
     return float(np.linalg.norm(whitened - root.T @ (comparisons.differences.T @ replies.first)))
 
 
+def missed_modes(rng: np.random.Generator) -> int:
+    """How often, of hard problems with lapses, one of twenty further starts finds a better mode."""
+    missed = 0
+    for _ in range(N_LAPSE_PROBLEMS):
+        n_features, n_answers, scale = int(rng.integers(1, 9)), int(rng.integers(5, 21)), 10 ** rng.uniform(0, 1)
+        prior = Gaussian(np.zeros(n_features), scale**2 * np.eye(n_features))
+        differences = rng.normal(size=(n_answers, n_features))
+        sure = rng.random(n_answers) < sigmoid(differences @ rng.normal(scale=scale, size=n_features))
+        lapsed = rng.random(n_answers) < 0.2
+        outcomes = np.where(np.where(lapsed, rng.random(n_answers) < 0.5, sure), 1, -1)
+        comparisons, model = Comparisons(differences, outcomes), ResponseModel(lapse_rate=float(rng.choice(LAPSES)))
+        factor = covariance_factor(prior.covariance)
+        found = min(mode.iterate.objective for mode in _find_modes(prior, factor, comparisons, model))
+        others = (
+            _find_mode(prior, factor, comparisons, model, rng.normal(scale=1.5, size=n_features)).iterate.objective
+            for _ in range(20)
+        )
+        missed += min(others) < found - 1e-6
+    return missed
+
+
 def measure() -> dict[str, Any]:
     """Figures of the run."""
     rng = np.random.default_rng(SEED)
@@ -53,6 +77,8 @@ def measure() -> dict[str, Any]:
         iterations.append(info.n_iterations)
         distances.append(distance_from_mode(prior, comparisons, model, posterior))
     return {
+        "n_lapse_problems": N_LAPSE_PROBLEMS,
+        "lapse_modes_missed": missed_modes(np.random.default_rng(SEED)),
         "n_problems": N_PROBLEMS,
         "raised": failed,
         "wrong_modes": int((np.array(distances) > WRONG_MODE).sum()),
@@ -68,5 +94,6 @@ def sentence(figures: dict[str, Any]) -> str:
         f"Of {figures['n_problems']:,} problems {figures['raised']} raised an error and {figures['wrong_modes']} ended "
         f"at a wrong mode (the farthest was at most {figures['largest_distance_in_prior_sds']:.0e} prior standard "
         f"deviations away). Newton steps: median {figures['iterations_median']:.0f}, at most "
-        f"{figures['iterations_max']}."
+        f"{figures['iterations_max']}. With lapses there may be several modes: of {figures['n_lapse_problems']} hard "
+        f"problems, twenty further random starts found a better one in {figures['lapse_modes_missed']}."
     )

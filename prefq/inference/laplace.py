@@ -3,7 +3,8 @@
 Good enough to select with; too sure of itself to report with (docs/maths/posterior.md gives the figures).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian 
 MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 31 (docs/benchmarks.md)
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant: any small value works, this is the customary one
 MAX_HALVINGS = 60  # beyond it the step is below double precision
+LAPSE_SHARES = (0.0, 0.25, 0.5, 1.0)  # of the lapse rate: from the convex problem to the one that is asked
 ROUND_OFF = 1e-13  # relative: decreases smaller than this cannot be measured in the objective
 
 
@@ -40,6 +42,14 @@ class _Iterate(NamedTuple):
     objective: float
 
 
+class _Mode(NamedTuple):
+    """Where a search ended, the gradient's norm there, and the Newton steps it took."""
+
+    iterate: _Iterate
+    gradient_norm: float
+    n_iterations: int
+
+
 def fit_posterior(
     prior: Gaussian, comparisons: Comparisons, *, response_model: ResponseModel | None = None
 ) -> tuple[Gaussian, LaplaceInfo]:
@@ -47,8 +57,10 @@ def fit_posterior(
 
     The mode maximises log prior + log likelihood; the search runs in coordinates in which the prior is standard
     normal, so that it does not depend on the features' units, and halves each Newton step until the objective falls.
-    Without lapses the objective is strictly convex and the mode is unique. With lapses it need not be: the search
-    then starts at the mode of the lapse-free model and takes the curvature as zero where it would be negative.
+    Without lapses the objective is strictly convex and the mode is unique. With lapses there may be several: curvature
+    counts as zero where it would be negative, and the best of two searches is taken, one from the prior mean, one
+    from the lapse-free mode while the lapse rate grows to its value. That missed a better mode in about one of three
+    hundred hard random problems (docs/benchmarks.md).
 
     Parameters
     ----------
@@ -71,7 +83,8 @@ def fit_posterior(
     InputError
         When prior and comparisons have different numbers of features.
     InferenceError
-        When the search does not converge; never a last iterate instead.
+        When the search does not converge, or the prior is so wide that its sum with the answers' precision is
+        singular in double precision; never a last iterate instead.
 
     Examples
     --------
@@ -89,27 +102,38 @@ def fit_posterior(
     if not comparisons.outcomes.size:
         return prior, LaplaceInfo(0, 0.0, 0.0)
     factor = covariance_factor(prior.covariance)
-    whitened = np.zeros(prior.n_features)
-    n_iterations = 0
-    if model.lapse_rate > 0:
-        attentive = ResponseModel(model.tie_threshold, model.position_bias)
-        iterate, _, n_iterations = _find_mode(prior, factor, comparisons, attentive, whitened)
-        whitened = iterate.whitened
-    iterate, gradient_norm, more = _find_mode(prior, factor, comparisons, model, whitened)
-    root = np.linalg.cholesky(_hessian(comparisons.differences @ factor, iterate.likelihood))
-    spread = np.linalg.solve(root, factor.T)
-    posterior = Gaussian(prior.mean + factor @ iterate.whitened, spread.T @ spread)
-    log_evidence = -iterate.objective - float(np.log(np.diag(root)).sum())
-    return posterior, LaplaceInfo(n_iterations + more, gradient_norm, log_evidence)
+    with singular_as_inference_error(comparisons.outcomes.size):
+        mode = min(_find_modes(prior, factor, comparisons, model), key=lambda mode: mode.iterate.objective)
+        root = np.linalg.cholesky(_hessian(comparisons.differences @ factor, mode.iterate.likelihood))
+        spread = np.linalg.solve(root, factor.T)
+    posterior = Gaussian(prior.mean + factor @ mode.iterate.whitened, spread.T @ spread)
+    log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
+    return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
+
+
+@contextmanager
+def singular_as_inference_error(n_answers: int) -> Iterator[None]:
+    """Turn what linear algebra raises on a matrix that round-off has made singular into an `InferenceError`."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise InferenceError(
+            f"the posterior of {n_answers} answers is singular in double precision ({error}); the prior is too wide "
+            "for the scale of the features, give a narrower one."
+        ) from error
 
 
 def covariance_factor(covariance: Array) -> Array:
     """A square L with L Lᵀ = covariance, also where the covariance is singular; (n_features, n_features)."""
+    sd = np.sqrt(np.diag(covariance))
+    sd = np.where(sd > 0, sd, 1.0)
+    correlation = covariance / np.outer(sd, sd)  # so that units do not decide what counts as round-off
     try:
-        return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+        factor = np.linalg.cholesky(correlation)
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(covariance)
-        return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+        values, vectors = np.linalg.eigh(correlation)
+        factor = vectors * np.sqrt(np.clip(values, 0.0, None))
+    return np.asarray(sd[:, None] * factor, dtype=np.float64)
 
 
 def curvatures(likelihood: LogLikelihood) -> Array:
@@ -121,10 +145,21 @@ def _hessian(differences: Array, likelihood: LogLikelihood) -> Array:
     return np.eye(differences.shape[1]) + (differences.T * curvatures(likelihood)) @ differences
 
 
-def _find_mode(
-    prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel, start: Array
-) -> tuple[_Iterate, float, int]:
-    """Mode in whitened coordinates, its gradient norm, and the iterations it took."""
+def _find_modes(prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel) -> Iterator[_Mode]:
+    """The mode; with lapses two, of which one may be a local one."""
+    centre = np.zeros(prior.n_features)
+    yield _find_mode(prior, factor, comparisons, model, centre)
+    if model.lapse_rate > 0:
+        n_iterations = 0
+        for share in LAPSE_SHARES:
+            partial = ResponseModel(model.tie_threshold, model.position_bias, share * model.lapse_rate)
+            mode = _find_mode(prior, factor, comparisons, partial, centre)
+            centre, n_iterations = mode.iterate.whitened, n_iterations + mode.n_iterations
+        yield mode._replace(n_iterations=n_iterations)
+
+
+def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel, start: Array) -> _Mode:
+    """The mode that the search reaches from `start`, in whitened coordinates."""
     differences, offsets = comparisons.differences @ factor, comparisons.differences @ prior.mean
 
     def evaluate(whitened: Array) -> _Iterate:
@@ -137,7 +172,7 @@ def _find_mode(
         gradient = iterate.whitened - differences.T @ iterate.likelihood.first
         gradient_norm = float(np.linalg.norm(gradient))
         if gradient_norm <= tolerance:
-            return iterate, gradient_norm, n_iterations
+            return _Mode(iterate, gradient_norm, n_iterations)
         step = np.asarray(np.linalg.solve(_hessian(differences, iterate.likelihood), gradient), dtype=np.float64)
         moved = _damped(evaluate, iterate, step, slope=float(gradient @ step))
         if moved is None:

@@ -5,8 +5,8 @@ Reading and writing pools is in `prefq.pool.files`; choosing among the questions
 
 import json
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from prefq.vocabulary import (
 )
 
 DEFAULT_RMS_MARGIN = 1.5  # logits: a typical question is then answered the expected way about three times in four
+CONSTANT_ULPS = 4  # a feature whose values differ by no more than this many units of round-off is constant
 BLOCK = 65_536  # rows widened to float64 at a time
 Rows = NDArray[np.int64]
 _Value = TypeVar("_Value")
@@ -50,8 +51,8 @@ NOTHING_DROPPED = DroppedPairs(0, 0)
 class CandidatePool:
     """Questions that can be asked, as pairs of items with base reward features.
 
-    Make one with `from_arrays` or `prefq.load_pool`; the constructor takes parts that are already clean. A pool is
-    immutable and may be shared between threads.
+    Make one with `from_arrays` or `prefq.load_pool`. The constructor takes parts that are already clean, checks that
+    they fit together and does not copy them. A pool is immutable and may be shared between threads.
 
     Parameters
     ----------
@@ -69,6 +70,11 @@ class CandidatePool:
         Where a new user starts, or None for the default.
     dropped
         Pairs left out when the pool was made.
+
+    Raises
+    ------
+    InputError
+        When the parts do not fit together.
     """
 
     features: NDArray[np.floating[Any]]
@@ -81,6 +87,31 @@ class CandidatePool:
     dropped: DroppedPairs = NOTHING_DROPPED
     # Values derived from the fields, computed once; a cache of pure functions, not state.
     _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n_items, n_questions = len(self.features), len(self.pairs)
+        per_item = [part for part in (self.prompts, self.responses, self.prompt_codes) if part is not None]
+        fits = (
+            np.shape(self.features) == (n_items, self.feature_space.n_features)
+            and np.shape(self.pairs) == (n_questions, 2)
+            and n_questions > 0
+            and 0 <= self.pairs.min() <= self.pairs.max() < n_items
+            and all(len(part) == n_items for part in per_item)
+        )
+        if not fits:
+            raise InputError(
+                f"features {np.shape(self.features)}, pairs {np.shape(self.pairs)}, {self.feature_space.n_features} "
+                f"names and {[len(part) for part in per_item]} texts or codes do not make a pool; use from_arrays."
+            )
+        for name in ("features", "pairs", "prompt_codes"):
+            if (array := getattr(self, name)) is not None:
+                view = array.view()
+                view.setflags(write=False)
+                object.__setattr__(self, name, view)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fields and not what was derived from them; arrays come back read-only."""
+        return type(self), tuple(getattr(self, each.name) for each in fields(self) if each.init)
 
     @classmethod
     def from_arrays(
@@ -203,6 +234,8 @@ class CandidatePool:
             When a `Gaussian` has another number of coefficients, or the default cannot be computed because the
             features differ too little or too much for floating-point numbers.
         """
+        if response_model is not None and not isinstance(response_model, ResponseModel):
+            raise InputError(f"response_model is a {type(response_model).__name__}; give a ResponseModel.")
         if isinstance(prior, Gaussian) and self.prior is not None and response_model is None:
             response_model = self.prior.response_model
         given = self.prior if prior is None else prior
@@ -235,7 +268,7 @@ class CandidatePool:
             )
         return np.asarray(order[at])
 
-    def comparisons(self, answers: Sequence[Answer]) -> Comparisons:
+    def comparisons(self, answers: Iterable[Answer]) -> Comparisons:
         """Answers as numbers; BOTH_BAD and SKIP carry no evidence and are left out.
 
         Raises
@@ -243,6 +276,7 @@ class CandidatePool:
         InputError
             For an answer to a question that is not in the pool, or two answers to one pair.
         """
+        answers = checked_answers(answers)
         items = [parse_question_id(answer.question_id) for answer in answers]
         rows = self.question_rows(items)
         first_seen = np.unique(rows, return_index=True)[1]
@@ -292,7 +326,9 @@ class CandidatePool:
         return digest_of(*arrays, *texts, codes, self.feature_space.digest, prior)
 
     def _default_prior(self) -> PopulationPrior:
-        varies = self.features.min(axis=0) < self.features.max(axis=0)  # round-off gives constants an sd above 0
+        low, high = self.features.min(axis=0), self.features.max(axis=0)
+        round_off = CONSTANT_ULPS * np.finfo(self.features.dtype).eps * np.maximum(np.abs(low), np.abs(high))
+        varies = high - low > round_off
         with np.errstate(all="ignore"):
             sd = np.where(varies, np.std(self.features, axis=0, dtype=np.float64), 1.0)
             rms_margin = np.sqrt(((self.feature_scales() / sd) ** 2).sum())
@@ -316,6 +352,15 @@ class CandidatePool:
         codes = _pair_codes(self.pairs, self.n_items)
         order = np.argsort(codes)
         return codes[order], order
+
+
+def checked_answers(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """The answers as a tuple; InputError when they are not an iterable of `Answer`."""
+    given = tuple(answers) if isinstance(answers, Iterable) else (answers,)
+    strange = [answer for answer in given if not isinstance(answer, Answer)]
+    if strange:
+        raise InputError(f"answers hold {strange[0]!r}; give a sequence of Answer, as question.answer(…) makes them.")
+    return given
 
 
 def as_population_prior(prior: Gaussian | PopulationPrior, feature_space: FeatureSpace) -> PopulationPrior:

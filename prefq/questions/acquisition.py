@@ -176,11 +176,6 @@ def information_gain_bound(mean: Array, variance: Array, *, response_model: Resp
     return np.asarray(np.where(sd > MAX_SD, np.log(len(response_model.outcomes)), bound))
 
 
-UPPER_BOUNDS: Mapping[AcquisitionFunction, AcquisitionFunction] = MappingProxyType(
-    {information_gain: information_gain_bound}
-)
-"""For scores that cost an integral a question: a cheap function that is never below them."""
-
 GRID = 128  # points a side: the table takes 0.1 s to make, and its slack is about 0.001 nats
 MAX_SD = 1000.0  # logits
 MAX_LOG_SD = float(np.log1p(MAX_SD))

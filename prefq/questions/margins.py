@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prefq.inference.laplace import covariance_factor, curvatures
+from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
 from prefq.inference.likelihood import log_likelihood
 from prefq.pool.candidate_pool import BLOCK, CandidatePool
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
@@ -78,9 +78,11 @@ class PoolMargins:
         replies = log_likelihood(differences @ posterior.mean, comparisons.outcomes, response_model)
         weights = np.sqrt(curvatures(replies))
         loads = self.prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
-        root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
+        with singular_as_inference_error(weights.size):
+            root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
+            lost = np.linalg.solve(root, loads.T)
         # One product over the items gives both the mean's shift and the columns that the variance loses.
-        projection = np.vstack([posterior.mean - self.prior.mean, np.linalg.solve(root, loads.T)]).T
+        projection = np.vstack([posterior.mean - self.prior.mean, lost]).T
         mean, variance = np.array(self.at_prior.mean), np.array(self.at_prior.variance)
         for questions, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
             mean[questions] += columns[:, 0]

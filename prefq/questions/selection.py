@@ -4,7 +4,7 @@ Selection draws nothing: ties go to the lowest row, and what looks like chance (
 of the `random` rule) is a hash of seed, pool and pair, so that the same inputs give the same question everywhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError, NotFoundError
 from prefq.inference.laplace import fit_posterior
-from prefq.pool.candidate_pool import CandidatePool, Rows
-from prefq.questions.acquisition import ACQUISITIONS, UPPER_BOUNDS, AcquisitionFunction
+from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
+from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain, information_gain_bound
 from prefq.questions.margins import Margins, PoolMargins
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (
@@ -53,7 +53,7 @@ class SelectionInfo(NamedTuple):
 
 def select_next_question(
     pool: CandidatePool,
-    answers: Sequence[Answer],
+    answers: Iterable[Answer],
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
@@ -126,7 +126,7 @@ def select_next_question(
 
 def select_with_info(
     pool: CandidatePool,
-    answers: Sequence[Answer],
+    answers: Iterable[Answer],
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
@@ -136,6 +136,7 @@ def select_with_info(
     seed: int = 0,
 ) -> tuple[Question | None, SelectionInfo]:
     """`select_next_question`, with how the question was chosen or why none was; same parameters and errors."""
+    answers = checked_answers(answers)
     score = acquisition_function(acquisition, pool, seed)
     start = pool.starting_point(prior, response_model)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
@@ -146,14 +147,14 @@ def select_with_info(
         return None, info._replace(reason=reason)
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
     row, best = _best_row(pool, margins, score, start.response_model, asked)
-    if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)) is not None:
+    if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
         return None, info._replace(reason=reason)
     return _shown(pool, row, seed), info._replace(score=best)
 
 
 def score_questions(
     pool: CandidatePool,
-    answers: Sequence[Answer],
+    answers: Iterable[Answer],
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
@@ -189,6 +190,8 @@ def score_questions(
 def acquisition_function(acquisition: str | AcquisitionFunction, pool: CandidatePool, seed: int) -> AcquisitionFunction:
     """The acquisition function of a name, or itself; NotFoundError names those that exist."""
     if not isinstance(acquisition, str):
+        if not callable(acquisition):
+            raise InputError(f"acquisition is {acquisition!r}; give a name or a function of mean and variance.")
         return acquisition
     if acquisition == "random":
         return lambda mean, variance, *, response_model: random_order(pool, seed)
@@ -200,6 +203,13 @@ def require_acquisition(name: str) -> None:
     """Raise NotFoundError, which names those that exist, unless there is an acquisition function of this name."""
     if name not in ACQUISITION_NAMES:
         raise NotFoundError(f"there is no acquisition {name!r}; choose one of {', '.join(ACQUISITION_NAMES)}.")
+
+
+def require_seed(seed: int) -> int:
+    """The seed; InputError unless it is an integer."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise InputError(f"seed is {seed!r}; give an integer.")
+    return int(seed)
 
 
 def acquisition_name(acquisition: str | AcquisitionFunction) -> str:
@@ -215,7 +225,7 @@ def asked_rows(pool: CandidatePool, answers: Sequence[Answer]) -> Rows:
 def random_order(pool: CandidatePool, seed: int) -> Array:
     """A number in [0, 1) for each question (n_questions,), by hash of seed, pool and pair: scores of `random`."""
     low, high = np.sort(pool.pairs, axis=1).T.astype(np.uint64)
-    key = int(digest_of(pool.digest(), str(seed), "order")[:16], 16)
+    key = int(digest_of(pool.digest(), str(require_seed(seed)), "order")[:16], 16)
     bits = _mixed(_mixed(low + np.uint64(key)) ^ high)
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53)
 
@@ -245,22 +255,25 @@ def _best_row(
         scores = score(margins.mean[rows], margins.variance[rows], response_model=response_model)
         return _checked_scores(scores, rows.size)
 
-    bound = UPPER_BOUNDS.get(score) if pool.n_questions >= PRUNE_FROM else None
-    values = (bound or score)(margins.mean, margins.variance, response_model=response_model)
+    pruned = score is information_gain and pool.n_questions >= PRUNE_FROM
+    cheap = information_gain_bound if pruned else score
+    values = cheap(margins.mean, margins.variance, response_model=response_model)
     values = _checked_scores(values, pool.n_questions)
     is_open = np.ones(pool.n_questions, dtype=bool)
     is_open[asked] = False
     open_rows = np.flatnonzero(is_open)
 
     def best_of(rows: Rows) -> tuple[int, float]:
-        return _first_best(rows, values[rows]) if bound is None else _first_best_by_bound(rows, values[rows], exact)
+        return _first_best_by_bound(rows, values[rows], exact) if pruned else _first_best(rows, values[rows])
 
     best = best_of(open_rows)
     repeats = _repeats_prompt(pool, open_rows, asked)
     if repeats.all() or not repeats[np.searchsorted(open_rows, best[0])]:
         return best
     fresh = best_of(open_rows[~repeats])
-    spread = best[1] - float(values[open_rows].min())
+    # Information starts at 0, which is known without an integral; any other score starts where the pool's scores do.
+    lowest = 0.0 if score is information_gain else float(values[open_rows].min())
+    spread = best[1] - lowest
     return fresh if best[1] - fresh[1] <= FRESH_PROMPT_SHARE * spread else best
 
 
@@ -281,16 +294,16 @@ def _first_best(rows: Rows, scores: Array) -> tuple[int, float]:
 def _first_best_by_bound(rows: Rows, bounds: Array, exact: Callable[[Rows], Array]) -> tuple[int, float]:
     """`_first_best` by exact scores, taken only where an upper bound does not rule the question out."""
     few = min(FIRST_CONTENDERS, rows.size)
-    threshold = exact(rows[np.argpartition(-bounds, few - 1)[:few]]).max()
+    threshold = exact(rows[np.argpartition(bounds, -few)[-few:]]).max()
     contenders = rows[bounds >= threshold - TIE_TOLERANCE * abs(threshold)]
     return _first_best(contenders, exact(contenders))
 
 
 def _checked_scores(scores: Array, n_questions: int) -> Array:
-    if np.shape(scores) != (n_questions,) or np.isnan(scores).any():
+    if np.shape(scores) != (n_questions,) or not np.isfinite(scores).all():
         raise InputError(
-            f"the acquisition function returned shape {np.shape(scores)} or NaN for {n_questions} questions; "
-            "it must return one number a question."
+            f"the acquisition function returned shape {np.shape(scores)}, or scores that are not finite, for "
+            f"{n_questions} questions; it must return one finite number a question."
         )
     return np.asarray(scores, dtype=np.float64)
 
@@ -298,7 +311,7 @@ def _checked_scores(scores: Array, n_questions: int) -> Array:
 def _shown(pool: CandidatePool, row: int, seed: int) -> Question:
     """The question in a row of the pool, its sides in the order that the seed fixes."""
     low, high = sorted(pool.pairs[row].tolist())
-    swapped = int(digest_of(pool.digest(), str(seed), "side", question_id(low, high))[0], 16) % 2
+    swapped = int(digest_of(pool.digest(), str(require_seed(seed)), "side", question_id(low, high))[0], 16) % 2
     return pool.question(question_id(high, low) if swapped else question_id(low, high))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prefq.errors import InferenceError, InputError
 from prefq.inference import laplace
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.laplace import covariance_factor, fit_posterior
 from prefq.inference.likelihood import log_likelihood
 from prefq.vocabulary import Comparisons, Gaussian, ResponseModel
 
@@ -121,6 +121,52 @@ def test_a_singular_prior_never_leaves_its_subspace() -> None:
     assert shift[0] > 0
     assert shift[1] == pytest.approx(2 * shift[0])
     assert np.linalg.matrix_rank(posterior.covariance, tol=1e-8) == 1
+
+
+@pytest.mark.parametrize("units", [(1e-6, 1.0, 1e6, 1.0), (1e6, 1e-6, 1.0, 1.0), (1.0, 1e6, 1e-6, 1e3)])
+def test_a_singular_prior_in_mixed_units_keeps_its_variances(units: tuple[float, ...]) -> None:
+    root = np.random.default_rng(0).normal(size=(4, 3))  # rank 3 of 4
+    covariance = np.outer(units, units) * (root @ root.T)
+    factor = covariance_factor(Gaussian(np.zeros(4), covariance).covariance)
+    np.testing.assert_allclose(factor @ factor.T / np.outer(units, units), root @ root.T, atol=1e-7)
+
+
+def test_position_bias_explains_a_first_choice() -> None:
+    # Someone who mostly picks the first side says little by picking it: mode of log N(w; 0, 1) + log σ(w + 2).
+    prior, answer = Gaussian([0.0], [[1.0]]), Comparisons([[1.0]], [1])
+    biased, _ = fit_posterior(prior, answer, response_model=ResponseModel(position_bias=2.0))
+    mode = biased.mean[0]
+    assert mode == pytest.approx(1 / (1 + np.exp(mode + 2)), abs=1e-9)
+    assert mode == pytest.approx(0.108, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_lapses_the_best_of_several_modes_is_found(seed: int) -> None:
+    # One coefficient, so the whole objective can be searched; wide priors and lapses make several modes common.
+    rng = np.random.default_rng(seed)
+    prior, model = Gaussian([0.0], [[100.0]]), ResponseModel(lapse_rate=0.1)
+    comparisons = Comparisons(rng.normal(scale=2, size=(9, 1)), rng.choice([1, -1], size=9))
+    posterior, _ = fit_posterior(prior, comparisons, response_model=model)
+    grid = np.linspace(-40, 40, 8001)
+    best = min(objective(prior, comparisons, model, np.array([w])) for w in grid)
+    assert objective(prior, comparisons, model, posterior.mean) <= best + 1e-9
+
+
+def test_a_prior_beyond_double_precision_is_an_inference_error() -> None:
+    # Contradictory answers and a mean a thousand million logits off: some searches end in a singular Hessian, the
+    # others in round-off. None may end in a wrong posterior, or outside the error tree.
+    for seed in range(10):
+        differences = np.random.default_rng(seed).normal(size=(60, 5))
+        comparisons = Comparisons(np.vstack([differences, differences]), [1] * 60 + [-1] * 60)
+        with pytest.raises(InferenceError, match=r"did not converge|singular in double precision"):
+            fit_posterior(Gaussian([1e9] * 5, 1e18 * np.eye(5)), comparisons)
+
+
+def test_a_search_that_cannot_move_is_an_error_and_no_last_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laplace, "MAX_HALVINGS", 0)
+    prior, comparisons = random_problem(0)
+    with pytest.raises(InferenceError, match="did not converge"):
+        fit_posterior(prior, comparisons)
 
 
 def test_not_converging_is_an_error_with_the_gradient_norm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,14 @@ def test_derivatives_agree_with_finite_differences(model: ResponseModel, outcome
     np.testing.assert_allclose(at.second, (up.value - 2 * at.value + down.value) / step**2, atol=1e-6)
 
 
+@given(model=models, margin=st.floats(-30, 30))
+def test_likelihood_and_probabilities_are_the_same_model(model: ResponseModel, margin: float) -> None:
+    at = np.array([margin])
+    probabilities = reply_probabilities(at, model)[0]
+    values = [log_likelihood(at, outcomes_like(at, outcome), model).value[0] for outcome in model.outcomes]
+    np.testing.assert_allclose(np.exp(values), probabilities, rtol=1e-9, atol=1e-300)
+
+
 @given(model=models, margin=st.floats(-50, 50))
 def test_probabilities_sum_to_one(model: ResponseModel, margin: float) -> None:
     probabilities = reply_probabilities(np.array([margin]), model)

@@ -1,5 +1,8 @@
 """Candidate pools made from arrays: what is refused, dropped and counted, and what questions and answers become."""
 
+import copy
+import dataclasses
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from prefq.errors import InputError, MismatchError
 from prefq.pool.candidate_pool import BLOCK, DEFAULT_RMS_MARGIN, CandidatePool, as_population_prior
+from prefq.questions.selection import select_next_question
 from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 FEATURES = [[0.0, 1.0], [1.0, 1.0], [3.0, -1.0]]
@@ -433,3 +437,40 @@ def test_derived_values_are_computed_once() -> None:
     for _ in range(3):
         assert pool.derive("answer", lambda: calls.append(1) or 42) == 42  # type: ignore[func-returns-value]
     assert calls == [1]
+
+
+def test_a_feature_that_varies_by_round_off_only_is_constant() -> None:
+    wobble = np.where(np.arange(12) % 2, 0.3, 0.1 * 3)
+    assert np.ptp(wobble) > 0
+    features = np.column_stack([np.arange(12.0), wobble])
+    pool = CandidatePool.from_arrays(features, np.arange(12).reshape(-1, 2))
+    sd = pool.starting_point().coefficients.sd
+    assert sd[1] == pytest.approx(sd[0] * np.std(features[:, 0]))  # as if its sd were 1
+
+
+def test_a_pool_survives_pickling_without_what_was_derived_from_it() -> None:
+    pool = CandidatePool.from_arrays(
+        np.random.default_rng(0).normal(size=(50, 3)), [(i, i + 1) for i in range(49)], prompts=["p"] * 50
+    )
+    fresh = len(pickle.dumps(pool))
+    select_next_question(pool, [])
+    data = pickle.dumps(pool)
+    assert len(data) == fresh
+    for again in (pickle.loads(data), copy.deepcopy(pool)):
+        assert again.digest() == pool.digest()
+        for array in (again.features, again.pairs, again.prompt_codes):
+            assert array is not None
+            assert not array.flags.writeable
+
+
+def test_parts_that_do_not_fit_together_are_refused() -> None:
+    pool = CandidatePool.from_arrays([[0.0], [1.0]], [(0, 1)])
+    for change in (
+        {"pairs": np.array([[0, 2]])},
+        {"pairs": np.empty((0, 2), dtype=np.int64)},
+        {"prompts": ("one",)},
+        {"features": np.zeros((2, 3))},
+        {"feature_space": FeatureSpace(["a", "b"])},
+    ):
+        with pytest.raises(InputError, match="do not make a pool; use from_arrays"):
+            dataclasses.replace(pool, **change)

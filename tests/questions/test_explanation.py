@@ -10,7 +10,7 @@ from prefq.vocabulary import Gaussian, ResponseModel
 
 
 def test_shares_are_the_fall_of_each_variance() -> None:
-    pool = prefq.CandidatePool.from_arrays([[0.0, 0.0], [1.0, 0.5], [0.0, 2.0]], [(0, 1), (0, 2)])
+    pool = prefq.CandidatePool.from_arrays([[0.3, -0.4], [1.0, 0.5], [0.0, 2.0]], [(0, 1), (0, 2)])
     belief = Gaussian([0.4, -0.2], [[2.0, 0.3], [0.3, 1.0]])
     model = ResponseModel(0.4)
     for question_id in ("0-1", "2-0"):

@@ -18,7 +18,17 @@ from prefq.questions import selection
 from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain
 from prefq.questions.margins import PoolMargins
 from prefq.questions.selection import random_order, score_questions, select_next_question, select_with_info
-from prefq.vocabulary import Answer, Array, Choice, FeatureSpace, Gaussian, PopulationPrior, Question, ResponseModel
+from prefq.vocabulary import (
+    Answer,
+    Array,
+    Choice,
+    FeatureSpace,
+    Gaussian,
+    PopulationPrior,
+    Question,
+    ResponseModel,
+    parse_question_id,
+)
 
 
 def make_pool(
@@ -111,6 +121,53 @@ def test_the_question_is_the_best_by_brute_force() -> None:
     question, info = select_with_info(pool, answers)
     assert question is not None
     assert info.score == pytest.approx(best, abs=0.01)  # Monte Carlo error of 40,000 draws is below 0.005
+
+
+@pytest.mark.parametrize("n_prompts", [3, 7])
+def test_pruning_keeps_the_prompt_rule(monkeypatch: pytest.MonkeyPatch, n_prompts: int) -> None:
+    monkeypatch.setattr(selection, "PRUNE_FROM", 1)
+    pool = make_pool(n_prompts=n_prompts, per_prompt=12, n_features=4, seed=n_prompts)
+    pruned = [answer.question_id for answer in play(pool, 12)]
+    monkeypatch.setattr(selection, "PRUNE_FROM", 10**9)
+    assert [answer.question_id for answer in play(pool, 12)] == pruned
+
+
+def scored_by_rows(scores: list[float]) -> AcquisitionFunction:
+    return lambda mean, variance, *, response_model: np.array(scores)
+
+
+@pytest.mark.parametrize(("fresh", "repeats"), [(8.1, False), (7.9, True), (2.0, True)])
+def test_a_fresh_prompt_may_cost_a_fifth_of_the_spread_and_no_more(fresh: float, repeats: bool) -> None:
+    # Scores 10 down to 0, so a fifth of the spread is 2. Prompt 0 has rows 0 to 2, prompt 1 rows 3 to 5.
+    items = np.arange(6.0)[:, None] ** 2
+    pool = prefq.CandidatePool.from_arrays(
+        items, [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)], prompt_ids=[0, 0, 0, 1, 1, 1]
+    )
+    asked = [Answer("0-1", "tie")]
+    for shift in (0.0, -100.0):  # only differences count
+        score = scored_by_rows([value + shift for value in (0.0, 10.0, 1.0, fresh, 0.5, 0.0)])
+        question = select_next_question(pool, asked, acquisition=score)
+        assert question is not None
+        assert pair_of(question) == ({0, 2} if repeats else {3, 4})
+
+
+def test_selection_uses_the_response_model_throughout() -> None:
+    pool = make_pool(with_prompts=False)
+    model = ResponseModel(1.5, 0.8)
+    answers = play(pool, 5, ["tie", "first"])
+    question, info = select_with_info(pool, answers, response_model=model)
+    scores = score_questions(pool, answers, response_model=model)
+    start = pool.starting_point()
+    posterior, _ = fit_posterior(start.coefficients, pool.comparisons(answers), response_model=model)
+    differences = differences_of(pool)
+    mean = differences @ posterior.mean
+    variance = np.einsum("ij,jk,ik->i", differences, posterior.covariance, differences)
+    expected = information_gain(mean, variance, response_model=model)
+    np.testing.assert_allclose(scores, expected, atol=1e-9)
+    expected[[pool.question_rows([parse_question_id(a.question_id)])[0] for a in answers]] = -1
+    assert question is not None
+    assert pair_of(question) == frozenset(pool.pairs[int(expected.argmax())].tolist())
+    assert info.score == pytest.approx(expected.max(), abs=1e-9)
 
 
 @pytest.mark.parametrize("n_answers", [0, 5])
@@ -259,7 +316,15 @@ def test_an_acquisition_function_of_ones_own() -> None:
     assert info.score == pytest.approx(-variance.min())
 
 
-@pytest.mark.parametrize("bad", [lambda m, v, *, response_model: m[:-1], lambda m, v, *, response_model: m * np.nan])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda m, v, *, response_model: m[:-1],
+        lambda m, v, *, response_model: m * np.nan,
+        lambda m, v, *, response_model: np.where(v == v.max(), np.inf, m),
+        lambda m, v, *, response_model: np.where(v == v.max(), -np.inf, m),
+    ],
+)
 def test_an_acquisition_function_that_returns_nonsense_is_refused(bad: AcquisitionFunction) -> None:
     with pytest.raises(InputError, match=r"the acquisition function returned shape .* for 72 questions"):
         select_next_question(make_pool(), [], acquisition=bad)
@@ -291,6 +356,17 @@ def test_bad_input_has_a_sentence() -> None:
         select_next_question(pool, [asked, Answer(f"{second}-{first}", Choice.TIE)])
     with pytest.raises(InputError, match="choice is 'maybe'; give one of 'first', "):
         Answer("0-1", "maybe")
+    with pytest.raises(InputError, match="acquisition is None; give a name or a function"):
+        select_next_question(pool, [], acquisition=None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="answers hold None; give a sequence of Answer"):
+        select_next_question(pool, None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="answers hold '0-1'; give a sequence of Answer"):
+        score_questions(pool, ["0-1"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="seed is 'x'; give an integer"):
+        select_next_question(pool, [], seed="x")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="response_model is a dict; give a ResponseModel"):
+        select_next_question(pool, [], response_model={})  # type: ignore[arg-type]
+    assert select_next_question(pool, iter([asked])) == select_next_question(pool, [asked])
     with pytest.raises(InputError, match="max_questions is 0; give a budget of at least 1"):
         select_next_question(pool, [], max_questions=0)
     stranger = PopulationPrior(Gaussian(np.zeros(3), np.eye(3)), FeatureSpace(("a", "b", "c")))
