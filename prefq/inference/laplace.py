@@ -14,9 +14,9 @@ from prefq.inference.likelihood import LogLikelihood, log_likelihood
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
 GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error
-MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 31 (docs/benchmarks.md)
+MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 55 (docs/benchmarks.md)
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant: any small value works, this is the customary one
-MAX_HALVINGS = 60  # beyond it the step is below double precision
+MAX_BISECTIONS = 60  # beyond it the step is below double precision
 LAPSE_SHARES = (0.0, 0.25, 0.5, 1.0)  # of the lapse rate: from the convex problem to the one that is asked
 ROUND_OFF = 1e-13  # relative: decreases smaller than this cannot be measured in the objective
 
@@ -56,11 +56,11 @@ def fit_posterior(
     """Laplace posterior over coefficients.
 
     The mode maximises log prior + log likelihood; the search runs in coordinates in which the prior is standard
-    normal, so that it does not depend on the features' units, and halves each Newton step until the objective falls.
+    normal, so that it does not depend on the features' units, and shortens each Newton step where it would overshoot.
     Without lapses the objective is strictly convex and the mode is unique. With lapses there may be several: curvature
     counts as zero where it would be negative, and the best of two searches is taken, one from the prior mean, one
-    from the lapse-free mode while the lapse rate grows to its value. That missed a better mode in about one of three
-    hundred hard random problems (docs/benchmarks.md).
+    from the lapse-free mode while the lapse rate grows to its value. In some hard problems that still misses a better
+    mode (docs/benchmarks.md counts them).
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: 
         if gradient_norm <= tolerance:
             return _Mode(iterate, gradient_norm, n_iterations)
         step = np.asarray(np.linalg.solve(_hessian(differences, iterate.likelihood), gradient), dtype=np.float64)
-        moved = _damped(evaluate, iterate, step, slope=float(gradient @ step))
+        moved = _damped(evaluate, iterate, step, differences)
         if moved is None:
             break
         iterate = moved
@@ -185,12 +185,31 @@ def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: 
     )
 
 
-def _damped(evaluate: Callable[[Array], _Iterate], iterate: _Iterate, step: Array, *, slope: float) -> _Iterate | None:
-    """The first of the step, its half, its quarter … that lowers the objective enough; None if none does."""
-    slack = ROUND_OFF * abs(iterate.objective)
-    for halving in range(MAX_HALVINGS):
-        size = 0.5**halving
+def _damped(
+    evaluate: Callable[[Array], _Iterate], iterate: _Iterate, step: Array, differences: Array
+) -> _Iterate | None:
+    """Where to go along a Newton step: all of it, or less where it would overshoot; None if nothing lowers the objective.
+
+    Bisects the size until the objective is lower and at most half of the slope along the step is left (strong Wolfe
+    conditions; Nocedal and Wright 2006, sec. 3.1). Halving alone creeps where wide priors make the likelihood almost
+    piecewise linear: there the step must end near a kink for the next one to see its curvature.
+    """
+
+    def descent(at: _Iterate) -> float:
+        return float(at.whitened @ step - at.likelihood.first @ margins_per_step)
+
+    margins_per_step = differences @ step
+    initial, slack = descent(iterate), ROUND_OFF * abs(iterate.objective)
+    shortest, longest, size = 0.0, 1.0, 1.0
+    for _ in range(MAX_BISECTIONS):
         moved = evaluate(iterate.whitened - size * step)
-        if moved.objective <= iterate.objective - SUFFICIENT_DECREASE * size * slope + slack:
+        lowered = moved.objective <= iterate.objective - SUFFICIENT_DECREASE * size * initial + slack
+        left = descent(moved)
+        if lowered and (abs(left) <= initial / 2 or initial <= slack or (size == 1.0 and left > 0)):
             return moved
+        if lowered and left > 0:
+            shortest = size
+        else:
+            longest = size
+        size = (shortest + longest) / 2
     return None

@@ -163,7 +163,7 @@ def test_a_prior_beyond_double_precision_is_an_inference_error() -> None:
 
 
 def test_a_search_that_cannot_move_is_an_error_and_no_last_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laplace, "MAX_HALVINGS", 0)
+    monkeypatch.setattr(laplace, "MAX_BISECTIONS", 0)
     prior, comparisons = random_problem(0)
     with pytest.raises(InferenceError, match="did not converge"):
         fit_posterior(prior, comparisons)
