@@ -62,7 +62,7 @@ def write_profile(profile: "Profile", axes: "Sequence[AxisSummary]", settings: S
     width = min(terminal_size().columns, WIDEST)
     lines = [Text(), Text(title, style=STRONG), Text(), *chart(axes, width), Text()]
     lines += [line for sentence in sentences(axes) for line in wrapped(console, Text(sentence), min(width, 100))]
-    lines += [Text(), *wrapped(console, Text("● best guess   ─ 90 % interval   ┼ no preference", style=QUIET), width)]
+    lines += [Text(), *wrapped(console, Text("● best guess   ━ 90 % interval   │ no preference", style=QUIET), width)]
     console.print(Text("\n").join(lines), soft_wrap=True)
 
 

@@ -88,7 +88,7 @@ def wrapped(console: Console, text: Text, width: int) -> list[Text]:
 
 
 def chart(axes: Sequence[AxisSummary], width: int) -> list[Text]:
-    """A line for each axis, surest first: bar from no preference to the best guess, thin line for the 90 % interval."""
+    """A line for each axis, surest first: a bar for the 90 % interval, a dot for the best guess, a line at zero."""
     left = max(cell_len(axis.poles[0]) for axis in axes)
     right = max(cell_len(axis.poles[1]) for axis in axes)
     n_cells = max(min(CHART_WIDEST, width - left - right - 2), 7) // 2 * 2 - 1
@@ -118,11 +118,10 @@ def _bar(axis: AxisSummary, n_cells: int, limit: float) -> str:
     def cell(value: float) -> int:
         return round((value / limit + 1) / 2 * (n_cells - 1))
 
-    cells, zero, best = [" "] * n_cells, n_cells // 2, cell(axis.effect)
-    cells[cell(axis.low) : cell(axis.high) + 1] = "─" * (cell(axis.high) - cell(axis.low) + 1)
-    cells[min(zero, best) : max(zero, best) + 1] = "━" * (abs(zero - best) + 1)
-    cells[zero] = "┼" if axis.low <= 0 <= axis.high else "│"
-    cells[best] = "●"
+    cells, low, high = [" "] * n_cells, cell(axis.low), cell(axis.high)
+    cells[low : high + 1] = "━" * (high - low + 1)
+    cells[n_cells // 2] = "┿" if low <= n_cells // 2 <= high else "│"
+    cells[cell(axis.effect)] = "●"
     return "".join(cells)
 
 

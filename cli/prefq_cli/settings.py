@@ -14,7 +14,7 @@ import typer
 
 DEFAULT_USER = "me"
 DEFAULT_POOL = "starter"
-STORE_FILE = "prefq.sqlite"
+STORE_FILE = "prefq.db"
 
 StoreOption = Annotated[
     str | None,

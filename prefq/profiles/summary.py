@@ -13,8 +13,12 @@ from typing import Any
 from prefq.errors import InputError
 from prefq.profiles.profile import Profile
 
-WIDENING = 1.25  # nominal 90 % intervals of the Laplace posterior cover about 82 %: 1.645 / 1.341 = 1.23, rounded up
 INTERVAL_SDS = 1.6449  # standard deviations either side of a central 90 % interval
+# A Laplace posterior understates how strong a taste is, not its direction: on the starter pool, for users of the prior
+# after ten answers, its 90 % intervals covered 87 %, with the truth beyond the far end more often than nominal (7.4 %
+# against 5) and beyond the near end not (5.5 %), while directions were right as often as stated or more. So intervals
+# reach further out, which gives 91 %, and how sure a direction is stays as it is.
+OUTWARD = 1.25
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.80  # and likely
 
@@ -40,7 +44,7 @@ class AxisSummary:
     effect
         Coefficient times the feature's typical difference between two responses, in logits; positive toward `name`.
     low, high
-        Central 90 % interval of the effect, the posterior's sd widened by `WIDENING`.
+        90 % interval of the effect, its end away from zero moved out by `OUTWARD`; without zero if `verdict` is clear.
     sure
         Probability, from one half to 1, that the direction is that of `effect`.
     verdict
@@ -113,7 +117,7 @@ def summarize(profile: Profile) -> tuple[AxisSummary, ...]:
     """
     space, scales = profile.feature_space, profile.feature_scales
     effects = (profile.coefficients.mean * scales).tolist()
-    sds = (profile.coefficients.sd * scales * WIDENING).tolist()
+    sds = (profile.coefficients.sd * scales).tolist()
     opposites = space.opposites or ("",) * space.n_features
     return tuple(map(_axis, space.names, opposites, effects, sds))
 
@@ -207,8 +211,10 @@ def score_sentence(n_decided: int, profile: float, group: float, *, group_guesse
 def _axis(name: str, opposite: str, effect: float, sd: float) -> AxisSummary:
     sure = 0.5 * (1 + math.erf(abs(effect) / sd / math.sqrt(2))) if sd > 0 else 0.5 + 0.5 * (effect != 0)
     verdict = Verdict.CLEAR if sure >= CLEAR else Verdict.LIKELY if sure >= LIKELY else Verdict.OPEN
-    reach = INTERVAL_SDS * sd
-    return AxisSummary(name, opposite, effect, effect - reach, effect + reach, sure, verdict)
+    inward, outward = INTERVAL_SDS * sd, OUTWARD * INTERVAL_SDS * sd
+    low = effect - (outward if effect <= 0 else inward)
+    high = effect + (outward if effect >= 0 else inward)
+    return AxisSummary(name, opposite, effect, low, high, sure, verdict)
 
 
 def _known(axes: Sequence[AxisSummary]) -> list[AxisSummary]:

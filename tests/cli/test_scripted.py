@@ -165,7 +165,7 @@ def test_profile_is_shown_in_words_without_a_terminal(prefq_: Prefq, pool_folder
     shown = prefq_("profile", "show").out.splitlines()
     assert shown[0] == "Profile of me, 10 comparisons."
     assert any("logits, 90 % interval" in line for line in shown)
-    assert not any(character in line for line in shown for character in "─━●┼│")
+    assert not any(character in line for line in shown for character in "─━●┿│")
 
 
 def test_profile_is_deleted_for_good(prefq_: Prefq, pool_folder: Path) -> None:

@@ -214,7 +214,7 @@ def test_plain_moves_no_cursor(terminal: Terminal, monkeypatch: pytest.MonkeyPat
 
     shown = before + child.before
     assert "\x1b" not in shown
-    assert not any(character in shown for character in "─━●│┼")
+    assert not any(character in shown for character in "─━●│┿")
 
 
 def test_no_color_keeps_the_layout(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,176 @@
+"""A profile in words: verdicts and intervals keep their word, what is not known is said, a test is told honestly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prefq
+from prefq.profiles.summary import (
+    OUTWARD,
+    PHRASES,
+    AxisSummary,
+    Verdict,
+    axis_label,
+    markdown,
+    score_sentence,
+    sentences,
+    summarize,
+    system_prompt,
+)
+
+NAMES, OPPOSITES = ("thorough", "warm", "odd"), ("brief", "neutral", "even")
+
+
+def profile(means: list[float], sds: list[float], **fields: Any) -> prefq.Profile:
+    """A profile with these coefficients, on features that typically differ by 2."""
+    space = prefq.FeatureSpace(NAMES[: len(means)], opposites=fields.pop("opposites", OPPOSITES[: len(means)]))
+    prior = prefq.PopulationPrior(prefq.Gaussian(np.zeros(len(means)), np.eye(len(means))), space)
+    scales = fields.pop("scales", [2.0] * len(means))
+    posterior = prefq.Gaussian(means, np.diag(np.square(sds)))
+    return prefq.Profile("ada", posterior, prior, fields.pop("n_answers", 9), np.array(scales), "digest", **fields)
+
+
+def test_an_axis_by_hand() -> None:
+    (axis,) = summarize(profile([-0.5], [0.25]))
+
+    assert axis.effect == pytest.approx(-1.0)
+    reach = 1.6449 * 0.5
+    assert (axis.low, axis.high) == pytest.approx((-1 - OUTWARD * reach, -1 + reach))
+    assert axis.sure == pytest.approx(0.9772, abs=1e-4)  # Φ(2)
+    assert (axis.preferred, axis.poles, axis.verdict) == ("brief", ("brief", "thorough"), Verdict.CLEAR)
+    assert axis.strength == pytest.approx((1.0, 1 - reach, 1 + OUTWARD * reach))
+    assert axis.to_dict()["verdict"] == "clear"
+
+
+@pytest.mark.parametrize(
+    ("z", "verdict"),
+    [(0.0, "cannot tell yet"), (0.84, "cannot tell yet"), (0.85, "likely"), (1.64, "likely"), (1.65, "clear")],
+)
+def test_verdicts_at_their_thresholds(z: float, verdict: str) -> None:
+    (axis,) = summarize(profile([z], [1.0]))
+
+    assert axis.verdict.value == verdict
+    assert (axis.low > 0) is (verdict == "clear")  # the interval agrees
+
+
+def test_a_feature_that_never_differs_tells_nothing() -> None:
+    (axis,) = summarize(profile([3.0], [1.0], scales=[0.0]))
+
+    assert (axis.effect, axis.low, axis.high, axis.sure, axis.verdict) == (0, 0, 0, 0.5, Verdict.OPEN)
+
+
+def test_axes_without_opposites() -> None:
+    axes = summarize(profile([2.0, -2.0], [0.1, 0.1], opposites=()))
+
+    assert [axis.preferred for axis in axes] == ["more thorough", "less warm"]
+    assert sentences(axes) == ["You prefer more thorough answers: clear.", "You prefer less warm answers: clear."]
+    assert (axis_label("warm", ""), axis_label("warm", "neutral")) == ("warm", "neutral–warm")
+
+
+def test_sentences_surest_first_then_what_is_open() -> None:
+    axes = summarize(profile([-1.0, 0.0, 3.0], [0.8, 1.0, 0.1]))
+
+    assert sentences(axes) == [
+        "You prefer even answers: clear." if axes[2].effect < 0 else "You prefer odd answers: clear.",
+        "You prefer brief answers: likely.",
+        "Neutral or warm: cannot tell yet.",
+    ]
+    assert sentences(()) == []
+
+
+def test_system_prompt_says_what_is_known_and_what_is_not() -> None:
+    assert system_prompt(profile([-1.0, 0.0, 3.0], [0.8, 1.0, 0.1])) == (
+        "How this person likes answers to be written, learned from 9 comparisons:\n"
+        "- Prefer odd answers.\n"
+        "- Keep answers brief. (likely)\n"
+        "Not known: neutral or warm. Use your own judgement there.\n"
+        "Being correct and complete comes before style."
+    )
+    assert system_prompt(profile([0.0], [1.0], n_answers=1)).startswith(
+        "How this person likes answers to be written is not known yet (1 comparison).\nNot known: brief or thorough."
+    )
+    assert "- Write answers that are more thorough.\n" in system_prompt(profile([3.0], [0.1], opposites=()))
+
+
+def test_markdown_is_a_page_with_a_table() -> None:
+    page = markdown(profile([-1.0, 0.0], [0.1, 1.0], created="2026-01-31")).splitlines()
+
+    assert page[:4] == ["# Preferences of ada", "", "From 9 comparisons, 2026-01-31.", ""]
+    assert "| brief–thorough | brief | 2.00 | 1.67 to 2.41 | clear |" in page
+
+
+def test_every_phrase_has_both_forms() -> None:
+    assert len(PHRASES) == 16
+    assert all(instruction.endswith(".") and not phrase.endswith(".") for phrase, instruction in PHRASES.values())
+
+
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (
+            (6, 5, 3, True),
+            "Right on 5 of 6; the group's guess 3 of 6. A coin does as well 11 times in a hundred: too few",
+        ),
+        (
+            (6, 6, 3, False),
+            "Right on 6 of 6; the group's guess: none, a coin would get 3 of 6. A coin does as well 2 times",
+        ),
+        (
+            (6, 3, 3, False),
+            "Right on 3 of 6; the group's guess: none, a coin would get 3 of 6. That is no better than a",
+        ),
+        ((6, 1, 3, False), "Right on 1 of 6; the group's guess: none, a coin would get 3 of 6. That speaks against"),
+        (
+            (5, 4.5, 2.5, False),
+            "Right on 4½ of 5; the group's guess: none, a coin would get 2½ of 5. A coin does as well 3",
+        ),
+        ((1, 0.5, 0.5, False), "Right on ½ of 1; the group's guess: none, a coin would get ½ of 1. That is no better"),
+        ((0, 0, 0, True), "Nothing was decided, so the test shows nothing."),
+        (
+            (10, 10, 5, True),
+            "Right on 10 of 10; the group's guess 5 of 10. A coin does as well once in a hundred: a good",
+        ),
+    ],
+)
+def test_a_score_is_told_honestly(score: tuple[int, float, float, bool], told: str) -> None:
+    n_decided, mine, theirs, guesses = score
+
+    assert score_sentence(n_decided, mine, theirs, group_guesses=guesses).startswith(told)
+
+
+def test_a_score_above_the_questions_is_refused() -> None:
+    with pytest.raises(prefq.InputError, match="give scores of at most 6"):
+        score_sentence(6, 7, 3, group_guesses=True)
+
+
+def test_verdicts_and_intervals_keep_their_word() -> None:
+    """For users of the prior: directions called clear are right 95 times in a hundred, likely ones 80; intervals 90."""
+    rng = np.random.default_rng(5)
+    first = rng.integers(0, 120, 300)
+    second = (first + rng.integers(1, 120, 300)) % 120
+    pool = prefq.CandidatePool.from_arrays(rng.normal(size=(120, 6)), np.column_stack([first, second]))
+    prior = pool.starting_point().coefficients
+    right: dict[Verdict, list[bool]] = {verdict: [] for verdict in Verdict}
+    covered: list[bool] = []
+    for _ in range(100):
+        taste = rng.multivariate_normal(prior.mean, prior.covariance)
+        effects = taste * pool.feature_scales()
+        for axis, effect in zip(axes_of(prefq.SimulatedUser(taste), pool, rng), effects.tolist(), strict=True):
+            right[axis.verdict].append(axis.effect * effect > 0)
+            covered.append(axis.low <= effect <= axis.high)
+
+    clear, likely = right[Verdict.CLEAR], right[Verdict.LIKELY]
+    assert min(len(clear), len(likely)) > 50
+    # Two standard errors of a share; the 600 intervals are not independent, six belong to one user.
+    assert np.mean(clear) > 0.95 - 2 * np.sqrt(0.95 * 0.05 / len(clear))
+    assert np.mean(likely) > 0.80 - 2 * np.sqrt(0.80 * 0.20 / len(likely))
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.04)
+
+
+def axes_of(user: prefq.SimulatedUser, pool: prefq.CandidatePool, rng: np.random.Generator) -> tuple[AxisSummary, ...]:
+    """What twenty answers of a user amount to."""
+    answers: list[prefq.Answer] = []
+    while (question := prefq.select_next_question(pool, answers, max_questions=20)) is not None:
+        answers.append(user.answer(pool, question, rng=rng))
+    return summarize(prefq.fit_profile(pool, answers, user_id="u"))
