@@ -1,0 +1,65 @@
+"""Makes onboard.svg and profile.svg from a real session: tmux shows the terminal, rich draws what it showed.
+
+Run from the project's root, with tmux installed: .venv/bin/python docs/images/record.py
+"""
+
+import io
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+FOLDER = Path(__file__).parent
+WIDTH, HEIGHT = 112, 30
+KEYS = "2122112121"
+
+
+def tmux(*arguments: str) -> str:
+    """Output of one tmux command on a server of our own."""
+    command = ["tmux", "-L", "prefq-picture", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def screen(until: str) -> str:
+    """The screen with its colours, once it shows `until`."""
+    for _ in range(200):
+        if until in tmux("capture-pane", "-p", "-t", "picture"):
+            return tmux("capture-pane", "-e", "-p", "-t", "picture")
+        time.sleep(0.05)
+    raise TimeoutError(f"the screen never showed {until!r}:\n{tmux('capture-pane', '-p', '-t', 'picture')}")
+
+
+def draw(shown: str, name: str, title: str) -> None:
+    """Write a screen as an SVG."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
+    console.print(Text.from_ansi(shown.rstrip()))
+    svg = re.sub(r"@font-face \{.*?\}\n", "", console.export_svg(title=title), flags=re.DOTALL)  # fonts from elsewhere
+    (FOLDER / name).write_text(svg.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas"), encoding="utf-8")
+
+
+def main() -> None:
+    """Play a session and draw its fourth question and its profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        size = ("-x", str(WIDTH), "-y", str(HEIGHT))
+        store = f"PREFQ_STORE={folder}/store.db"
+        command = "COLORTERM=truecolor .venv/bin/prefq onboard --user ada; sleep 60"
+        tmux("new-session", "-d", "-s", "picture", *size, "-e", store, command)
+        try:
+            for number, key in enumerate(KEYS, start=1):
+                shown = screen(f"{number} of {len(KEYS)}")
+                if number == 4:
+                    draw(shown, "onboard.svg", "prefq onboard")
+                tmux("send-keys", "-t", "picture", key)
+            screen("est what")  # the offer to test what was learned
+            tmux("send-keys", "-t", "picture", "n")
+            draw(screen("90"), "profile.svg", "prefq onboard: the profile")
+        finally:
+            tmux("kill-server")
+
+
+if __name__ == "__main__":
+    main()
