@@ -30,7 +30,7 @@ def ask(
     store: StoreOption = None,
     as_json: AlwaysJsonOption = True,
 ) -> None:
-    """Print the next question as JSON; one step of a session, for scripts.
+    """Print the next question as JSON, for scripts.
 
     The session is the one named, or the user's unfinished one, or a new one; its id is in the result. Asking again
     without an answer gives the same question. When the session is over, "question" is null, "stopped" says why, and

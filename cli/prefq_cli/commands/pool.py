@@ -9,13 +9,13 @@ from prefq_cli.settings import DEFAULT_POOL, JsonOption, PlainOption, read_setti
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show what is in a pool of questions; validate it.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools of questions.")
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="'starter' (bundled) or a folder.")]
 
 
 @app.command()
 def show(pool: PoolArgument = DEFAULT_POOL, plain: PlainOption = False, as_json: JsonOption = False) -> None:
-    """Show what is in a pool: how much can be asked, on which axes, and how long ten questions take.
+    """Show what can be asked, on which axes, in what time.
 
     \b
     Examples:
@@ -38,9 +38,9 @@ def show(pool: PoolArgument = DEFAULT_POOL, plain: PlainOption = False, as_json:
 
 @app.command()
 def validate(pool: PoolArgument = DEFAULT_POOL, as_json: JsonOption = False) -> None:
-    """Check a pool, file by file and value by value; exit code 2 and one sentence if it has a fault.
+    """Check a pool, file by file and value by value.
 
-    Notes on what is sound but may surprise, such as dropped pairs, go to standard error.
+    A fault is one sentence and exit code 2. Notes on what is sound but may surprise, such as dropped pairs, go to standard error.
 
     \b
     Examples:

@@ -9,9 +9,7 @@ import typer
 
 from prefq_cli.settings import JsonOption, PlainOption, StoreOption, UserOption, read_settings
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Show, export, list and delete what was learned about people."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show, export, list and delete profiles.")
 
 
 class Format(StrEnum):
@@ -26,7 +24,7 @@ class Format(StrEnum):
 def show(
     user: UserOption = None, store: StoreOption = None, plain: PlainOption = False, as_json: JsonOption = False
 ) -> None:
-    """Show a profile: a chart of its axes, and in words how sure each is.
+    """Show a profile as a chart, and in words how sure it is.
 
     \b
     Examples:
@@ -63,7 +61,7 @@ def export(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a profile for use elsewhere: as a system prompt, as JSON, or as Markdown.
+    """Print a profile as a system prompt, JSON or Markdown.
 
     \b
     Examples:
@@ -125,7 +123,9 @@ def delete(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete everything that is stored about a user, for good: sessions, answers and profiles.
+    """Delete all that is stored about a user, for good.
+
+    Sessions, answers and profiles go; prefq asks first.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ def rank(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help="Each holds one response; - reads standard input, one a line or a JSON list."
+            metavar="FILE", help="Each holds one response; - reads standard input, one a line or a JSON list."
         ),
     ],
     prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="What the responses answer.")],
@@ -26,7 +26,7 @@ def rank(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Order responses by a profile, best first, with how sure the order is.
+    """Order responses by a profile, best first.
 
     "best" is the probability that a response is the best of them for this person; the score is in logits, and only
     differences between scores mean something.

@@ -6,7 +6,7 @@ from prefq_cli.settings import JsonOption, PlainOption, StoreOption, UserOption,
 def sessions(
     user: UserOption = None, store: StoreOption = None, plain: PlainOption = False, as_json: JsonOption = False
 ) -> None:
-    """List sessions, the last touched first; of one user with --user.
+    """List sessions, the last touched first.
 
     \b
     Examples:

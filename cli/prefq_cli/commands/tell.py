@@ -21,7 +21,7 @@ def tell(
     store: StoreOption = None,
     as_json: AlwaysJsonOption = True,
 ) -> None:
-    """Store the answer to the open question of a session; one step, for scripts.
+    """Store the answer to the open question, for scripts.
 
     \b
     Examples:
