@@ -1,14 +1,15 @@
 """A store, a small pool and a runner for each test; nothing outside the test's own folder is touched."""
 
+import io
 import json
 import os
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import prefq
 from prefq_cli.app import app
@@ -44,14 +45,18 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def prefq_() -> Prefq:
+def prefq_(monkeypatch: pytest.MonkeyPatch) -> Prefq:
     """Runs prefq with some arguments and standard input that is no terminal."""
 
     def run(*arguments: object, keys: str = "") -> Result:
-        finished = CliRunner().invoke(app, [str(each) for each in arguments], input=keys)
-        if finished.exception is not None and not isinstance(finished.exception, SystemExit):
-            raise finished.exception
-        return Result(finished.exit_code, finished.stdout, finished.stderr)
+        code, out, err = 0, io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr("sys.stdin", io.StringIO(keys))
+            try:
+                app([str(each) for each in arguments], prog_name="prefq")
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Result(code, out.getvalue(), err.getvalue())
 
     return run
 

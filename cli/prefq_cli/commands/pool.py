@@ -40,7 +40,8 @@ def show(pool: PoolArgument = DEFAULT_POOL, plain: PlainOption = False, as_json:
 def validate(pool: PoolArgument = DEFAULT_POOL, as_json: JsonOption = False) -> None:
     """Check a pool, file by file and value by value.
 
-    A fault is one sentence and exit code 2. Notes on what is sound but may surprise, such as dropped pairs, go to standard error.
+    A fault is one sentence and exit code 2. Notes on what is sound but may surprise, such as dropped pairs, go to
+    standard error.
 
     \b
     Examples:
