@@ -5,6 +5,7 @@ What is shown while someone answers is in `prefq_cli.screens`.
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -28,6 +29,11 @@ def tell(text: str) -> None:
 def write(text: str) -> None:
     """A result, on standard output."""
     print(text, flush=True)  # noqa: T201
+
+
+def write_words(text: str) -> None:
+    """A result in words, on standard output; wrapped between words where it meets the edge of a terminal."""
+    write(textwrap.fill(text, min(terminal_size().columns, 100)) if sys.stdout.isatty() else text)
 
 
 def write_json(values: Mapping[str, Any]) -> None:

@@ -191,8 +191,8 @@ def test_sealed_round_on_the_terminal(terminal: Terminal) -> None:
         child.send("1")
         child.expect(f"test {i} of 6")
     child.send("2")
-    child.expect("Right on [0-9½]+ of 6; the group's guess: none, a coin would get 3 of 6")
-    child.expect(f"Predictions sealed as {seal}")
+    child.expect(r"Right on [0-9½]+ of 6; the group's guess: none, a coin would get 3 of 6")
+    child.expect(rf"Predictions sealed as\s+{seal}")
     child.expect("me, 7 comparisons")
 
     assert end(child) == 0

@@ -123,7 +123,7 @@ def _hold(interview: "Interview", *, sealed: bool | None) -> ExitCode:
 
 def _report(interview: "Interview", settings: Settings, code: ExitCode) -> None:
     from prefq.profiles.summary import summarize
-    from prefq_cli.console import tell, write, write_json, write_profile
+    from prefq_cli.console import tell, write_json, write_profile, write_words
 
     session, profile = interview.session, interview.profile
     n_answers = len(session.answers)
@@ -140,7 +140,8 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode) -> None:
         write_json(_as_json(session, profile, score, code))
     elif not code and profile is not None:
         if score:
-            write(f"{score['sentence']}\nPredictions sealed as {score['digest']}")
+            write_words(score["sentence"])
+            write_words(f"Predictions sealed as {score['digest']}")
         write_profile(profile, summarize(profile), settings)
         whose = "" if session.user_id == DEFAULT_USER else f" --user {shlex.quote(session.user_id)}"
         tell(f"\n{_time_taken(session)}. As a system prompt:\nprefq profile export --format prompt{whose}")
