@@ -52,10 +52,10 @@ def write_profile(profile: "Profile", axes: "Sequence[AxisSummary]", settings: S
     if settings.plain or not sys.stdout.isatty():
         write(f"Profile of {title}.")
         for sentence in sentences(axes):
-            write(sentence)
+            write_words(sentence)
         for axis in sorted(axes, key=lambda axis: -axis.sure):
             effect, low, high = axis.strength
-            write(
+            write_words(
                 f"{' or '.join(axis.poles)}: {axis.preferred} by {effect:.2f} logits, "
                 f"90 % interval {low:.2f} to {high:.2f}, {axis.verdict.value}."
             )
