@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks import report, results
 
-BENCHMARKS = ("startup", "step_speed", "newton", "starter_gain", "kill")
+BENCHMARKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 import prefq
 from prefq.profiles.summary import (
-    OUTWARD,
     PHRASES,
+    WIDENING,
     AxisSummary,
     Verdict,
     axis_label,
@@ -35,17 +35,17 @@ def test_an_axis_by_hand() -> None:
     (axis,) = summarize(profile([-0.5], [0.25]))
 
     assert axis.effect == pytest.approx(-1.0)
-    reach = 1.6449 * 0.5
-    assert (axis.low, axis.high) == pytest.approx((-1 - OUTWARD * reach, -1 + reach))
-    assert axis.sure == pytest.approx(0.9772, abs=1e-4)  # Φ(2)
+    reach = 1.6449 * WIDENING * 0.5
+    assert (axis.low, axis.high) == pytest.approx((-1 - reach, -1 + reach))
+    assert axis.sure == pytest.approx(0.9655, abs=1e-4)  # Φ(2 / 1.1)
     assert (axis.preferred, axis.poles, axis.verdict) == ("brief", ("brief", "thorough"), Verdict.CLEAR)
-    assert axis.strength == pytest.approx((1.0, 1 - reach, 1 + OUTWARD * reach))
+    assert axis.strength == pytest.approx((1.0, 1 - reach, 1 + reach))
     assert axis.to_dict()["verdict"] == "clear"
 
 
 @pytest.mark.parametrize(
     ("z", "verdict"),
-    [(0.0, "cannot tell yet"), (0.84, "cannot tell yet"), (0.85, "likely"), (1.64, "likely"), (1.65, "clear")],
+    [(0.0, "cannot tell yet"), (1.26, "cannot tell yet"), (1.27, "likely"), (1.80, "likely"), (1.82, "clear")],
 )
 def test_verdicts_at_their_thresholds(z: float, verdict: str) -> None:
     (axis,) = summarize(profile([z], [1.0]))
@@ -69,7 +69,7 @@ def test_axes_without_opposites() -> None:
 
 
 def test_sentences_surest_first_then_what_is_open() -> None:
-    axes = summarize(profile([-1.0, 0.0, 3.0], [0.8, 1.0, 0.1]))
+    axes = summarize(profile([-1.0, 0.0, 3.0], [0.7, 1.0, 0.1]))
 
     assert sentences(axes) == [
         "You prefer even answers: clear." if axes[2].effect < 0 else "You prefer odd answers: clear.",
@@ -80,7 +80,7 @@ def test_sentences_surest_first_then_what_is_open() -> None:
 
 
 def test_system_prompt_says_what_is_known_and_what_is_not() -> None:
-    assert system_prompt(profile([-1.0, 0.0, 3.0], [0.8, 1.0, 0.1])) == (
+    assert system_prompt(profile([-1.0, 0.0, 3.0], [0.7, 1.0, 0.1])) == (
         "How this person likes answers to be written, learned from 9 comparisons:\n"
         "- Prefer odd answers.\n"
         "- Keep answers brief. (likely)\n"
@@ -97,7 +97,7 @@ def test_markdown_is_a_page_with_a_table() -> None:
     page = markdown(profile([-1.0, 0.0], [0.1, 1.0], created="2026-01-31")).splitlines()
 
     assert page[:4] == ["# Preferences of ada", "", "From 9 comparisons, 2026-01-31.", ""]
-    assert "| brief–thorough | brief | 2.00 | 1.67 to 2.41 | clear |" in page
+    assert "| brief–thorough | brief | 2.00 | 1.64 to 2.36 | clear |" in page
 
 
 def test_every_phrase_has_both_forms() -> None:
