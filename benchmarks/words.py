@@ -57,8 +57,9 @@ def sentence(figures: dict[str, Any]) -> str:
     right, axes, coin = figures["right"], figures["axes_a_user"], figures["claims_about_a_coin"]
     return (
         f"{figures['n_users']:,} users drawn from the prior, ten chosen questions each on the starter pool. Nominal 90 "
-        f"% intervals of the Laplace posterior cover {figures['coverage_laplace']:.1%}, widened by {figures['widening']} "
-        f"as profiles show them {figures['coverage_widened']:.1%}. Directions called clear ({axes['clear']} of 8 axes "
+        f"% intervals of the Laplace posterior cover {figures['coverage_laplace']:.1%}; widened by "
+        f"{figures['widening']} as profiles show them {figures['coverage_widened']:.1%}. Directions called clear "
+        f"({axes['clear']} of 8 axes "
         f"a user) were right in {right['clear']:.1%}, likely ones ({axes['likely']}) in {right['likely']:.1%}, the "
         f"rest in {right['cannot tell yet']:.1%}. Of {figures['n_coins']} people who toss a coin, {coin['clear']} "
         f"axes each were called clear and {coin['likely']} likely: a profile does not know yet that somebody has no "
