@@ -6,9 +6,11 @@ Nothing here computes a posterior, reads a file or draws a random number.
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import partial
+from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 SYMMETRY_TOLERANCE = 1e-8  # relative: covariances that went through JSON or float32 are still accepted
 DEFINITE_TOLERANCE = 1e-10  # relative: eigenvalues this far below zero are round-off
+MAX_SHOWN = 200  # characters of what arrived that an error message repeats
 _QUESTION_ID = re.compile(r"(0|[1-9][0-9]{0,29})-(0|[1-9][0-9]{0,29})")  # one spelling for each pair of rows
 
 
@@ -58,7 +61,7 @@ class Answer:
     Raises
     ------
     InputError
-        For an unknown choice, a strength outside (0, 1] or negative seconds.
+        For an unknown choice, a strength outside (0, 1], negative seconds, or a reason that is not valid Unicode.
 
     Examples
     --------
@@ -87,18 +90,19 @@ class Answer:
 
     def __post_init__(self) -> None:
         if not isinstance(self.question_id, str) or not self.question_id:
-            raise InputError(f"question_id is {self.question_id!r}; give the id of the question, such as '12-47'.")
+            raise InputError(f"question_id is {shown(self.question_id)}; give the id of the question, such as '12-47'.")
+        require_unicode(self.question_id, "question_id")
         object.__setattr__(self, "choice", parse_choice(self.choice))
         if self.strength is not None:
-            object.__setattr__(self, "strength", _number(self.strength, "strength"))
+            object.__setattr__(self, "strength", real_number(self.strength, "strength"))
             if not 0 < self.strength <= 1:
                 raise InputError(f"strength is {self.strength}; give a number above 0 and at most 1, or None.")
         if self.seconds is not None:
-            object.__setattr__(self, "seconds", _number(self.seconds, "seconds"))
+            object.__setattr__(self, "seconds", real_number(self.seconds, "seconds"))
             if self.seconds < 0:
                 raise InputError(f"seconds is {self.seconds}; give a time of 0 or more seconds, or None.")
-        if self.reason is not None and not isinstance(self.reason, str):
-            raise InputError(f"reason is {self.reason!r}; give a text, or None.")
+        if self.reason is not None:
+            require_text(self.reason, "reason")
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON values; those that were not given are left out."""
@@ -111,7 +115,9 @@ class Answer:
         """Answer from the dictionary that `to_dict` writes; InputError if a field is missing or unknown."""
         known = {"question_id", "choice", "strength", "reason", "seconds"}
         if not isinstance(data, Mapping) or not {"question_id", "choice"} <= data.keys() <= known:
-            raise InputError(f"an answer is {data!r}; it needs question_id and choice, and may have {sorted(known)}.")
+            raise InputError(
+                f"an answer is {shown(data)}; it needs question_id and choice, and may have {sorted(known)}."
+            )
         return cls(**data)
 
 
@@ -120,7 +126,7 @@ def parse_choice(choice: object) -> Choice:
     for known in Choice:
         if isinstance(choice, str) and choice == known:
             return known
-    raise InputError(f"choice is {choice!r}; give one of {', '.join(repr(c.value) for c in Choice)}.")
+    raise InputError(f"choice is {shown(choice)}; give one of {', '.join(repr(c.value) for c in Choice)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ def parse_question_id(text: str) -> tuple[int, int]:
     """Item rows (first, second) of a question id; InputError if it is not of the form ``"12-47"``."""
     match = _QUESTION_ID.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise InputError(f"question id is {text!r}; expected two item rows as shown, such as '12-47'.")
+        raise InputError(f"question id is {shown(text)}; expected two item rows as shown, such as '12-47'.")
     return int(match[1]), int(match[2])
 
 
@@ -217,8 +223,8 @@ class Comparisons:
         def __init__(self, differences: ArrayLike, outcomes: ArrayLike, strengths: ArrayLike | None = None) -> None: ...
 
     def __post_init__(self) -> None:
-        differences = _real_array(self.differences, "differences", ndim=2)
-        outcomes = _real_array(self.outcomes, "outcomes", ndim=1)
+        differences = real_array(self.differences, "differences", ndim=2)
+        outcomes = real_array(self.outcomes, "outcomes", ndim=1)
         if outcomes.shape != differences.shape[:1]:
             raise InputError(
                 f"outcomes have shape {outcomes.shape} and differences {differences.shape}; "
@@ -234,6 +240,9 @@ class Comparisons:
             if strengths.shape != outcomes.shape or not ((given > 0) & (given <= 1)).all():
                 raise InputError("strengths must hold one number in (0, 1] or NaN for each row of differences.")
             object.__setattr__(self, "strengths", _frozen(strengths))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,8 +276,8 @@ class Gaussian:
         def __init__(self, mean: ArrayLike, covariance: ArrayLike) -> None: ...
 
     def __post_init__(self) -> None:
-        mean = _real_array(self.mean, "mean", ndim=1)
-        covariance = _real_array(self.covariance, "covariance", ndim=2)
+        mean = real_array(self.mean, "mean", ndim=1)
+        covariance = real_array(self.covariance, "covariance", ndim=2)
         if covariance.shape != (mean.size, mean.size):
             raise InputError(
                 f"covariance has shape {covariance.shape}; a mean of {mean.size} coefficients "
@@ -276,6 +285,9 @@ class Gaussian:
             )
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "covariance", _frozen(_checked_covariance(covariance)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Gaussian) and self.digest() == other.digest()
@@ -304,7 +316,7 @@ class Gaussian:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Gaussian":
         """Gaussian from the dictionary that `to_dict` writes."""
-        return cls(**_exact_fields(data, ("mean", "covariance"), "a Gaussian"))
+        return cls(**exact_fields(data, ("mean", "covariance"), "a Gaussian"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +361,8 @@ class FeatureSpace:
     def __post_init__(self) -> None:
         names, opposites = _text_tuple(self.names, "names"), _text_tuple(self.opposites, "opposites")
         if not names or not all(names) or len(set(names)) != len(names):
-            raise InputError(f"feature names are {list(names)}; give one name a feature, none empty or repeated.")
+            given = shown(list(names))
+            raise InputError(f"feature names are {given}; give one name a feature, none empty or repeated.")
         if opposites and len(opposites) != len(names):
             raise InputError(f"there are {len(opposites)} opposites for {len(names)} features; give one each, or none.")
         version, digest = _text_tuple((self.version, self.digest), "version and digest")
@@ -382,7 +395,7 @@ class FeatureSpace:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "FeatureSpace":
         """Feature space from the dictionary that `to_dict` writes."""
-        return cls(**_exact_fields(data, ("names", "version", "digest", "opposites"), "a feature space"))
+        return cls(**exact_fields(data, ("names", "version", "digest", "opposites"), "a feature space"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +427,7 @@ class ResponseModel:
 
     def __post_init__(self) -> None:
         for name in ("tie_threshold", "position_bias", "lapse_rate"):
-            object.__setattr__(self, name, _number(getattr(self, name), name))
+            object.__setattr__(self, name, real_number(getattr(self, name), name))
         if self.tie_threshold < 0:
             raise InputError(f"tie_threshold is {self.tie_threshold}; give a threshold of 0 logits or more.")
         if not 0 <= self.lapse_rate < 1:
@@ -432,7 +445,7 @@ class ResponseModel:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ResponseModel":
         """Response model from the dictionary that `to_dict` writes."""
-        return cls(**_exact_fields(data, ("tie_threshold", "position_bias", "lapse_rate"), "a response model"))
+        return cls(**exact_fields(data, ("tie_threshold", "position_bias", "lapse_rate"), "a response model"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +466,7 @@ class PopulationPrior:
     Raises
     ------
     InputError
-        When coefficients and feature space differ in length, or n_users is negative.
+        When a part is of another type, coefficients and feature space differ in length, or n_users is negative.
     """
 
     coefficients: Gaussian
@@ -462,13 +475,16 @@ class PopulationPrior:
     n_users: int = 0
 
     def __post_init__(self) -> None:
+        require_instance(self.coefficients, Gaussian, "coefficients")
+        require_instance(self.feature_space, FeatureSpace, "feature_space")
+        require_instance(self.response_model, ResponseModel, "response_model")
         if self.coefficients.n_features != self.feature_space.n_features:
             raise InputError(
                 f"the prior has {self.coefficients.n_features} coefficients and its feature space "
                 f"{self.feature_space.n_features} names; they must be as many."
             )
-        if isinstance(self.n_users, bool) or not isinstance(self.n_users, int) or self.n_users < 0:
-            raise InputError(f"n_users is {self.n_users!r}; give the number of users the prior was fitted on, or 0.")
+        n_users = whole_number(self.n_users, "n_users", "the number of users the prior was fitted on, or 0", least=0)
+        object.__setattr__(self, "n_users", n_users)
 
     def digest(self) -> str:
         """SHA-256 over everything the prior says, hexadecimal."""
@@ -488,7 +504,7 @@ class PopulationPrior:
     def from_dict(cls, data: Mapping[str, Any]) -> "PopulationPrior":
         """Prior from the dictionary that `to_dict` writes."""
         names = ("coefficients", "feature_space", "response_model", "n_users")
-        parts = _exact_fields(data, names, "a population prior")
+        parts = exact_fields(data, names, "a population prior")
         return cls(
             Gaussian.from_dict(parts["coefficients"]),
             FeatureSpace.from_dict(parts["feature_space"]),
@@ -518,9 +534,39 @@ def require_unicode(text: str, name: str) -> None:
         ) from None
 
 
-def _number(value: object, name: str) -> float:
+def shown(value: object) -> str:
+    """What arrived, as an error message repeats it: its repr, cut short where it is long or nested too deeply."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python writes
+        return f"<{type(value).__name__} too large to show>"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def require_instance(value: object, kind: type, name: str) -> None:
+    """Raise InputError unless the value is one of this class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is {shown(value)}; give a value of type {kind.__name__}.")
+
+
+def require_text(value: object, name: str, *, min_length: int = 0) -> None:
+    """Raise InputError unless the value is a text of valid Unicode, and as long as it must be."""
+    if not isinstance(value, str) or len(value) < min_length:
+        raise InputError(f"{name} is {shown(value)}; give a {'non-empty text' if min_length else 'text'}.")
+    require_unicode(value, name)
+
+
+def whole_number(value: object, name: str, wanted: str, *, least: int | None = None) -> int:
+    """The integer; InputError, which says what is wanted, unless it is one and not below `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or (least is not None and value < least):
+        raise InputError(f"{name} is {shown(value)}; give {wanted}.")
+    return int(value)
+
+
+def real_number(value: object, name: str) -> float:
+    """The number as a float; InputError unless it is one and finite."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name} is {value!r}; give a number.")
+        raise InputError(f"{name} is {shown(value)}; give a number.")
     try:
         number = float(value)
     except OverflowError:  # an integer beyond the floats
@@ -530,21 +576,45 @@ def _number(value: object, name: str) -> float:
     return number
 
 
-def _real_array(values: ArrayLike, name: str, *, ndim: int) -> Array:
-    """A read-only float64 copy of `values`, which must have `ndim` dimensions and be finite."""
+def real_array(values: ArrayLike, name: str, *, ndim: int) -> Array:
+    """A read-only float64 copy of `values`; InputError unless they have `ndim` dimensions and are finite."""
     array = _numbers(values, name, ndim=ndim)
     if not np.isfinite(array).all():
         raise InputError(f"{name} holds NaN or infinite values; every value must be finite.")
     return _frozen(array)
 
 
+def tuple_of(values: object, kind: type | UnionType, name: str, wanted: str) -> tuple[Any, ...]:
+    """The values as a tuple; InputError, which says what is wanted, unless they are a sequence of this class."""
+    held = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    if held is None or not all(isinstance(each, kind) for each in held):
+        raise InputError(f"{name} are {shown(values)}; give a sequence of {wanted}.")
+    return held
+
+
+def exact_fields(data: object, names: Sequence[str], what: str) -> dict[str, Any]:
+    """The mapping as a dictionary; InputError unless it has these fields and no others."""
+    if not isinstance(data, Mapping) or set(data) != set(names):
+        found = list(data) if isinstance(data, Mapping) else data
+        raise InputError(f"{what} needs exactly the fields {list(names)}; found {shown(found)}.")
+    return dict(data)
+
+
+def rebuilt(value: Any) -> tuple[Any, ...]:
+    """For ``__reduce__``: copies and unpickled values come from the constructor, so that their arrays are read-only."""
+    cls: Callable[..., object] = type(value)
+    return partial(cls, **{each.name: getattr(value, each.name) for each in fields(value)}), ()
+
+
 def _numbers(values: ArrayLike, name: str, *, ndim: int) -> Array:
     try:
         given = np.asarray(values)
-        if given.dtype.kind not in "biufO":  # a cast would drop imaginary parts and read numbers out of texts
+        objects = given.flat if given.dtype.kind == "O" else ()
+        # A cast would drop imaginary parts and read numbers out of texts.
+        if given.dtype.kind not in "biufO" or any(isinstance(each, str | bytes) for each in objects):
             raise TypeError
         array = np.array(given, dtype=np.float64, order="C")
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor that wants its gradient
         raise InputError(f"{name} cannot be read as numbers; give an array of {ndim} dimension(s).") from None
     if array.ndim != ndim:
         raise InputError(f"{name} has {array.ndim} dimension(s), shape {array.shape}; expected {ndim}.")
@@ -575,19 +645,10 @@ def _checked_covariance(covariance: Array) -> Array:
 
 
 def _text_tuple(values: Iterable[str], name: str) -> tuple[str, ...]:
-    texts = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
-    if texts is None or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{name} are {values!r}; give a sequence of texts.")
+    texts = tuple_of(values, str, name, "texts")
     for text in texts:
         require_unicode(text, name)
     return texts
-
-
-def _exact_fields(data: object, names: Sequence[str], what: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping) or set(data) != set(names):
-        found = list(data) if isinstance(data, Mapping) else data
-        raise InputError(f"{what} needs exactly the fields {list(names)}; found {found!r}.")
-    return dict(data)
 
 
 def _short(space: FeatureSpace) -> str:

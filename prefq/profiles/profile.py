@@ -5,20 +5,35 @@ people in `prefq.profiles.summary`.
 """
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from prefq.errors import InputError, NotFoundError
+from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import CandidatePool
-from prefq.vocabulary import Answer, Array, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
+from prefq.vocabulary import (
+    Answer,
+    Array,
+    FeatureSpace,
+    Gaussian,
+    PopulationPrior,
+    ResponseModel,
+    exact_fields,
+    real_array,
+    rebuilt,
+    require_instance,
+    require_text,
+    shown,
+    whole_number,
+)
 
 FORMAT_VERSION = 1
 
@@ -54,7 +69,7 @@ class Profile:
     Raises
     ------
     InputError
-        When the parts differ in the number of features, or a count is negative.
+        When a part is of another type, the parts differ in the number of features, or a count is negative.
     """
 
     user_id: str
@@ -66,20 +81,26 @@ class Profile:
     created: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.user_id, str) or not self.user_id:
-            raise InputError(f"user_id is {self.user_id!r}; give a non-empty text.")
-        scales = np.array(self.feature_scales, dtype=np.float64)
+        require_text(self.user_id, "user_id", min_length=1)
+        require_instance(self.coefficients, Gaussian, "coefficients")
+        require_instance(self.prior, PopulationPrior, "prior")
+        n_answers = whole_number(self.n_answers, "n_answers", "a count of 0 or more", least=0)
+        scales = real_array(self.feature_scales, "feature_scales", ndim=1)
+        require_text(self.pool_digest, "pool_digest")
+        if self.created is not None:
+            require_text(self.created, "created")
         if not self.coefficients.n_features == self.prior.coefficients.n_features == scales.size:
             raise InputError(
                 f"the profile has {self.coefficients.n_features} coefficients, {self.prior.coefficients.n_features} in "
                 f"its prior and {scales.size} feature scales; they must be as many."
             )
-        if scales.ndim != 1 or not (np.isfinite(scales) & (scales >= 0)).all():
-            raise InputError("feature scales must be finite numbers of 0 or more, one a feature.")
-        if isinstance(self.n_answers, bool) or not isinstance(self.n_answers, int) or self.n_answers < 0:
-            raise InputError(f"n_answers is {self.n_answers!r}; give a count of 0 or more.")
-        scales.setflags(write=False)
+        if (scales < 0).any():
+            raise InputError("feature_scales hold negative numbers; give numbers of 0 or more.")
+        object.__setattr__(self, "n_answers", n_answers)
         object.__setattr__(self, "feature_scales", scales)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self.to_dict() == other.to_dict()
@@ -170,41 +191,50 @@ class Profile:
         """
         if not isinstance(data, Mapping) or "format_version" not in data:
             raise InputError("this is no profile: expected an object with format_version, as to_dict writes it.")
-        if data["format_version"] != FORMAT_VERSION:
+        if (version := data["format_version"]) != FORMAT_VERSION:
             raise InputError(
-                f"the profile has format version {data['format_version']!r} and this prefq reads {FORMAT_VERSION}; "
+                f"the profile has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; "
                 "update prefq, or export the profile again."
             )
-        fields = {name: value for name, value in data.items() if name != "format_version"}
-        missing = {"user_id", "coefficients", "prior", "n_answers", "feature_scales", "pool_digest"} - fields.keys()
-        unknown = fields.keys() - set(cls.__slots__)
-        if missing or unknown:
-            raise InputError(f"the profile lacks {sorted(missing)} and has unknown {sorted(unknown)}; export it again.")
-        fields["coefficients"] = Gaussian.from_dict(fields["coefficients"])
-        fields["prior"] = PopulationPrior.from_dict(fields["prior"])
-        return cls(**fields)
+        parts = exact_fields(data, ("format_version", *(each.name for each in fields(cls))), "a profile")
+        del parts["format_version"]
+        parts["coefficients"] = Gaussian.from_dict(parts["coefficients"])
+        parts["prior"] = PopulationPrior.from_dict(parts["prior"])
+        return cls(**parts)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the profile as JSON; an existing file is replaced in one step."""
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the profile as JSON; an existing file is replaced in one step.
+
+        Raises
+        ------
+        InputError
+            When the path is none.
+        StorageError
+            When the file cannot be written; one that was there stays.
+        """
+        target = _path(path)
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
         try:
-            partial.write_text(json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-            partial.replace(target)
-        except OSError as error:
-            raise InputError(f"the profile cannot be written to {target}: {error.strerror}.") from error
+            target = target.resolve()  # a link to a file stays, and what it points to is replaced
+            with tempfile.TemporaryDirectory(prefix=".prefq-", dir=target.parent) as scratch:
+                partial = Path(scratch, "profile")
+                with partial.open("xb") as file:
+                    file.write(text.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(target)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StorageError(
+                f"the profile cannot be written to {str(path)!r} ({reason}); give a file that can be written."
+            ) from error
 
     def _features(self, features: ArrayLike, name: str) -> Array:
-        try:
-            matrix = np.asarray(features, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{name} cannot be read as numbers; give an array (n, n_features).") from None
-        if matrix.ndim != 2 or matrix.shape[1] != self.coefficients.n_features:
+        matrix = real_array(features, name, ndim=2)
+        if matrix.shape[1] != self.coefficients.n_features:
             raise InputError(
                 f"{name} have shape {matrix.shape}; expected (n, {self.coefficients.n_features}), one row a response."
             )
-        if not np.isfinite(matrix).all():
-            raise InputError(f"{name} hold NaN or infinite values; every feature must be finite.")
         return matrix
 
     def _variances(self, rows: Array) -> Array:
@@ -257,7 +287,7 @@ def fit_profile(
     )
 
 
-def load_profile(path: str | PathLike[str]) -> Profile:
+def load_profile(path: str | os.PathLike[str]) -> Profile:
     """Read a profile that `Profile.save` wrote.
 
     Raises
@@ -267,10 +297,18 @@ def load_profile(path: str | PathLike[str]) -> Profile:
     InputError
         When it is no profile.
     """
+    file = _path(path)
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFoundError(f"there is no profile at {path}; give the path of a saved profile.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a profile: {error}.") from error
+        raise NotFoundError(f"there is no profile at {file}; give the path of a saved profile.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} cannot be read as a profile: {error}.") from error
     return Profile.from_dict(data)
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str) or not text:
+        raise InputError(f"the path is {shown(path)}; give the file of a profile, as a text or a path.")
+    return Path(text)

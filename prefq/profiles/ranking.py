@@ -3,7 +3,7 @@
 The only room above `prefq.rewards` that reaches it, to score texts that were never in a pool.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from prefq.errors import InputError, MismatchError
 from prefq.inference.laplace import covariance_factor
 from prefq.profiles.profile import Profile
 from prefq.rewards.base import BaseRewards, load_rewards
-from prefq.vocabulary import Array, FeatureSpace, Gaussian
+from prefq.vocabulary import Array, FeatureSpace, Gaussian, real_array
 
 N_DRAWS = 16381  # a prime, so that the lattice has no short cycles
 LATTICE_MULTIPLIER = 10617  # of 250 tried, the one whose draws' covariance is closest to the identity up to d = 64
@@ -44,7 +44,7 @@ class RankedResponse:
 
 
 def rank(
-    profile: Profile, prompt: str, responses: Sequence[str], *, rewards: BaseRewards | None = None
+    profile: Profile, prompt: str, responses: Iterable[str], *, rewards: BaseRewards | None = None
 ) -> list[RankedResponse]:
     """Responses to a prompt, the one the user is expected to like best first.
 
@@ -55,7 +55,7 @@ def rank(
     prompt
         What the responses answer.
     responses
-        At least one text.
+        At least one text; any iterable of them.
     rewards
         The base rewards that the profile's features come from; not needed for those that prefq bundles.
 
@@ -67,22 +67,29 @@ def rank(
     Raises
     ------
     InputError
-        For no responses, a response that is no text, or when rewards are needed and were not given.
+        For no responses, a response that is no text, or rewards that do not return one row of features a response.
     MismatchError
         When the rewards are of another feature space.
     """
-    if isinstance(responses, str) or not responses:
+    texts = [] if isinstance(responses, str) or not isinstance(responses, Iterable) else list(responses)
+    if not texts:
         raise InputError("there are no responses to rank; give a list of at least one text.")
-    if not all(isinstance(text, str) for text in (prompt, *responses)):
+    if not all(isinstance(text, str) for text in (prompt, *texts)):
         raise InputError("prompt and responses must all be texts.")
     known = _bundled_rewards(profile.feature_space) if rewards is None else rewards
     profile.feature_space.require(known.feature_space, "rewards=")
-    features = known.features([prompt] * len(responses), responses)
+    features = real_array(known.features([prompt] * len(texts), texts), "features of the rewards", ndim=2)
+    expected = (len(texts), profile.coefficients.n_features)
+    if features.shape != expected:
+        raise InputError(
+            f"the rewards returned features of shape {features.shape} for {len(texts)} responses; "
+            f"expected {expected}, one row a response."
+        )
     scores = profile.score(features)
     best = probability_best(profile.coefficients, features)
     order = np.argsort(-scores.mean, kind="stable")
     return [
-        RankedResponse(responses[i], float(scores.mean[i]), float(scores.sd[i]), float(best[i]), i)
+        RankedResponse(str(texts[i]), float(scores.mean[i]), float(scores.sd[i]), float(best[i]), i)
         for i in order.tolist()
     ]
 

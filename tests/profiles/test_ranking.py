@@ -1,6 +1,6 @@
 """Ranking: probabilities of being best against closed forms and random draws, ties, rewards of another space."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -88,3 +88,31 @@ def test_nothing_to_rank_is_refused() -> None:
         prefq.rank(make_profile(), "p", "one text", rewards=CountingRewards())
     with pytest.raises(InputError, match="prompt and responses must all be texts"):
         prefq.rank(make_profile(), "p", ["x", 3], rewards=CountingRewards())  # type: ignore[list-item]
+    with pytest.raises(InputError, match="there are no responses to rank"):
+        prefq.rank(make_profile(), "p", 5, rewards=CountingRewards())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("as_given", [np.array, tuple, iter, lambda texts: (text for text in texts)])
+def test_responses_may_be_any_iterable_of_texts(as_given: Callable[[list[str]], Iterable[str]]) -> None:
+    texts = ["one", "one two three", "one two"]
+    ranked = prefq.rank(make_profile(), "count", as_given(texts), rewards=CountingRewards())
+    assert [(r.text, r.index) for r in ranked] == [("one two three", 1), ("one two", 2), ("one", 0)]
+    assert {type(r.text) for r in ranked} == {str}
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        (np.ones((1, 2)), r"the rewards returned features of shape \(1, 2\) for 3 responses; expected \(3, 2\)"),
+        (np.ones((3, 1)), r"the rewards returned features of shape \(3, 1\) for 3 responses; expected \(3, 2\)"),
+        (np.ones(2), r"features of the rewards has 1 dimension\(s\), shape \(2,\); expected 2"),
+        (np.full((3, 2), np.nan), "features of the rewards holds NaN or infinite values"),
+    ],
+)
+def test_rewards_that_drop_responses_are_refused(returned: Array, sentence: str) -> None:
+    class DroppingRewards(CountingRewards):
+        def features(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:
+            return returned
+
+    with pytest.raises(InputError, match=sentence):
+        prefq.rank(make_profile(), "p", ["a", "b", "c"], rewards=DroppingRewards())

@@ -1,6 +1,8 @@
 """Comparisons, Gaussians and population priors: arrays checked, copied, read-only, and through JSON unchanged."""
 
+import copy
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -44,6 +46,10 @@ def random_covariance(seed: int, n_features: int) -> Array:
         (([["1.0"]], [1]), "differences cannot be read as numbers; give an array of 2 dimension(s)."),
         (([[1j]], [1]), "differences cannot be read as numbers; give an array of 2 dimension(s)."),
         (([[1.0], [1.0, 2.0]], [1, 1]), "differences cannot be read as numbers; give an array of 2 dimension(s)."),
+        (
+            (np.array([["1"]], dtype=object), [1]),
+            "differences cannot be read as numbers; give an array of 2 dimension(s).",
+        ),
         (([[10**400]], [1]), "differences cannot be read as numbers; give an array of 2 dimension(s)."),
         (([[np.inf]], [1]), "differences holds NaN or infinite values; every value must be finite."),
         (
@@ -98,6 +104,19 @@ def test_arrays_of_values_are_copies_that_cannot_be_written() -> None:
         assert theirs.flags.writeable  # the caller's array stays the caller's
         with pytest.raises(ValueError, match="read-only"):
             mine[...] = 0
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_copies_and_unpickled_values_cannot_be_written_either(copied: Callable[[Any], Any]) -> None:
+    comparisons = Comparisons(np.ones((2, 2)), np.array([1, 0]), np.array([0.5, np.nan]))
+    prior = PopulationPrior(gaussian([0.1, 0.2], [[1.0, 0.3], [0.3, 2.0]]), SPACE, ResponseModel(0.3), 7)
+    again, other = copied(prior), copied(comparisons)
+    assert again == prior
+    np.testing.assert_array_equal(other.strengths, comparisons.strengths)
+    held = [again.coefficients.mean, again.coefficients.covariance, other.differences, other.outcomes, other.strengths]
+    for array in held:
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
 
 
 # --- Gaussians ---
@@ -179,6 +198,18 @@ def test_a_prior_has_as_many_coefficients_as_names() -> None:
     assert sentence_of(lambda: PopulationPrior(UNIT, FeatureSpace(("a",)))) == (
         "the prior has 2 coefficients and its feature space 1 names; they must be as many."
     )
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ((None, None), "coefficients is None; give a value of type Gaussian."),
+        ((UNIT, ("a", "b")), "feature_space is ('a', 'b'); give a value of type FeatureSpace."),
+        ((UNIT, SPACE, None), "response_model is None; give a value of type ResponseModel."),
+    ],
+)
+def test_a_prior_is_made_of_words(parts: tuple[Any, ...], sentence: str) -> None:
+    assert sentence_of(lambda: PopulationPrior(*parts)) == sentence
 
 
 @pytest.mark.parametrize("n_users", [-1, 2.5, "3", None, True])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from prefq.vocabulary import (
     parse_question_id,
     question_id,
     require_unicode,
+    shown,
+    whole_number,
 )
 
 QUESTION = Question("12-47", "Why?", Response(12, "Because."), Response(47, "Well …"))
@@ -64,7 +67,18 @@ def test_an_unknown_choice_is_refused(choice: Any) -> None:
         ({"seconds": -1}, "seconds is -1.0; give a time of 0 or more seconds, or None."),
         ({"seconds": float("inf")}, "seconds is inf; give a finite number."),
         ({"seconds": 10**400}, "seconds is inf; give a finite number."),
-        ({"reason": 3}, "reason is 3; give a text, or None."),
+        ({"reason": 3}, "reason is 3; give a text."),
+        (
+            {"question_id": [[0] * 300]},
+            f"question_id is {str([[0] * 300])[:200]}…; give the id of the question, such as '12-47'.",
+        ),
+        (
+            {"reason": "ab\udcff"},
+            (
+                "reason hold a text that is not valid Unicode: '\\udcff' at character 2; "
+                "decode the text again, replacing what cannot be decoded."
+            ),
+        ),
     ],
 )
 def test_an_answer_refuses(fields: dict[str, Any], sentence: str) -> None:
@@ -236,3 +250,23 @@ def test_half_a_character_is_refused_and_every_whole_one_is_not() -> None:
         "responses hold a text that is not valid Unicode: '\\udcff' at character 2; "
         "decode the text again, replacing what cannot be decoded."
     )
+
+
+# --- what arrived, in messages ---
+
+
+def test_what_arrived_is_shown_short_however_deep_or_large_it_is() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown({"a": [1]}) == "{'a': [1]}"
+    assert shown("x" * 1000) == "'" + "x" * 199 + "…"
+    assert shown(deep) == "<list too large to show>"
+    assert shown(10**5000) == "<int too large to show>"
+    assert sentence_of(lambda: FeatureSpace.from_dict({"names": deep, "version": "1", "digest": "", "opposites": ()}))
+
+
+@pytest.mark.parametrize("value", ["3", 2.5, True, None, float("nan"), 0])
+def test_a_whole_number_is_an_integer_and_not_below_the_least(value: Any) -> None:
+    assert sentence_of(lambda: whole_number(value, "n", "1 or more", least=1)) == f"n is {value!r}; give 1 or more."
+    assert type(whole_number(np.int64(3), "n", "1 or more", least=1)) is int
