@@ -18,7 +18,13 @@ from prefq.inference.laplace import fit_posterior
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.profiles.profile import Profile, fit_profile
-from prefq.questions.selection import MAX_QUESTIONS, require_acquisition, select_next_question, select_with_info
+from prefq.questions.selection import (
+    MAX_QUESTIONS,
+    REPLIES_PER_QUESTION,
+    require_acquisition,
+    select_next_question,
+    select_with_info,
+)
 from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,
@@ -27,7 +33,14 @@ from prefq.vocabulary import (
     Gaussian,
     Question,
     digest_of,
+    exact_fields,
     parse_question_id,
+    real_number,
+    require_instance,
+    require_text,
+    shown,
+    tuple_of,
+    whole_number,
 )
 
 FORMAT_VERSION = 1
@@ -51,8 +64,9 @@ class SessionSettings:
     acquisition: str = "information_gain"
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_questions, bool) or not isinstance(self.max_questions, int) or self.max_questions < 1:
-            raise InputError(f"max_questions is {self.max_questions!r}; give a budget of at least 1 question.")
+        limit = whole_number(self.max_questions, "max_questions", "a budget of at least 1 question", least=1)
+        object.__setattr__(self, "max_questions", limit)
+        require_text(self.acquisition, "acquisition")
         require_acquisition(self.acquisition)
 
 
@@ -66,6 +80,12 @@ class Asked:
     score: float | None
     prior: str
 
+    def __post_init__(self) -> None:
+        _require_texts(self, "time", "question_id", "acquisition", "prior")
+        parse_question_id(self.question_id)
+        if self.score is not None:
+            object.__setattr__(self, "score", real_number(self.score, "score"))
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -73,6 +93,10 @@ class Answered:
 
     time: str
     answer: Answer
+
+    def __post_init__(self) -> None:
+        _require_texts(self, "time")
+        require_instance(self.answer, Answer, "answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +106,9 @@ class Undone:
     time: str
     question_id: str
 
+    def __post_init__(self) -> None:
+        _require_texts(self, "time", "question_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Edited:
@@ -90,6 +117,10 @@ class Edited:
     time: str
     answer: Answer
 
+    def __post_init__(self) -> None:
+        _require_texts(self, "time")
+        require_instance(self.answer, Answer, "answer")
+
 
 @dataclass(frozen=True, slots=True)
 class WhyOpened:
@@ -97,6 +128,9 @@ class WhyOpened:
 
     time: str
     question_id: str
+
+    def __post_init__(self) -> None:
+        _require_texts(self, "time", "question_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +141,13 @@ class Prediction:
     profile: float
     group: float
 
+    def __post_init__(self) -> None:
+        parse_question_id(self.question_id)
+        for name in ("profile", "group"):
+            object.__setattr__(self, name, real_number(getattr(self, name), name))
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a probability from 0 to 1.")
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -116,6 +157,11 @@ class Sealed:
     predictions: tuple[Prediction, ...]
     digest: str
 
+    def __post_init__(self) -> None:
+        _require_texts(self, "time", "digest")
+        predictions = tuple_of(self.predictions, Prediction, "predictions", "Prediction")
+        object.__setattr__(self, "predictions", predictions)
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
@@ -123,6 +169,9 @@ class Stopped:
 
     time: str
     reason: str
+
+    def __post_init__(self) -> None:
+        _require_texts(self, "time", "reason")
 
 
 Event = Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
@@ -156,9 +205,9 @@ class SessionState(NamedTuple):
 class Progress(NamedTuple):
     """How far a session is.
 
-    n_answers counts replies without skips; max_questions is the budget, or fewer where the pool has not as many;
-    remaining maps each feature to the share of its prior variance that is left; minutes_left is reading time for the
-    questions that may still come.
+    n_answers counts replies without skips, those of the sealed round left out; max_questions adds the questions that
+    may still come before the session stops, none once it has; remaining maps each feature to the share of its prior
+    variance that is left; minutes_left is reading time for the questions that may still come.
     """
 
     n_answers: int
@@ -203,7 +252,7 @@ class Session:
     Raises
     ------
     InputError
-        For an empty id, or events that contradict each other.
+        For an empty id, a field of another type, or events that contradict each other.
     """
 
     id: str
@@ -217,12 +266,13 @@ class Session:
     events: tuple[Event, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("id", "user_id"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise InputError(f"{name} is {getattr(self, name)!r}; give a non-empty text.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError(f"seed is {self.seed!r}; give an integer.")
-        object.__setattr__(self, "events", tuple(self.events))
+        require_text(self.id, "id", min_length=1)
+        require_text(self.user_id, "user_id", min_length=1)
+        _require_texts(self, "pool_digest", "created", "pool_name")
+        require_instance(self.feature_space, FeatureSpace, "feature_space")
+        require_instance(self.settings, SessionSettings, "settings")
+        object.__setattr__(self, "seed", whole_number(self.seed, "seed", "an integer"))
+        object.__setattr__(self, "events", tuple_of(self.events, Event, "events", "events"))
         fold(self.events)
 
     @classmethod
@@ -310,7 +360,13 @@ class Session:
         return self._with(Undone(time, state.answers[-1].question_id))
 
     def edit(self, answer: Answer, *, time: str) -> "Session":
-        """The session with an earlier answer replaced; InputError when its question was not answered."""
+        """The session with an earlier answer replaced.
+
+        Raises
+        ------
+        InputError
+            When its question was not answered, or the sealed round has fixed its predictions on the answer.
+        """
         return self._with(Edited(time, answer))
 
     def open_why(self, *, time: str) -> "Session":
@@ -327,8 +383,9 @@ class Session:
         Raises
         ------
         InputError
-            When the session has not stopped, was sealed before, or no question is left.
+            When the session has not stopped, was sealed before, no question is left, or `n_questions` is below 1.
         """
+        n_questions = whole_number(n_questions, "n_questions", "a number of at least 1 question", least=1)
         self.require_pool(pool)
         state = self.state
         if state.stopped is None or state.sealed is not None:
@@ -372,11 +429,15 @@ class Session:
         """How far the session is, and what is still uncertain."""
         posterior, prior = self.posterior(pool), pool.starting_point().coefficients
         shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
-        n_answers = sum(answer.choice is not Choice.SKIP for answer in self.answers)
-        n_left = max(min(self.settings.max_questions - n_answers, pool.n_questions - len(self.answers)), 0)
+        state, budget = self.state, self.settings.max_questions
+        replies = [answer for answer in state.answers if not _is_of_round(answer.question_id, state.sealed)]
+        n_answers = sum(answer.choice is not Choice.SKIP for answer in replies)
+        n_left = min(budget - n_answers, REPLIES_PER_QUESTION * budget - len(replies), pool.n_questions - len(replies))
+        if n_left < 0 or state.stopped is not None or state.sealed is not None:
+            n_left = 0
         return Progress(
             n_answers,
-            min(self.settings.max_questions, n_answers + n_left),
+            n_answers + n_left,
             MappingProxyType(dict(zip(pool.feature_space.names, shares, strict=True))),
             n_left * words_per_question(pool) / WORDS_PER_MINUTE,
         )
@@ -405,18 +466,15 @@ class Session:
         InputError
             When a field is missing or wrong, a newer prefq wrote it, or its events contradict each other.
         """
-        names = ["format_version", *(each.name for each in fields(cls))]
-        if not isinstance(data, Mapping) or set(data) != set(names):
-            raise InputError(f"a session needs exactly the fields {names}.")
-        if data["format_version"] != FORMAT_VERSION:
+        parts = exact_fields(data, ("format_version", *_names(cls)), "a session")
+        if (version := parts.pop("format_version")) != FORMAT_VERSION:
             raise InputError(
-                f"the session has format version {data['format_version']!r} and this prefq reads {FORMAT_VERSION}; "
-                "update prefq."
+                f"the session has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; update prefq."
             )
-        parts = {name: data[name] for name in names[1:]}
-        parts["feature_space"] = FeatureSpace.from_dict(data["feature_space"])
-        parts["settings"] = _from_fields(SessionSettings, data["settings"], "session settings")
-        parts["events"] = tuple(event_from_dict(event) for event in data["events"])
+        settings = exact_fields(parts["settings"], _names(SessionSettings), "session settings")
+        parts["feature_space"] = FeatureSpace.from_dict(parts["feature_space"])
+        parts["settings"] = SessionSettings(**settings)
+        parts["events"] = [event_from_dict(each) for each in tuple_of(parts["events"], Mapping, "events", "objects")]
         return cls(**parts)
 
     def _with(self, event: Event) -> "Session":
@@ -460,16 +518,19 @@ def event_to_dict(event: Event) -> dict[str, Any]:
 
 def event_from_dict(data: Mapping[str, Any]) -> Event:
     """Event from the dictionary that `event_to_dict` writes; InputError if it is none."""
-    values = dict(data) if isinstance(data, Mapping) else {}
-    kind = values.pop("kind", None)
-    if kind not in EVENT_KINDS:
-        raise InputError(f"event kind is {kind!r}; expected one of {', '.join(EVENT_KINDS)}.")
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(kind, str) or kind not in EVENT_KINDS:
+        raise InputError(f"event kind is {shown(kind)}; expected one of {', '.join(EVENT_KINDS)}.")
+    values = exact_fields(data, ("kind", *_names(EVENT_KINDS[kind])), f"an event of kind {kind!r}")
+    del values["kind"]
     if "answer" in values:
         values["answer"] = Answer.from_dict(values["answer"])
     if "predictions" in values:
-        values["predictions"] = tuple(_from_fields(Prediction, p, "a prediction") for p in values["predictions"])
-    event: Event = _from_fields(EVENT_KINDS[kind], values, f"an event of kind {kind!r}")
-    return event
+        values["predictions"] = [
+            Prediction(**exact_fields(each, _names(Prediction), "a prediction"))
+            for each in tuple_of(values["predictions"], Mapping, "predictions", "objects")
+        ]
+    return EVENT_KINDS[kind](**values)
 
 
 def seal_of(predictions: Sequence[Prediction]) -> str:
@@ -485,7 +546,6 @@ def words_per_question(pool: CandidatePool) -> float:
 def _after(state: SessionState, event: Event) -> SessionState:
     match event:
         case Asked(question_id=asked):
-            parse_question_id(asked)
             _require(state.open_question is None, f"question {state.open_question!r} is still open")
             return state._replace(open_question=asked, stopped=None)
         case Answered(answer=answer):
@@ -500,7 +560,7 @@ def _after(state: SessionState, event: Event) -> SessionState:
                 f"the last answer is not to question {undone!r}",
             )
             _require(
-                state.sealed is None or undone in {p.question_id for p in state.sealed.predictions},
+                state.sealed is None or _is_of_round(undone, state.sealed),
                 "answers before the sealed round cannot be undone, its predictions rest on them",
             )
             return state._replace(answers=state.answers[:-1], open_question=undone, stopped=None)
@@ -508,6 +568,10 @@ def _after(state: SessionState, event: Event) -> SessionState:
             _require(
                 edited.question_id in {answer.question_id for answer in state.answers},
                 f"question {edited.question_id!r} was not answered",
+            )
+            _require(
+                state.sealed is None or _is_of_round(edited.question_id, state.sealed),
+                "answers before the sealed round cannot be edited, its predictions rest on them",
             )
             kept = (edited if answer.question_id == edited.question_id else answer for answer in state.answers)
             return state._replace(answers=tuple(kept))
@@ -522,9 +586,18 @@ def _after(state: SessionState, event: Event) -> SessionState:
             return state._replace(open_question=None, stopped=reason)
 
 
+def _is_of_round(question_id: str, sealed: Sealed | None) -> bool:
+    return sealed is not None and question_id in {prediction.question_id for prediction in sealed.predictions}
+
+
 def _require(holds: bool, problem: str) -> None:
     if not holds:
         raise InputError(f"{problem}; reload the session and go on from there.")
+
+
+def _require_texts(value: object, *names: str) -> None:
+    for name in names:
+        require_text(getattr(value, name), name)
 
 
 def _random_questions(
@@ -572,8 +645,5 @@ def _mean_words(pool: CandidatePool) -> float:
     return float((responses[pool.pairs].sum(axis=1) + prompts[pool.pairs[:, 0]]).mean())
 
 
-def _from_fields(cls: type[Any], values: object, what: str) -> Any:
-    names = {each.name for each in fields(cls)}
-    if not isinstance(values, Mapping) or set(values) != names:
-        raise InputError(f"{what} needs exactly the fields {sorted(names)}; found {values!r}.")
-    return cls(**values)
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(cls))

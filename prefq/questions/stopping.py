@@ -5,15 +5,14 @@ A rule is any callable ``(posterior, n_answers, best_score) -> str | None``; the
 
 from typing import Protocol
 
-from prefq.errors import InputError
-from prefq.vocabulary import Gaussian
+from prefq.vocabulary import Gaussian, whole_number
 
 
 class StoppingRule(Protocol):
     """When to stop asking."""
 
     def __call__(self, posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
-        """Why to stop, in one sentence, or None to go on.
+        """Why to stop, in one sentence; None or an empty text to go on.
 
         Parameters
         ----------
@@ -28,11 +27,10 @@ class StoppingRule(Protocol):
 
 def budget(max_questions: int) -> StoppingRule:
     """Stop after `max_questions` answers; skips do not count."""
-    if max_questions < 1:
-        raise InputError(f"max_questions is {max_questions}; give a budget of at least 1 question.")
+    limit = whole_number(max_questions, "max_questions", "a budget of at least 1 question", least=1)
 
     def rule(posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
-        return f"the budget of {max_questions} questions is used up." if n_answers >= max_questions else None
+        return f"the budget of {limit} questions is used up." if n_answers >= limit else None
 
     return rule
 

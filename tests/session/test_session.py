@@ -1,6 +1,8 @@
 """Sessions as values: the loop, undo and edit, the sealed round, JSON, refusals."""
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.session import (
     Answered,
     Asked,
+    Edited,
     Event,
     Sealed,
     Session,
@@ -23,7 +26,7 @@ from prefq.session import (
     seal_of,
     words_per_question,
 )
-from prefq.vocabulary import Answer, Choice, Gaussian
+from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 RNG = np.random.default_rng(11)
 FEATURES = RNG.normal(size=(80, 4))
@@ -70,6 +73,49 @@ def test_it_asks_what_the_facade_would_ask(pool: prefq.CandidatePool) -> None:
     asked = [event for event in session.events if isinstance(event, Asked)]
     assert all(event.acquisition == "information_gain" and event.score is not None for event in asked)
     assert {event.prior for event in asked} == {pool.starting_point().digest()}
+
+
+@pytest.mark.parametrize("acquisition", ["d_optimal", "max_norm", "random"])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_it_asks_by_its_settings_and_its_seed(pool: prefq.CandidatePool, acquisition: str, seed: int) -> None:
+    chosen = SessionSettings(acquisition=acquisition)
+    session, question = Session.start("s1", "ada", pool, time="t", seed=seed, settings=chosen).ask(pool, time="t")
+    assert question == prefq.select_next_question(pool, [], acquisition=acquisition, seed=seed)
+    assert isinstance(session.events[0], Asked)
+    assert session.events[0].acquisition == acquisition
+
+
+def test_the_seed_decides_sides_and_order(pool: prefq.CandidatePool) -> None:
+    def first_of(seed: int, acquisition: str) -> str:
+        chosen = SessionSettings(acquisition=acquisition)
+        _, question = Session.start("s1", "ada", pool, time="t", seed=seed, settings=chosen).ask(pool, time="t")
+        assert question is not None
+        return question.id
+
+    sides = {first_of(seed, "information_gain") for seed in range(8)}
+    assert len(sides) == 2
+    assert len({frozenset(each.split("-")) for each in sides}) == 1
+    assert len({first_of(seed, "random") for seed in range(8)}) > 2
+
+
+def test_a_stopping_rule_ends_it_with_its_reason(pool: prefq.CandidatePool) -> None:
+    session, question = begin(pool).ask(pool, time="t", stopping=lambda posterior, n_answers, score, /: "enough.")
+    assert question is None
+    assert session.state.stopped == "enough."
+    session, question = begin(pool).ask(pool, time="t", stopping=lambda posterior, n_answers, score, /: "")
+    assert question is not None
+
+
+def test_the_posterior_is_that_of_the_pools_response_model() -> None:
+    start = PopulationPrior(
+        Gaussian([0.5, 0, 0, 0], np.eye(4)), FeatureSpace(["x0", "x1", "x2", "x3"]), ResponseModel(0.8, 0.3, 0.05)
+    )
+    pool = prefq.CandidatePool.from_arrays(FEATURES, PAIRS, prior=start)
+    session = play(begin(pool, max_questions=4), pool, USER)
+    comparisons = pool.comparisons(session.answers)
+    expected, _ = prefq.fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
+    assert session.posterior(pool) == expected
+    assert session.profile(pool).coefficients == expected
 
 
 def test_an_open_question_is_shown_again_without_a_new_event(pool: prefq.CandidatePool) -> None:
@@ -142,6 +188,19 @@ def test_the_sealed_round_fixes_its_predictions_and_scores_them(pool: prefq.Cand
     assert session.state.stopped == "the sealed round is complete."
 
 
+def test_the_sealed_round_is_drawn_by_the_seed(pool: prefq.CandidatePool) -> None:
+    def round_of(seed: int) -> tuple[str, ...]:
+        started = Session.start("s1", "ada", pool, time="t", seed=seed).stop("enough.", time="t")
+        sealed = started.seal(pool, time="t", n_questions=4).state.sealed
+        assert sealed is not None
+        first = prefq.select_next_question(pool, [], acquisition="random", seed=seed)
+        assert first is not None
+        assert sealed.predictions[0].question_id == first.id
+        return tuple(prediction.question_id for prediction in sealed.predictions)
+
+    assert len({round_of(seed) for seed in range(4)}) == 4
+
+
 def test_the_group_is_scored_by_its_own_guess() -> None:
     pool = prefq.CandidatePool.from_arrays(FEATURES, PAIRS, prior=Gaussian([1.0, 0, 0, 0], np.eye(4)))
     session = play(begin(pool, max_questions=2), pool, USER).seal(pool, time="t", n_questions=20)
@@ -167,6 +226,23 @@ def test_answers_under_the_seal_cannot_be_undone(pool: prefq.CandidatePool) -> N
     session, question = session.ask(pool, time="t")
     assert question is not None
     assert session.tell(question.answer("first"), time="t").undo(time="t").state.open_question == question.id
+
+
+def test_answers_under_the_seal_cannot_be_edited_and_those_of_the_round_can(pool: prefq.CandidatePool) -> None:
+    session = play(begin(pool, max_questions=2), pool, USER).seal(pool, time="t")
+    with pytest.raises(InputError, match="answers before the sealed round cannot be edited, its predictions rest on"):
+        session.edit(Answer(session.answers[0].question_id, "tie"), time="t")
+    session, question = session.ask(pool, time="t")
+    assert question is not None
+    edited = session.tell(question.answer("first"), time="t").edit(question.answer("tie"), time="t")
+    assert edited.answers[-1].choice is Choice.TIE
+
+
+@pytest.mark.parametrize("n_questions", [0, -1, 2.5, True, "3"])
+def test_a_sealed_round_has_a_number_of_questions(pool: prefq.CandidatePool, n_questions: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        begin(pool).stop("enough.", time="t").seal(pool, time="t", n_questions=n_questions)
+    assert str(caught.value) == f"n_questions is {n_questions!r}; give a number of at least 1 question."
 
 
 def test_sealing_needs_a_finished_session(pool: prefq.CandidatePool) -> None:
@@ -214,6 +290,8 @@ def test_settings_are_checked() -> None:
         SessionSettings(acquisition="best")
     with pytest.raises(InputError, match="max_questions is 0; give a budget of at least 1 question"):
         SessionSettings(max_questions=0)
+    with pytest.raises(InputError, match="acquisition is 5; give a text"):
+        SessionSettings(acquisition=5)  # type: ignore[arg-type]
 
 
 def test_progress_says_what_is_left(pool: prefq.CandidatePool) -> None:
@@ -228,6 +306,32 @@ def test_progress_says_what_is_left(pool: prefq.CandidatePool) -> None:
     assert (end.n_answers, end.minutes_left) == (4, 0)
     assert set(end.remaining) == {"x0", "x1", "x2", "x3"}
     assert sum(end.remaining.values()) < 3.5
+    prior, belief = pool.starting_point().coefficients, play(session, pool, USER).posterior(pool)
+    shares = np.diag(belief.covariance) / np.diag(prior.covariance)  # of the variance, not of its root
+    assert list(end.remaining.values()) == pytest.approx(shares.tolist())
+
+
+def test_progress_ends_where_the_session_does(pool: prefq.CandidatePool) -> None:
+    session = begin(pool, max_questions=2)
+    left = []
+    for _ in range(4):  # twice the budget of replies end a session of skips
+        session, question = session.ask(pool, time="t")
+        assert question is not None
+        session = session.tell(question.answer("skip"), time="t")
+        left.append(session.progress(pool).max_questions)
+    assert left == [2, 2, 1, 0]
+    assert session.ask(pool, time="t")[1] is None
+    halted = begin(pool, max_questions=4).stop("enough.", time="t").progress(pool)
+    assert (halted.n_answers, halted.max_questions, halted.minutes_left) == (0, 0, 0)
+
+
+def test_progress_does_not_count_the_sealed_round(pool: prefq.CandidatePool) -> None:
+    sealed = play(begin(pool, max_questions=3), pool, USER).seal(pool, time="t")
+    for each in (sealed, play(sealed, pool, USER)):
+        progress = each.progress(pool)
+        assert (progress.n_answers, progress.max_questions, progress.minutes_left) == (3, 3, 0)
+    early = begin(pool).stop("enough.", time="t").seal(pool, time="t").progress(pool)
+    assert (early.n_answers, early.max_questions, early.minutes_left) == (0, 0, 0)
 
 
 def test_progress_counts_no_more_questions_than_the_pool_has() -> None:
@@ -249,6 +353,98 @@ def test_json_round_trip_and_versions(pool: prefq.CandidatePool) -> None:
         Session.from_dict({**data, "extra": 1})
     with pytest.raises(InputError, match="event kind is 'danced'; expected one of asked, answered"):
         event_from_dict({"kind": "danced"})
+
+
+ASKED = {"kind": "asked", "time": "t", "question_id": "0-1", "acquisition": "random", "score": 0.1, "prior": "p"}
+SEALED = {"kind": "sealed", "time": "t", "predictions": [], "digest": "d"}
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (None, "event kind is None; expected one of asked"),
+        ({**ASKED, "kind": ["asked"]}, r"event kind is \['asked'\]; expected one of asked"),
+        ({**ASKED, "extra": 1}, "an event of kind 'asked' needs exactly the fields"),
+        ({**ASKED, "time": 5}, "time is 5; give a text"),
+        ({**ASKED, "question_id": 5}, "question_id is 5; give a text"),
+        ({**ASKED, "question_id": "a-b"}, "question id is 'a-b'; expected two item rows"),
+        ({**ASKED, "acquisition": None}, "acquisition is None; give a text"),
+        ({**ASKED, "score": "high"}, "score is 'high'; give a number"),
+        ({**ASKED, "score": float("nan")}, "score is nan; give a finite number"),
+        ({**ASKED, "prior": 5}, "prior is 5; give a text"),
+        ({"kind": "answered", "time": 5, "answer": {"question_id": "0-1", "choice": "tie"}}, "time is 5; give a text"),
+        ({"kind": "answered", "time": "t", "answer": None}, "an answer is None; it needs question_id and choice"),
+        ({"kind": "edited", "time": 5, "answer": {"question_id": "0-1", "choice": "tie"}}, "time is 5; give a text"),
+        ({"kind": "undone", "time": "t", "question_id": 5}, "question_id is 5; give a text"),
+        ({"kind": "why_opened", "time": "t", "question_id": None}, "question_id is None; give a text"),
+        ({"kind": "stopped", "time": "t", "reason": 5}, "reason is 5; give a text"),
+        ({"kind": "stopped", "time": "\ud800", "reason": "r"}, "time hold a text that is not valid Unicode"),
+        ({**SEALED, "digest": 5}, "digest is 5; give a text"),
+        ({**SEALED, "predictions": None}, "predictions are None; give a sequence of objects"),
+        ({**SEALED, "predictions": [5]}, r"predictions are \[5\]; give a sequence of objects"),
+        ({**SEALED, "predictions": [{"profile": 1}]}, "a prediction needs exactly the fields"),
+        (
+            {**SEALED, "predictions": [{"question_id": "0-1", "profile": 1.5, "group": 0.5}]},
+            "profile is 1.5; give a probability from 0 to 1",
+        ),
+        (
+            {**SEALED, "predictions": [{"question_id": "0-1", "profile": 0.5, "group": "n"}]},
+            "group is 'n'; give a number",
+        ),
+        (
+            {**SEALED, "predictions": [{"question_id": 5, "profile": 0.5, "group": 0.5}]},
+            "question id is 5; expected two item rows",
+        ),
+    ],
+)
+def test_an_event_that_exists_is_valid(event: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        event_from_dict(event)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"id": ""}, "id is ''; give a non-empty text"),
+        ({"id": "s\ud800"}, "id hold a text that is not valid Unicode"),
+        ({"user_id": "a\ud800"}, "user_id hold a text that is not valid Unicode"),
+        ({"created": 5}, "created is 5; give a text"),
+        ({"pool_digest": 5}, "pool_digest is 5; give a text"),
+        ({"pool_name": None}, "pool_name is None; give a text"),
+        ({"seed": True}, "seed is True; give an integer"),
+        ({"settings": None}, "session settings needs exactly the fields"),
+        ({"feature_space": None}, "a feature space needs exactly the fields"),
+        ({"events": None}, "events are None; give a sequence of objects"),
+        ({"events": 5}, "events are 5; give a sequence of objects"),
+        ({"events": [5]}, r"events are \[5\]; give a sequence of objects"),
+        ({"format_version": [1]}, r"the session has format version \[1\] and this prefq reads 1; update prefq"),
+    ],
+)
+def test_a_session_that_exists_is_valid(pool: prefq.CandidatePool, change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        Session.from_dict({**begin(pool).to_dict(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"events": (Answer("0-1", "tie"),)}, r"events are \(Answer\(.*\); give a sequence of events"),
+        ({"settings": 5}, "settings is 5; give a value of type SessionSettings"),
+        ({"feature_space": "x0"}, "feature_space is 'x0'; give a value of type FeatureSpace"),
+    ],
+)
+def test_a_session_is_made_of_words(pool: prefq.CandidatePool, change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        replace(begin(pool), **change)
+
+
+def test_values_of_events_are_checked_where_they_are_made() -> None:
+    answer: Any = "first"
+    for event in (Answered, Edited):
+        with pytest.raises(InputError, match="answer is 'first'; give a value of type Answer"):
+            event("t", answer)
+    with pytest.raises(InputError, match=r"predictions are \(0.5,\); give a sequence of Prediction"):
+        Sealed("t", (0.5,), "d")  # type: ignore[arg-type]
 
 
 actions = st.lists(st.sampled_from(["first", "second", "tie", "both_bad", "skip", "undo", "why", "edit"]), max_size=25)
