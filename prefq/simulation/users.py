@@ -1,7 +1,7 @@
 """SimulatedUser: someone whose taste is known, to test and measure with."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,17 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities
 from prefq.pool.candidate_pool import CandidatePool
-from prefq.vocabulary import Answer, Array, Choice, Question, ResponseModel, parse_question_id
+from prefq.vocabulary import (
+    Answer,
+    Array,
+    Choice,
+    Question,
+    ResponseModel,
+    parse_question_id,
+    real_array,
+    rebuilt,
+    require_instance,
+)
 
 CHOICE_OF_OUTCOME = {1: Choice.FIRST, 0: Choice.TIE, -1: Choice.SECOND}
 
@@ -28,7 +38,7 @@ class SimulatedUser:
     Raises
     ------
     InputError
-        For coefficients that are not one row of finite numbers.
+        For coefficients that are not one row of finite numbers, or a response model that is none.
 
     Examples
     --------
@@ -49,12 +59,16 @@ class SimulatedUser:
         def __init__(self, coefficients: ArrayLike, *, response_model: ResponseModel | None = None) -> None: ...
 
     def __post_init__(self) -> None:
-        coefficients = np.array(self.coefficients, dtype=np.float64)
-        if coefficients.ndim != 1 or not np.isfinite(coefficients).all():
-            raise InputError(f"coefficients have shape {coefficients.shape}; give one finite number a feature.")
-        coefficients.setflags(write=False)
+        coefficients = real_array(self.coefficients, "coefficients", ndim=1)
+        if not coefficients.size:
+            raise InputError("the user has no coefficients; give one number a feature.")
+        model = ResponseModel() if self.response_model is None else self.response_model
+        require_instance(model, ResponseModel, "response_model")
         object.__setattr__(self, "coefficients", coefficients)
-        object.__setattr__(self, "response_model", self.response_model or ResponseModel())
+        object.__setattr__(self, "response_model", model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt(self)
 
     def answer(self, pool: CandidatePool, question: Question, *, rng: np.random.Generator) -> Answer:
         """A reply drawn after the response model.

@@ -5,13 +5,24 @@ features that the users' coefficients really weigh.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from prefq.errors import InputError
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.simulation.users import SimulatedUser
-from prefq.vocabulary import Array, FeatureSpace, ResponseModel
+from prefq.vocabulary import (
+    Array,
+    FeatureSpace,
+    ResponseModel,
+    real_array,
+    real_number,
+    rebuilt,
+    require_instance,
+    shown,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +39,45 @@ class World:
         Standard deviation of each coefficient over the population, about a mean of zero.
     response_model
         How the users reply.
+
+    Raises
+    ------
+    InputError
+        When a part is of another type, the pools ask different questions, or there is not one standard deviation of
+        0 or more for each feature of the truth.
     """
 
     seen: CandidatePool
     truth: CandidatePool
     coefficient_sds: Array
     response_model: ResponseModel
+
+    if TYPE_CHECKING:  # what the constructor accepts
+
+        def __init__(
+            self,
+            seen: CandidatePool,
+            truth: CandidatePool,
+            coefficient_sds: ArrayLike,
+            response_model: ResponseModel,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        require_instance(self.seen, CandidatePool, "seen")
+        require_instance(self.truth, CandidatePool, "truth")
+        require_instance(self.response_model, ResponseModel, "response_model")
+        if not np.array_equal(self.seen.pairs, self.truth.pairs):
+            raise InputError("the pools seen and truth have different pairs; they must ask the same questions.")
+        sds = real_array(self.coefficient_sds, "coefficient_sds", ndim=1)
+        if sds.size != self.truth.n_features or (sds < 0).any():
+            raise InputError(
+                f"coefficient_sds are {shown(sds.tolist())}; "
+                f"give a number of 0 or more for each of the {self.truth.n_features} features of the truth."
+            )
+        object.__setattr__(self, "coefficient_sds", sds)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt(self)
 
     def draw_user(self, *, rng: np.random.Generator) -> SimulatedUser:
         """One user of the population."""
@@ -42,7 +86,7 @@ class World:
 
 def declared_levels_world(
     pool: CandidatePool,
-    levels: Array,
+    levels: ArrayLike,
     *,
     rms_margin: float,
     hidden_share: float,
@@ -76,14 +120,17 @@ def declared_levels_world(
     InputError
         When there is not one row of levels an item, or the share is outside [0, 1).
     """
-    if levels.shape[:1] != (pool.n_items,) or levels.ndim != 2:
-        raise InputError(f"levels have shape {levels.shape}; give one row for each of the {pool.n_items} items.")
+    declared = real_array(levels, "levels", ndim=2)
+    if len(declared) != pool.n_items:
+        raise InputError(f"levels have shape {declared.shape}; give one row for each of the {pool.n_items} items.")
+    rms_margin, hidden_share = real_number(rms_margin, "rms_margin"), real_number(hidden_share, "hidden_share")
     if not 0 <= hidden_share < 1:
         raise InputError(f"hidden_share is {hidden_share}; give a share from 0 to below 1.")
-    features = np.column_stack([levels, rng.normal(size=pool.n_items)]).astype(np.float64)
-    names = [*(f"axis{i}" for i in range(levels.shape[1])), "hidden"]
+    features = np.column_stack([declared, rng.normal(size=pool.n_items)])
+    n_axes = declared.shape[1]
+    names = [*(f"axis{i}" for i in range(n_axes)), "hidden"]
     truth = replace(pool, features=features, feature_space=FeatureSpace(names), prior=None)
     mean_squares = truth.feature_scales() ** 2
-    declared = mean_squares[:-1].sum()
-    shares = np.append(np.full(levels.shape[1], (1 - hidden_share) / declared), hidden_share / mean_squares[-1])
-    return World(pool, truth, rms_margin * np.sqrt(shares), response_model or ResponseModel())
+    shares = np.append(np.full(n_axes, (1 - hidden_share) / mean_squares[:-1].sum()), hidden_share / mean_squares[-1])
+    model = ResponseModel() if response_model is None else response_model
+    return World(pool, truth, rms_margin * np.sqrt(shares), model)

@@ -1,5 +1,8 @@
 """Simulated users reply as often as their response model says."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,5 +41,33 @@ def test_the_same_generator_gives_the_same_replies() -> None:
 def test_bad_input_has_a_sentence() -> None:
     with pytest.raises(InputError, match="the pool has 2 features and the user 3 coefficients"):
         prefq.SimulatedUser([1.0, 2.0, 3.0]).answer(POOL, POOL.question("0-1"), rng=np.random.default_rng(0))
-    with pytest.raises(InputError, match=r"coefficients have shape \(1, 1\); give one finite number a feature"):
-        prefq.SimulatedUser([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "sentence"),
+    [
+        ([[1.0]], "coefficients has 2 dimension(s), shape (1, 1); expected 1."),
+        (["a"], "coefficients cannot be read as numbers; give an array of 1 dimension(s)."),
+        ([1j], "coefficients cannot be read as numbers; give an array of 1 dimension(s)."),
+        ([[1.0], [1.0, 2.0]], "coefficients cannot be read as numbers; give an array of 1 dimension(s)."),
+        ([float("nan")], "coefficients holds NaN or infinite values; every value must be finite."),
+        ([], "the user has no coefficients; give one number a feature."),
+    ],
+)
+def test_coefficients_are_a_row_of_numbers(coefficients: Any, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        prefq.SimulatedUser(coefficients)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("model", [3, 0, "plain"])
+def test_the_response_model_is_one(model: Any) -> None:
+    with pytest.raises(InputError, match=f"response_model is {model!r}; give a value of type ResponseModel"):
+        prefq.SimulatedUser([1.0], response_model=model)
+
+
+def test_a_copy_cannot_be_written_either() -> None:
+    user = copy.deepcopy(prefq.SimulatedUser([1.0, 2.0], response_model=ResponseModel(0.3)))
+    assert user.coefficients.tolist() == [1.0, 2.0]
+    assert user.response_model == ResponseModel(0.3)
+    assert not user.coefficients.flags.writeable
