@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prefq.session import Answered, Session
+from prefq.events import Answered
+from prefq.session import Session
 from prefq.storage.sql import SqlStore
 
 TITLE = "kill -9 at a hundred random moments"

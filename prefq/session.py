@@ -1,19 +1,36 @@
-"""Session as a value: an append-only list of events, folded into answers, a posterior, a profile and the next question.
+"""Session as a value: an append-only list of events, folded into a posterior, a profile and the next question.
 
 Every shell (terminal, service, tests) runs the same loop: load the session, `ask`, show the question, `tell` the
 answer, store the new events. Time and ids enter as arguments; nothing here reads a clock, a file or a generator.
 Sessions are immutable, so they may be shared between threads; two writers of one session are a store's affair.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from prefq.errors import InputError, MismatchError
+from prefq.events import (
+    Answered,
+    Asked,
+    Edited,
+    Event,
+    Prediction,
+    Sealed,
+    SessionState,
+    Stopped,
+    Undone,
+    WhyOpened,
+    event_from_dict,
+    event_to_dict,
+    field_names,
+    fold,
+    require_texts,
+    seal_of,
+)
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import CandidatePool
@@ -32,10 +49,7 @@ from prefq.vocabulary import (
     FeatureSpace,
     Gaussian,
     Question,
-    digest_of,
     exact_fields,
-    parse_question_id,
-    real_number,
     require_instance,
     require_text,
     shown,
@@ -44,7 +58,11 @@ from prefq.vocabulary import (
 )
 
 FORMAT_VERSION = 1
+
+
 SEALED_QUESTIONS = 6
+
+
 WORDS_PER_MINUTE = 240  # silent reading of plain English, Brysbaert 2019
 
 
@@ -68,138 +86,6 @@ class SessionSettings:
         object.__setattr__(self, "max_questions", limit)
         require_text(self.acquisition, "acquisition")
         require_acquisition(self.acquisition)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question was shown; score is that of its acquisition function, prior the digest of the starting point."""
-
-    time: str
-    question_id: str
-    acquisition: str
-    score: float | None
-    prior: str
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time", "question_id", "acquisition", "prior")
-        parse_question_id(self.question_id)
-        if self.score is not None:
-            object.__setattr__(self, "score", real_number(self.score, "score"))
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The open question was answered."""
-
-    time: str
-    answer: Answer
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time")
-        require_instance(self.answer, Answer, "answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """The last answer was taken back; its question is open again."""
-
-    time: str
-    question_id: str
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time", "question_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """An earlier answer was replaced."""
-
-    time: str
-    answer: Answer
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time")
-        require_instance(self.answer, Answer, "answer")
-
-
-@dataclass(frozen=True, slots=True)
-class WhyOpened:
-    """The person asked why this question is asked."""
-
-    time: str
-    question_id: str
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time", "question_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Probabilities, fixed beforehand, that the side shown first is preferred: by the profile, and by the group."""
-
-    question_id: str
-    profile: float
-    group: float
-
-    def __post_init__(self) -> None:
-        parse_question_id(self.question_id)
-        for name in ("profile", "group"):
-            object.__setattr__(self, name, real_number(getattr(self, name), name))
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give a probability from 0 to 1.")
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Predictions of the sealed round, fixed before its first question was shown, and their SHA-256."""
-
-    time: str
-    predictions: tuple[Prediction, ...]
-    digest: str
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time", "digest")
-        predictions = tuple_of(self.predictions, Prediction, "predictions", "Prediction")
-        object.__setattr__(self, "predictions", predictions)
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Asking ended, and why."""
-
-    time: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        _require_texts(self, "time", "reason")
-
-
-Event = Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
-
-EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
-    {
-        "asked": Asked,
-        "answered": Answered,
-        "undone": Undone,
-        "edited": Edited,
-        "why_opened": WhyOpened,
-        "sealed": Sealed,
-        "stopped": Stopped,
-    }
-)
-
-
-class SessionState(NamedTuple):
-    """What the events of a session come to.
-
-    answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
-    reason why asking ended, sealed the sealed round if it was begun.
-    """
-
-    answers: tuple[Answer, ...]
-    open_question: str | None
-    stopped: str | None
-    sealed: Sealed | None
 
 
 class Progress(NamedTuple):
@@ -268,7 +154,7 @@ class Session:
     def __post_init__(self) -> None:
         require_text(self.id, "id", min_length=1)
         require_text(self.user_id, "user_id", min_length=1)
-        _require_texts(self, "pool_digest", "created", "pool_name")
+        require_texts(self, "pool_digest", "created", "pool_name")
         require_instance(self.feature_space, FeatureSpace, "feature_space")
         require_instance(self.settings, SessionSettings, "settings")
         object.__setattr__(self, "seed", whole_number(self.seed, "seed", "an integer"))
@@ -430,7 +316,9 @@ class Session:
         posterior, prior = self.posterior(pool), pool.starting_point().coefficients
         shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
         state, budget = self.state, self.settings.max_questions
-        replies = [answer for answer in state.answers if not _is_of_round(answer.question_id, state.sealed)]
+        replies = [
+            answer for answer in state.answers if state.sealed is None or not state.sealed.asks(answer.question_id)
+        ]
         n_answers = sum(answer.choice is not Choice.SKIP for answer in replies)
         n_left = min(budget - n_answers, REPLIES_PER_QUESTION * budget - len(replies), pool.n_questions - len(replies))
         if n_left < 0 or state.stopped is not None or state.sealed is not None:
@@ -466,12 +354,12 @@ class Session:
         InputError
             When a field is missing or wrong, a newer prefq wrote it, or its events contradict each other.
         """
-        parts = exact_fields(data, ("format_version", *_names(cls)), "a session")
+        parts = exact_fields(data, ("format_version", *field_names(cls)), "a session")
         if (version := parts.pop("format_version")) != FORMAT_VERSION:
             raise InputError(
                 f"the session has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; update prefq."
             )
-        settings = exact_fields(parts["settings"], _names(SessionSettings), "session settings")
+        settings = exact_fields(parts["settings"], field_names(SessionSettings), "session settings")
         parts["feature_space"] = FeatureSpace.from_dict(parts["feature_space"])
         parts["settings"] = SessionSettings(**settings)
         parts["events"] = [event_from_dict(each) for each in tuple_of(parts["events"], Mapping, "events", "objects")]
@@ -491,113 +379,9 @@ class Session:
         return self._with(Asked(time, left[0], "sealed", None, prior)), pool.question(left[0])
 
 
-def fold(events: Sequence[Event]) -> SessionState:
-    """What events come to.
-
-    Raises
-    ------
-    InputError
-        When an event contradicts those before it, such as an answer to a question that is not open.
-    """
-    state = SessionState((), None, None, None)
-    for event in events:
-        state = _after(state, event)
-    return state
-
-
-def event_to_dict(event: Event) -> dict[str, Any]:
-    """An event as JSON values, its kind under "kind"."""
-    kind = next(name for name, cls in EVENT_KINDS.items() if cls is type(event))
-    values = {each.name: getattr(event, each.name) for each in fields(event)}
-    if isinstance(event, Answered | Edited):
-        values["answer"] = event.answer.to_dict()
-    if isinstance(event, Sealed):
-        values["predictions"] = [asdict(prediction) for prediction in event.predictions]
-    return {"kind": kind, **values}
-
-
-def event_from_dict(data: Mapping[str, Any]) -> Event:
-    """Event from the dictionary that `event_to_dict` writes; InputError if it is none."""
-    kind = data.get("kind") if isinstance(data, Mapping) else None
-    if not isinstance(kind, str) or kind not in EVENT_KINDS:
-        raise InputError(f"event kind is {shown(kind)}; expected one of {', '.join(EVENT_KINDS)}.")
-    values = exact_fields(data, ("kind", *_names(EVENT_KINDS[kind])), f"an event of kind {kind!r}")
-    del values["kind"]
-    if "answer" in values:
-        values["answer"] = Answer.from_dict(values["answer"])
-    if "predictions" in values:
-        values["predictions"] = [
-            Prediction(**exact_fields(each, _names(Prediction), "a prediction"))
-            for each in tuple_of(values["predictions"], Mapping, "predictions", "objects")
-        ]
-    return EVENT_KINDS[kind](**values)
-
-
-def seal_of(predictions: Sequence[Prediction]) -> str:
-    """SHA-256 of predictions, hexadecimal: shown before the round, it proves that they were not changed."""
-    return digest_of(json.dumps([asdict(prediction) for prediction in predictions], sort_keys=True))
-
-
 def words_per_question(pool: CandidatePool) -> float:
     """Words that a question makes a person read, prompt and both responses, on average over the pool."""
     return pool.derive("words_per_question", lambda: _mean_words(pool))
-
-
-def _after(state: SessionState, event: Event) -> SessionState:
-    match event:
-        case Asked(question_id=asked):
-            _require(state.open_question is None, f"question {state.open_question!r} is still open")
-            return state._replace(open_question=asked, stopped=None)
-        case Answered(answer=answer):
-            _require(
-                state.open_question == answer.question_id,
-                f"the answer is to question {answer.question_id!r} and the open question is {state.open_question!r}",
-            )
-            return state._replace(answers=(*state.answers, answer), open_question=None)
-        case Undone(question_id=undone):
-            _require(
-                bool(state.answers) and state.answers[-1].question_id == undone,
-                f"the last answer is not to question {undone!r}",
-            )
-            _require(
-                state.sealed is None or _is_of_round(undone, state.sealed),
-                "answers before the sealed round cannot be undone, its predictions rest on them",
-            )
-            return state._replace(answers=state.answers[:-1], open_question=undone, stopped=None)
-        case Edited(answer=edited):
-            _require(
-                edited.question_id in {answer.question_id for answer in state.answers},
-                f"question {edited.question_id!r} was not answered",
-            )
-            _require(
-                state.sealed is None or _is_of_round(edited.question_id, state.sealed),
-                "answers before the sealed round cannot be edited, its predictions rest on them",
-            )
-            kept = (edited if answer.question_id == edited.question_id else answer for answer in state.answers)
-            return state._replace(answers=tuple(kept))
-        case WhyOpened(question_id=opened):
-            _require(state.open_question == opened, f"question {opened!r} is not open")
-            return state
-        case Sealed():
-            _require(state.stopped is not None and state.sealed is None, "a session is sealed once, after it stopped")
-            _require(event.digest == seal_of(event.predictions), "the sealed predictions were changed")
-            return state._replace(sealed=event, stopped=None)
-        case Stopped(reason=reason):
-            return state._replace(open_question=None, stopped=reason)
-
-
-def _is_of_round(question_id: str, sealed: Sealed | None) -> bool:
-    return sealed is not None and question_id in {prediction.question_id for prediction in sealed.predictions}
-
-
-def _require(holds: bool, problem: str) -> None:
-    if not holds:
-        raise InputError(f"{problem}; reload the session and go on from there.")
-
-
-def _require_texts(value: object, *names: str) -> None:
-    for name in names:
-        require_text(getattr(value, name), name)
 
 
 def _random_questions(
@@ -643,7 +427,3 @@ def _mean_words(pool: CandidatePool) -> float:
 
     responses, prompts = counts(pool.responses), counts(pool.prompts)
     return float((responses[pool.pairs].sum(axis=1) + prompts[pool.pairs[:, 0]]).mean())
-
-
-def _names(cls: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(cls))

@@ -188,7 +188,7 @@ def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: 
 def _damped(
     evaluate: Callable[[Array], _Iterate], iterate: _Iterate, step: Array, differences: Array
 ) -> _Iterate | None:
-    """Where to go along a Newton step: all of it, or less where it would overshoot; None if nothing lowers the objective.
+    """Where to go along a Newton step: all of it, or less where it would overshoot; None if nothing is lower.
 
     Bisects the size until the objective is lower and at most half of the slope along the step is left (strong Wolfe
     conditions; Nocedal and Wright 2006, sec. 3.1). Halving alone creeps where wide priors make the likelihood almost

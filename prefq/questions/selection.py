@@ -27,6 +27,7 @@ from prefq.vocabulary import (
     digest_of,
     parse_question_id,
     question_id,
+    whole_number,
 )
 
 ACQUISITION_NAMES: tuple[str, ...] = (*ACQUISITIONS, "random")
@@ -205,13 +206,6 @@ def require_acquisition(name: str) -> None:
         raise NotFoundError(f"there is no acquisition {name!r}; choose one of {', '.join(ACQUISITION_NAMES)}.")
 
 
-def require_seed(seed: int) -> int:
-    """The seed; InputError unless it is an integer."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise InputError(f"seed is {seed!r}; give an integer.")
-    return int(seed)
-
-
 def acquisition_name(acquisition: str | AcquisitionFunction) -> str:
     """What a session's log calls an acquisition function."""
     return acquisition if isinstance(acquisition, str) else getattr(acquisition, "__name__", type(acquisition).__name__)
@@ -225,7 +219,7 @@ def asked_rows(pool: CandidatePool, answers: Sequence[Answer]) -> Rows:
 def random_order(pool: CandidatePool, seed: int) -> Array:
     """A number in [0, 1) for each question (n_questions,), by hash of seed, pool and pair: scores of `random`."""
     low, high = np.sort(pool.pairs, axis=1).T.astype(np.uint64)
-    key = int(digest_of(pool.digest(), str(require_seed(seed)), "order")[:16], 16)
+    key = int(digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), "order")[:16], 16)
     bits = _mixed(_mixed(low + np.uint64(key)) ^ high)
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53)
 
@@ -311,7 +305,13 @@ def _checked_scores(scores: Array, n_questions: int) -> Array:
 def _shown(pool: CandidatePool, row: int, seed: int) -> Question:
     """The question in a row of the pool, its sides in the order that the seed fixes."""
     low, high = sorted(pool.pairs[row].tolist())
-    swapped = int(digest_of(pool.digest(), str(require_seed(seed)), "side", question_id(low, high))[0], 16) % 2
+    swapped = (
+        int(
+            digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), "side", question_id(low, high))[0],
+            16,
+        )
+        % 2
+    )
     return pool.question(question_id(high, low) if swapped else question_id(low, high))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import prefq
-from prefq.session import Prediction, seal_of
+from prefq.events import Prediction, seal_of
 
 Prefq = Any  # the fixture of conftest.py
 

@@ -11,21 +11,8 @@ from hypothesis import strategies as st
 
 import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
-from prefq.session import (
-    Answered,
-    Asked,
-    Edited,
-    Event,
-    Sealed,
-    Session,
-    SessionSettings,
-    Stopped,
-    Undone,
-    event_from_dict,
-    fold,
-    seal_of,
-    words_per_question,
-)
+from prefq.events import Answered, Asked, Edited, Event, Sealed, Stopped, Undone, event_from_dict, fold, seal_of
+from prefq.session import Session, SessionSettings, words_per_question
 from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 RNG = np.random.default_rng(11)

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from prefq import Session
-from prefq.session import Answered, Asked
+from prefq.events import Answered, Asked
 from prefq.storage.sql import SqlStore
 
 RUNNER = Path(__file__).with_name("session_runner.py")

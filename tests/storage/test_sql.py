@@ -23,7 +23,7 @@ from prefq import (
     Session,
     SessionSettings,
 )
-from prefq.session import Stopped
+from prefq.events import Stopped
 from prefq.storage.base import ProfileStore, ProfileSummary, SessionStore, SessionSummary
 from prefq.storage.sql import SqlStore
 from prefq.storage.tables import events
@@ -146,7 +146,7 @@ def test_a_summary_says_what_folding_says(
         "ada",
         session.created,
         session.events[-1].time if session.events else session.created,
-        session.progress(pool).n_answers,
+        sum(answer.choice is not Choice.SKIP for answer in session.answers),
         session.state.stopped,
         "mine",
         pool.digest(),

@@ -1,0 +1,266 @@
+"""The events of a session, and what a list of them comes to.
+
+Asking, predicting and everything else that needs a pool is in `prefq.session`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from prefq.errors import InputError
+from prefq.vocabulary import (
+    Answer,
+    digest_of,
+    exact_fields,
+    parse_question_id,
+    real_number,
+    require_instance,
+    require_text,
+    shown,
+    tuple_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question was shown; score is that of its acquisition function, prior the digest of the starting point."""
+
+    time: str
+    question_id: str
+    acquisition: str
+    score: float | None
+    prior: str
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "question_id", "acquisition", "prior")
+        parse_question_id(self.question_id)
+        if self.score is not None:
+            object.__setattr__(self, "score", real_number(self.score, "score"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The open question was answered."""
+
+    time: str
+    answer: Answer
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time")
+        require_instance(self.answer, Answer, "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The last answer was taken back; its question is open again."""
+
+    time: str
+    question_id: str
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "question_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """An earlier answer was replaced."""
+
+    time: str
+    answer: Answer
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time")
+        require_instance(self.answer, Answer, "answer")
+
+
+@dataclass(frozen=True, slots=True)
+class WhyOpened:
+    """The person asked why this question is asked."""
+
+    time: str
+    question_id: str
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "question_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Probabilities, fixed beforehand, that the side shown first is preferred: by the profile, and by the group."""
+
+    question_id: str
+    profile: float
+    group: float
+
+    def __post_init__(self) -> None:
+        parse_question_id(self.question_id)
+        for name in ("profile", "group"):
+            object.__setattr__(self, name, real_number(getattr(self, name), name))
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a probability from 0 to 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Predictions of the sealed round, fixed before its first question was shown, and their SHA-256."""
+
+    time: str
+    predictions: tuple[Prediction, ...]
+    digest: str
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "digest")
+        predictions = tuple_of(self.predictions, Prediction, "predictions", "Prediction")
+        object.__setattr__(self, "predictions", predictions)
+
+    def asks(self, question_id: str) -> bool:
+        """Whether a question belongs to the round."""
+        return any(prediction.question_id == question_id for prediction in self.predictions)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Asking ended, and why."""
+
+    time: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "reason")
+
+
+Event = Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
+
+
+EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        "asked": Asked,
+        "answered": Answered,
+        "undone": Undone,
+        "edited": Edited,
+        "why_opened": WhyOpened,
+        "sealed": Sealed,
+        "stopped": Stopped,
+    }
+)
+
+
+class SessionState(NamedTuple):
+    """What the events of a session come to.
+
+    answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
+    reason why asking ended, sealed the sealed round if it was begun.
+    """
+
+    answers: tuple[Answer, ...]
+    open_question: str | None
+    stopped: str | None
+    sealed: Sealed | None
+
+
+def fold(events: Sequence[Event]) -> SessionState:
+    """What events come to.
+
+    Raises
+    ------
+    InputError
+        When an event contradicts those before it, such as an answer to a question that is not open.
+    """
+    state = SessionState((), None, None, None)
+    for event in events:
+        state = _after(state, event)
+    return state
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """An event as JSON values, its kind under "kind"."""
+    kind = next(name for name, cls in EVENT_KINDS.items() if cls is type(event))
+    values = {each.name: getattr(event, each.name) for each in fields(event)}
+    if isinstance(event, Answered | Edited):
+        values["answer"] = event.answer.to_dict()
+    if isinstance(event, Sealed):
+        values["predictions"] = [asdict(prediction) for prediction in event.predictions]
+    return {"kind": kind, **values}
+
+
+def event_from_dict(data: Mapping[str, Any]) -> Event:
+    """Event from the dictionary that `event_to_dict` writes; InputError if it is none."""
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(kind, str) or kind not in EVENT_KINDS:
+        raise InputError(f"event kind is {shown(kind)}; expected one of {', '.join(EVENT_KINDS)}.")
+    values = exact_fields(data, ("kind", *field_names(EVENT_KINDS[kind])), f"an event of kind {kind!r}")
+    del values["kind"]
+    if "answer" in values:
+        values["answer"] = Answer.from_dict(values["answer"])
+    if "predictions" in values:
+        values["predictions"] = [
+            Prediction(**exact_fields(each, field_names(Prediction), "a prediction"))
+            for each in tuple_of(values["predictions"], Mapping, "predictions", "objects")
+        ]
+    return EVENT_KINDS[kind](**values)
+
+
+def seal_of(predictions: Sequence[Prediction]) -> str:
+    """SHA-256 of predictions, hexadecimal: shown before the round, it proves that they were not changed."""
+    return digest_of(json.dumps([asdict(prediction) for prediction in predictions], sort_keys=True))
+
+
+def field_names(cls: type[Any]) -> tuple[str, ...]:
+    """Names of a dataclass's fields, in order."""
+    return tuple(each.name for each in fields(cls))
+
+
+def require_texts(value: object, *names: str) -> None:
+    """Raise InputError unless each of these fields of `value` is a text."""
+    for name in names:
+        require_text(getattr(value, name), name)
+
+
+def _after(state: SessionState, event: Event) -> SessionState:
+    match event:
+        case Asked(question_id=asked):
+            _require(state.open_question is None, f"question {state.open_question!r} is still open")
+            return state._replace(open_question=asked, stopped=None)
+        case Answered(answer=answer):
+            _require(
+                state.open_question == answer.question_id,
+                f"the answer is to question {answer.question_id!r} and the open question is {state.open_question!r}",
+            )
+            return state._replace(answers=(*state.answers, answer), open_question=None)
+        case Undone(question_id=undone):
+            _require(
+                bool(state.answers) and state.answers[-1].question_id == undone,
+                f"the last answer is not to question {undone!r}",
+            )
+            _require(
+                state.sealed is None or state.sealed.asks(undone),
+                "answers before the sealed round cannot be undone, its predictions rest on them",
+            )
+            return state._replace(answers=state.answers[:-1], open_question=undone, stopped=None)
+        case Edited(answer=edited):
+            _require(
+                edited.question_id in {answer.question_id for answer in state.answers},
+                f"question {edited.question_id!r} was not answered",
+            )
+            _require(
+                state.sealed is None or state.sealed.asks(edited.question_id),
+                "answers before the sealed round cannot be edited, its predictions rest on them",
+            )
+            kept = (edited if answer.question_id == edited.question_id else answer for answer in state.answers)
+            return state._replace(answers=tuple(kept))
+        case WhyOpened(question_id=opened):
+            _require(state.open_question == opened, f"question {opened!r} is not open")
+            return state
+        case Sealed():
+            _require(state.stopped is not None and state.sealed is None, "a session is sealed once, after it stopped")
+            _require(event.digest == seal_of(event.predictions), "the sealed predictions were changed")
+            return state._replace(sealed=event, stopped=None)
+        case Stopped(reason=reason):
+            return state._replace(open_question=None, stopped=reason)
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise InputError(f"{problem}; reload the session and go on from there.")
