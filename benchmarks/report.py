@@ -16,7 +16,7 @@ between machines.
 
 def render(names: Sequence[str]) -> str:
     """The page as Markdown."""
-    return "\n".join([HEAD, *(_section(name) for name in names)])
+    return "\n".join([HEAD, *(_section(name) for name in names if results.exists(name))])
 
 
 def write(names: Sequence[str]) -> None:

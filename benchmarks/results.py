@@ -32,6 +32,11 @@ def save(name: str, figures: Mapping[str, Any], *, seconds: float) -> None:
     (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
+def exists(name: str) -> bool:
+    """Whether there is such a result."""
+    return (FOLDER / f"{name}.json").exists()
+
+
 def load(name: str) -> dict[str, Any]:
     """A result that `save` wrote."""
     result: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
