@@ -1,6 +1,6 @@
 """The Laplace posterior: the mode by damped Newton, and the curvature there.
 
-Good enough to select with; too sure of itself to report with (docs/maths/posterior.md gives the figures).
+Good enough to select with; too sure of itself to report with (docs/maths/posterior.md, docs/benchmarks.md).
 """
 
 from collections.abc import Callable, Iterator

@@ -142,7 +142,7 @@ def fisher_information(margins: Array, response_model: ResponseModel) -> Array:
 
 
 def information_gain_bound(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:
-    """An upper bound of `information_gain`, some fifty times cheaper: lets selection skip most integrals.
+    """An upper bound of `information_gain`, some hundred times cheaper: lets selection skip most integrals.
 
     Parameters
     ----------

@@ -75,3 +75,15 @@ def test_decisions_are_numbered_without_gaps() -> None:
 
     assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
     assert [page.read_text("utf-8").split(" ", 2)[1] for page in pages] == [page.name[:4] for page in pages]
+
+
+@pytest.mark.parametrize("name", [name for name in prefq.__all__ if not name.startswith("__")])
+def test_public_name_stands_in_the_changelog(name: str) -> None:
+    assert f"`{name}`" in CHANGELOG.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"`((?:prefq|cli|benchmarks|tests|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if "NNNN" not in path and not (ROOT / path).exists()] == []

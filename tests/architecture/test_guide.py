@@ -1,0 +1,106 @@
+"""The guide's commands run: shell blocks as written, single commands each by itself, words as prefq says them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prefq
+from prefq.profiles.summary import sentences, summarize, system_prompt
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide"
+TERMINAL, SCRIPTS = GUIDE / "terminal.md", GUIDE / "scripts.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page that are written in a language."""
+    pattern = rf"^```{language}\n(.*?)^```$"
+    return re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run_in_shell(script: str, folder: Path, keys: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a script as a person would who has installed prefq, in a folder and a home of its own."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFQ_", "XDG_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{surroundings['PATH']}"
+    return subprocess.run(
+        ["sh", "-eu", "-c", script],
+        input=keys,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=folder,
+        env={**surroundings, "PATH": path, "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")},
+        timeout=120,
+    )
+
+
+def commands() -> list[str]:
+    """The commands that the page about the terminal shows."""
+    return re.findall(r"^\$ (.+)$", "".join(blocks(TERMINAL, "console")), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with texts to rank, and the profile of someone who answered ten questions."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "short.txt").write_text("Read a book.", encoding="utf-8")
+    (folder / "long.txt").write_text("Take a long walk, and then read a book.", encoding="utf-8")
+    for user in ("me", "ada"):
+        begun = run_in_shell(f"prefq onboard --user {user} --json", folder, keys="1\n2\n" * 5)
+        assert begun.returncode == 0, begun.stderr
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are written for a POSIX shell")
+def test_shell_blocks_of_the_page_about_scripts_run_as_written(tmp_path: Path) -> None:
+    finished = run_in_shell("".join(blocks(SCRIPTS, "sh")), tmp_path)
+
+    assert finished.returncode == 0, finished.stderr
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.json")}
+    assert written.keys() == {f"{name}.json" for name in ("ada", "cyd", "told", "bob", "ranked", "deleted")}
+    assert '"status": "finished"' in written["ada.json"]
+    assert '"status": "ended_early"' in written["cyd.json"]
+    assert '"deleted_sessions": 1' in written["deleted.json"]
+    assert prefq.load_profile(tmp_path / "bob.json").n_answers == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are written for a POSIX shell")
+@pytest.mark.parametrize("command", [line for line in commands() if "prefq onboard" not in line])
+def test_command_of_the_page_about_the_terminal_runs(command: str, home: Path) -> None:
+    answered = f"{command} --yes" if "delete" in command else command
+    finished = run_in_shell(answered, home)
+
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout or "--output" in command or "delete" in command
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are written for a POSIX shell")
+@pytest.mark.parametrize("command", [line for line in commands() if "prefq onboard" in line])
+def test_onboarding_as_the_page_shows_it_begins(command: str, tmp_path: Path) -> None:
+    finished = run_in_shell(f"{command} --json", tmp_path, keys="q\n")
+
+    assert finished.returncode == 4, finished.stderr
+    assert "1 of 10" in finished.stderr
+
+
+def test_words_of_the_page_about_the_terminal_are_those_of_prefq() -> None:
+    prior = prefq.load_pool("starter").starting_point()
+    scales = prefq.load_pool("starter").feature_scales()
+    effects = np.array([-0.65, 0.0, -0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
+    coefficients = prefq.Gaussian(effects / scales, np.diag(0.4 / scales) ** 2)
+    profile = prefq.Profile("ada", coefficients, prior, 10, scales, "")
+    shown = blocks(TERMINAL, "text")
+
+    assert shown == [
+        "\n".join(sentences(summarize(profile))) + "\n",
+        system_prompt(profile) + "\n",
+    ]
+
+
+def test_every_command_of_the_guide_is_shown_with_its_program() -> None:
+    assert {shlex.split(command.split("|")[-1])[0] for command in commands()} == {"prefq"}
