@@ -24,8 +24,10 @@ def refused(result: Any, code: int, sentence: str) -> None:
 
 
 def begun(prefq_: Prefq, pool_folder: Path, *options: object, keys: str = "1\n") -> str:
-    """Id of a session with one answer."""
-    return str(prefq_("onboard", "--pool", pool_folder, *options, "--json", keys=keys).json["session"]["id"])
+    """Id of a session with one answer and seed 0."""
+    return str(
+        prefq_("onboard", "--pool", pool_folder, "--seed", 0, *options, "--json", keys=keys).json["session"]["id"]
+    )
 
 
 @pytest.mark.parametrize(

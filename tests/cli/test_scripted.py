@@ -1,5 +1,6 @@
 """Whole sessions without a terminal: keys from standard input, results as JSON."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,7 @@ def test_a_session_goes_on_where_it_ended(prefq_: Prefq, pool_folder: Path) -> N
     second = prefq_("onboard", "--json", keys="1\n" * 7)
 
     assert (first.code, second.code) == (4, 0)
-    assert first.err.splitlines()[-1] == (
-        f"Ended early: 3 answers saved. Go on with: prefq onboard --session {first.json['session']['id']}"
-    )
+    assert first.err.splitlines()[-1] == "Ended early: 3 answers saved. Go on with: prefq onboard"
     assert second.json["session"]["id"] == first.json["session"]["id"]
     assert second.json["session"]["n_answers"] == 10
     assert "Welcome back: 3 answers kept." in second.err
@@ -77,11 +76,77 @@ def test_sealed_round_by_script(prefq_: Prefq, pool_folder: Path) -> None:
     sealed = done.json["sealed"]
     predictions = [Prediction(**each) for each in sealed["predictions"]]
     assert seal_of(predictions) == sealed["digest"]
-    assert f"My predictions are fixed. Their SHA-256: {sealed['digest']}" in done.err
+    assert done.err.count(sealed["digest"]) == 1
+    assert f"My predictions are fixed. Their SHA-256:\n{sealed['digest']}\n" in done.err
     assert (sealed["n_questions"], sealed["n_decided"], sealed["group"]) == (6, 5, 2.5)
     assert sealed["profile"] == sum(each.profile > 0.5 for each in predictions[:5])
-    assert "the group's guess: none, a coin would get 2½ of 5." in sealed["sentence"]
+    assert "of 5 right, 1 undecided; a coin gets 2½" in sealed["sentence"]
     assert done.json["profile"]["n_answers"] == 8
+    assert done.json["basis"] == "8 comparisons: 2 from the questions, 6 from the test"
+    assert done.json["sentences"][0] == sealed["sentence"]
+
+
+def answers_that_contradict(predictions: list[dict[str, Any]], n_wrong: int) -> str:
+    """Keys that prove the first so many predictions wrong, and the others right."""
+    right = ["1" if each["profile"] > 0.5 else "2" for each in predictions]
+    wrong = ["2" if key == "1" else "1" for key in right]
+    return "\n".join([*wrong[:n_wrong], *right[n_wrong:]])
+
+
+@pytest.mark.parametrize(("n_wrong", "backed"), [(4, False), (3, False), (1, True)])
+def test_a_test_goes_with_the_profile_wherever_it_goes(
+    prefq_: Prefq, pool_folder: Path, n_wrong: int, backed: bool
+) -> None:
+    asked = ("onboard", "--pool", pool_folder, "--max-questions", 4, "--seed", 1)
+    dry = prefq_(*asked, "--user", "dry", "--sealed", "--json", keys="1\n" * 10).json["sealed"]["predictions"]
+    keys = "1\n" * 4 + answers_that_contradict(dry, n_wrong)
+    told = prefq_(*asked, "--sealed", "--json", keys=keys).json["sealed"]["sentence"]
+
+    assert ("did not bear it out" in told) is not backed
+    assert ("treat it as a guess" in told) is not backed
+    assert f"{6 - n_wrong} of 6 right" in told
+    for form in ("prompt", "md"):
+        assert told in prefq_("profile", "export", "--format", form).out
+    assert prefq_("profile", "export", "--format", "json").err == f"{told}\n"
+    assert prefq_("profile", "export", "--format", "json", "--json").json["sealed"]["sentence"] == told
+    assert prefq_("profile", "show").out.splitlines()[1] == told
+    shown = prefq_("profile", "show", "--json").json
+    assert (shown["sealed"]["sentence"], shown["sentences"][0]) == (told, told)
+
+
+def test_an_unfinished_test_has_no_score(prefq_: Prefq, pool_folder: Path) -> None:
+    options = ("--max-questions", 2, "--sealed", "--json")
+    done = prefq_("onboard", "--pool", pool_folder, *options, keys="1\n2\n1\ns\n")
+
+    assert (done.code, done.json["sealed"]) == (4, None)
+    assert "from 3 comparisons: 2 from the questions, 1 from the test; 1 reply was" in prefq_("profile", "show").out
+
+
+def test_each_session_draws_its_own_seed(prefq_: Prefq, pool_folder: Path) -> None:
+    seeds, tests, options = set(), set(), ("--max-questions", 1, "--sealed", "--json")
+    for user in "abcd":
+        done = prefq_("onboard", "--pool", pool_folder, "--user", user, *options, keys="1\n" * 7).json
+        seeds.add(done["session"]["seed"])
+        tests.add(tuple(each["question_id"] for each in done["sealed"]["predictions"]))
+    assert len(seeds) == len(tests) == 4
+    assert load(prefq_("ask", "--pool", pool_folder, "--user", "e").json["session_id"]).seed not in seeds
+    zero = prefq_("onboard", "--pool", pool_folder, "--user", "f", "--seed", 0, "--json")
+    assert zero.json["session"]["seed"] == 0
+
+
+def test_the_way_on_names_another_store(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
+    store = tmp_path / "other.db"
+    ended = prefq_("onboard", "--pool", pool_folder, "--user", "ada", "--store", store, "--json", keys="1\n")
+
+    assert ended.err.endswith(f"Go on with: prefq onboard --user ada --store {store}\n")
+
+
+def test_half_a_character_in_a_reason_is_replaced(prefq_: Prefq, pool_folder: Path) -> None:
+    asked = prefq_("ask", "--pool", pool_folder).json
+    told = prefq_("tell", "--session", asked["session_id"], asked["question"]["id"], "tie", "--reason", "a\ud800b")
+
+    assert told.json["answer"]["reason"] == "a\ufffdb"
+    assert load(asked["session_id"]).answers[0].reason == "a\ufffdb"
 
 
 def test_a_finished_session_can_be_tested_later(prefq_: Prefq, pool_folder: Path) -> None:
@@ -107,9 +172,9 @@ def test_all_questions_asked_leaves_nothing_to_test_with(prefq_: Prefq, pool_fol
 def test_why_names_axes_and_never_a_reply(prefq_: Prefq, pool_folder: Path) -> None:
     done = prefq_("onboard", "--pool", pool_folder, "--json", keys="?\n")
 
-    told = next(line for line in done.err.splitlines() if line.startswith("Your answer settles"))
+    told = next(line for line in done.err.splitlines() if line.startswith("Why this question"))
     assert any(axis in told for axis in ("brief–thorough", "neutral–warm", "serious–playful"))
-    assert not any(word in told for word in ("first", "second", "prefer", "expect"))
+    assert not any(word in told for word in ("first", "second", "prefer", "expect", "%"))
 
 
 def test_ask_and_tell_step_by_step(prefq_: Prefq, pool_folder: Path) -> None:
@@ -163,8 +228,10 @@ def test_profile_is_shown_in_words_without_a_terminal(prefq_: Prefq, pool_folder
     prefq_("onboard", "--pool", pool_folder, "--json", keys="1\n" * 10)
 
     shown = prefq_("profile", "show").out.splitlines()
-    assert shown[0] == "Profile of me, 10 comparisons."
-    assert any("logits, 90 % interval" in line for line in shown)
+    assert shown[0] == "Profile of me, from 10 comparisons."
+    assert len(shown) == 1 + 3 + 1  # a line for each axis, and what the numbers mean
+    assert all(re.search(r"in about \d+ of 100 choices \(\d+ to \d+\)", line) for line in shown[1:4])
+    assert "logits" not in " ".join(shown)
     assert not any(character in line for line in shown for character in "─━●┿│")
 
 

@@ -54,7 +54,7 @@ def test_every_key_works_without_enter(terminal: Terminal) -> None:
     child = terminal("--max-questions", 4)
     child.expect("1 of 4")
     child.expect("Which of the two would you rather get")
-    for key, then in (("1", "2 of 4"), ("2", "3 of 4"), ("0", "4 of 4"), ("s", "4 of 4"), ("?", "Your answer settles")):
+    for key, then in (("1", "2 of 4"), ("2", "3 of 4"), ("0", "4 of 4"), ("s", "4 of 4"), ("?", "Why this question")):
         child.send(key)
         child.expect(then)
     child.send("u")
@@ -62,12 +62,24 @@ def test_every_key_works_without_enter(terminal: Terminal) -> None:
     child.send("b")
     child.expect("Test what I learned")
     child.send("n")
-    child.expect("me, 3 comparisons")
+    child.expect("from 3 comparisons; 1 reply was both bad or skip")
     child.expect("cannot tell yet")
-    child.expect("4 answers in")
+    child.expect("Answering took [0-9]+ s for 4 answers")
 
     assert end(child) == 0
     assert choices() == ["first", "second", "tie", "both_bad"]
+
+
+def test_why_is_put_away_by_a_second_press(terminal: Terminal) -> None:
+    child = terminal()
+    child.expect("1 of 10")
+    child.send("?")
+    child.expect("Why this question")
+    child.send("?")
+    child.expect("save and quit")
+    assert "Why this question" not in child.before
+    child.send("q")
+    assert end(child) == 4
 
 
 def test_q_saves_and_the_same_command_goes_on(terminal: Terminal) -> None:
@@ -76,7 +88,7 @@ def test_q_saves_and_the_same_command_goes_on(terminal: Terminal) -> None:
     child.send("1")
     child.expect("2 of 10")
     child.send("Q")
-    child.expect("Ended early: 1 answer saved. Go on with: prefq onboard --session ")
+    child.expect("Ended early: 1 answer saved. Go on with: prefq onboard\r\n")
     assert end(child) == 4
 
     child = terminal()
@@ -89,7 +101,7 @@ def test_q_saves_and_the_same_command_goes_on(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_keeps_everything(terminal: Terminal, how: int) -> None:
-    child = terminal()
+    child = terminal("--user", "o k")
     child.expect("1 of 10")
     child.send("2")
     child.expect("2 of 10")
@@ -97,7 +109,7 @@ def test_an_interruption_keeps_everything(terminal: Terminal, how: int) -> None:
         child.sendcontrol("c")
     else:
         child.kill(how)
-    child.expect("Interrupted: 1 answer saved")
+    child.expect("Interrupted: 1 answer saved. Go on with: prefq onboard --user 'o k'\r\n")
 
     assert end(child) == 130
     assert choices() == ["second"]
@@ -181,7 +193,7 @@ def test_sealed_round_on_the_terminal(terminal: Terminal) -> None:
     child.expect("Test what I learned")
     child.send("y")
     child.expect("test 1 of 6")
-    child.expect("Their SHA-256: ([0-9a-f]{64})")
+    child.expect(r"Their SHA-256:\s+([0-9a-f]{64})")
     seal = child.match.group(1)
     child.send("u")
     child.expect("The predictions rest on earlier answers")
@@ -191,25 +203,51 @@ def test_sealed_round_on_the_terminal(terminal: Terminal) -> None:
         child.send("1")
         child.expect(f"test {i} of 6")
     child.send("2")
-    child.expect(r"Right on [0-9½]+ of 6; the group's guess: none, a coin would get 3 of 6")
-    child.expect(rf"Predictions sealed as\s+{seal}")
-    child.expect("me, 7 comparisons")
+    child.expect("from 7 comparisons: 1 from the questions, 6 from the test")
+    child.expect(r"A test of this profile .*[0-9½]+ of 6 right; a coin gets 3")
+    child.expect("prefq profile show --json")
 
     assert end(child) == 0
+    assert seal not in child.before
     assert choices() == ["second", *["first"] * 5, "second"]
+
+
+def test_an_interrupted_offer_goes_on_by_its_session(terminal: Terminal) -> None:
+    child = terminal("--max-questions", 1)
+    child.expect("1 of 1")
+    child.send("1")
+    child.expect("Test what I learned")
+    child.sendcontrol("c")
+    child.expect("Go on with: prefq onboard --session 20")  # the user's next session would be a new one
+
+    assert end(child) == 130
+
+
+def test_a_seal_is_broken_in_halves_where_it_must(terminal: Terminal) -> None:
+    child = terminal("--max-questions", 1, "--sealed", columns=50)
+    child.expect("1 of 1")
+    child.send("1")
+    child.expect(r"Their SHA-256:\s+[0-9a-f]{32}\s+[0-9a-f]{32}\s")
+    child.send("q")
+
+    assert end(child) == 4
 
 
 @pytest.mark.parametrize("options", [["--plain"], []])
 def test_plain_moves_no_cursor(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
     monkeypatch.setenv("TERM", "xterm-256color" if options else "dumb")
     child = terminal(*options, "--max-questions", 1)
-    child.expect("Keys: 1 prefer first")
+    child.expect("Your choice\\? 1 first, 2 second")
     before = child.before
+    for _ in range(2):  # what was written has passed, and may be wanted again
+        child.send("?")
+        child.expect("Why this question")
+        child.expect("Your choice\\?\r\n")
     child.send("1")
     child.expect("Saved: first.")
     child.expect("undo the last answer")
     child.send("n")
-    child.expect("Profile of me, 1 comparison.")
+    child.expect("Profile of me, from 1 comparison.")
     assert end(child) == 0
 
     shown = before + child.before

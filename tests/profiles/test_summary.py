@@ -1,19 +1,23 @@
 """A profile in words: verdicts and intervals keep their word, what is not known is said, a test is told honestly."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import prefq
+from prefq.profiles.evidence import Evidence, SealedScore, score_sentence
 from prefq.profiles.summary import (
+    CHOICES_EXPLAINED,
     PHRASES,
     WIDENING,
     AxisSummary,
     Verdict,
     axis_label,
+    choices_in_100,
+    counted_sentences,
     markdown,
-    score_sentence,
     sentences,
     summarize,
     system_prompt,
@@ -96,8 +100,8 @@ def test_system_prompt_says_what_is_known_and_what_is_not() -> None:
 def test_markdown_is_a_page_with_a_table() -> None:
     page = markdown(profile([-1.0, 0.0], [0.1, 1.0], created="2026-01-31")).splitlines()
 
-    assert page[:4] == ["# Preferences of ada", "", "From 9 comparisons, 2026-01-31.", ""]
-    assert "| brief–thorough | brief | 2.00 | 1.64 to 2.36 | clear |" in page
+    assert page[:4] == ["# Preferences of ada", "", "From 9 comparisons (2026-01-31).", ""]
+    assert "| brief–thorough | brief | 88 | 84 to 91 | clear |" in page
 
 
 def test_every_phrase_has_both_forms() -> None:
@@ -105,43 +109,39 @@ def test_every_phrase_has_both_forms() -> None:
     assert all(instruction.endswith(".") and not phrase.endswith(".") for phrase, instruction in PHRASES.values())
 
 
-@pytest.mark.parametrize(
-    ("score", "told"),
-    [
-        (
-            (6, 5, 3, True),
-            "Right on 5 of 6; the group's guess 3 of 6. A coin does as well 11 times in a hundred: too few",
-        ),
-        (
-            (6, 6, 3, False),
-            "Right on 6 of 6; the group's guess: none, a coin would get 3 of 6. A coin does as well 2 times",
-        ),
-        (
-            (6, 3, 3, False),
-            "Right on 3 of 6; the group's guess: none, a coin would get 3 of 6. That is no better than a",
-        ),
-        ((6, 1, 3, False), "Right on 1 of 6; the group's guess: none, a coin would get 3 of 6. That speaks against"),
-        (
-            (5, 4.5, 2.5, False),
-            "Right on 4½ of 5; the group's guess: none, a coin would get 2½ of 5. A coin does as well 3",
-        ),
-        ((1, 0.5, 0.5, False), "Right on ½ of 1; the group's guess: none, a coin would get ½ of 1. That is no better"),
-        ((0, 0, 0, True), "Nothing was decided, so the test shows nothing."),
-        (
-            (10, 10, 5, True),
-            "Right on 10 of 10; the group's guess 5 of 10. A coin does as well once in a hundred: a good",
-        ),
-    ],
-)
-def test_a_score_is_told_honestly(score: tuple[int, float, float, bool], told: str) -> None:
-    n_decided, mine, theirs, guesses = score
+def test_choices_in_100_by_hand() -> None:
+    effects = {"warm": (math.log(3), 0.0, math.log(9)), "odd": (-math.log(4), -math.log(9), -0.0)}
+    axes = [AxisSummary(name, "", *numbers, 0.9, Verdict.LIKELY) for name, numbers in effects.items()]
 
-    assert score_sentence(n_decided, mine, theirs, group_guesses=guesses).startswith(told)
+    assert [choices_in_100(axis) for axis in axes] == [(75, 50, 90), (80, 50, 90)]
 
 
-def test_a_score_above_the_questions_is_refused() -> None:
-    with pytest.raises(prefq.InputError, match="give scores of at most 6"):
-        score_sentence(6, 7, 3, group_guesses=True)
+def test_counted_sentences_name_each_axis_once_and_explain_the_numbers_last() -> None:
+    told = counted_sentences(summarize(profile([-1.0, -1e-9, 3.0], [0.7, 1.0, 0.1])))
+
+    assert told[:2] == [
+        "You prefer odd answers: clear, in about 100 of 100 choices (100 to 100).",
+        "You prefer brief answers: likely, in about 88 of 100 choices (37 to 99).",
+    ]
+    assert told[2] == "Neutral or warm: cannot tell yet; neutral in about 50 of 100 choices (3 to 97)."
+    assert told[3:] == [CHOICES_EXPLAINED]
+    assert counted_sentences(()) == []
+    never = summarize(profile([3.0], [1.0], scales=[0.0]))
+    assert counted_sentences(never)[0] == "Brief or thorough: cannot tell yet."
+
+
+def test_a_test_is_told_wherever_the_profile_is() -> None:
+    known, nothing = profile([-1.0], [0.1]), profile([0.0], [1.0])
+    score = SealedScore(6, 2, 1, None)
+    told = score_sentence(score)
+
+    assert sentences(summarize(known), score)[0] == told
+    for each in (known, nothing):
+        assert system_prompt(each, score).splitlines()[1] == told
+        assert f"- {told}" in markdown(each, Evidence(7, 2, 4, score)).splitlines()
+    assert "From 9 comparisons: 7 from the questions, 2 from the test; 4 replies were" in markdown(
+        known, Evidence(7, 2, 4, score)
+    )
 
 
 def test_verdicts_and_intervals_keep_their_word() -> None:

@@ -248,8 +248,8 @@ def test_the_database_of_another_program_is_left_alone(path: Path, query: Query)
         ("", r"is a folder; give the path of a file"),
         ("file/prefq.db", r"cannot be reached or made \(File exists\); give another path"),
         ("file/more/prefq.db", r"cannot be reached or made \(Not a directory\)"),
-        ("null\0character", r"cannot be reached or made \(.*null byte\)"),
-        ("circle", r"cannot be reached or made \(.*loop"),
+        ("null\0character", r"cannot be reached or made \(.*null (byte|character)"),
+        ("circle", r"cannot be (reached or made \(.*loop|opened; it needs a file)"),  # 3.13 resolves circles,
         ("x" * 300, r"cannot be reached or made \(File name too long\)"),
     ],
 )
