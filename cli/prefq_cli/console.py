@@ -15,10 +15,11 @@ from prefq_cli.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prefq.profiles.evidence import Evidence
     from prefq.profiles.profile import Profile
-    from prefq.profiles.summary import AxisSummary
 
 SCHEMA_VERSION = 1
+LEGEND = "● best guess   ━ nine times in ten the truth lies here   │ no preference"
 
 
 def tell(text: str) -> None:
@@ -42,23 +43,17 @@ def write_json(values: Mapping[str, Any]) -> None:
     write(json.dumps({"schema_version": SCHEMA_VERSION, **values}, ensure_ascii=not unicode, indent=2))
 
 
-def write_profile(profile: "Profile", axes: "Sequence[AxisSummary]", settings: Settings) -> None:
-    """A profile on standard output: a chart where there is a terminal to draw on, and words."""
-    from prefq.profiles.summary import sentences
+def write_profile(profile: "Profile", evidence: "Evidence", settings: Settings) -> None:
+    """A profile on standard output: in words, and as a chart where there is a terminal to draw on, else in numbers."""
+    from prefq.profiles.evidence import basis, score_sentence
+    from prefq.profiles.summary import counted_sentences, sentences, summarize
     from prefq_cli.texts import one_line
 
-    count = "1 comparison" if profile.n_answers == 1 else f"{profile.n_answers} comparisons"
-    title = f"{one_line(profile.user_id)}, {count}"
+    user, rests_on, axes = one_line(profile.user_id), basis(profile.n_answers, evidence), summarize(profile)
     if settings.plain or not sys.stdout.isatty():
-        write(f"Profile of {title}.")
-        for sentence in sentences(axes):
+        tested = [] if evidence.score is None else [score_sentence(evidence.score)]
+        for sentence in (f"Profile of {user}, from {rests_on}.", *tested, *counted_sentences(axes)):
             write_words(sentence)
-        for axis in sorted(axes, key=lambda axis: -axis.sure):
-            effect, low, high = axis.strength
-            write_words(
-                f"{' or '.join(axis.poles)}: {axis.preferred} by {effect:.2f} logits, "
-                f"90 % interval {low:.2f} to {high:.2f}, {axis.verdict.value}."
-            )
         return
     from rich.text import Text
 
@@ -66,9 +61,10 @@ def write_profile(profile: "Profile", axes: "Sequence[AxisSummary]", settings: S
 
     console = rich_console(sys.stdout, settings)
     width = min(terminal_size().columns, WIDEST)
-    lines = [Text(), Text(title, style=STRONG), Text(), *chart(axes, width), Text()]
-    lines += [line for sentence in sentences(axes) for line in wrapped(console, Text(sentence), min(width, 100))]
-    lines += [Text(), *wrapped(console, Text("● best guess   ━ 90 % interval   │ no preference", style=QUIET), width)]
+    title = Text.assemble((user, STRONG), f", from {rests_on}.")
+    words = [title, *map(Text, sentences(axes, evidence.score))]
+    lines = [Text(), *(line for text in words for line in wrapped(console, text, min(width, 100))), Text()]
+    lines += [*chart(axes, width), Text(), *wrapped(console, Text(LEGEND, style=QUIET), width)]
     console.print(Text("\n").join(lines), soft_wrap=True)
 
 

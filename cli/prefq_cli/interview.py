@@ -13,8 +13,8 @@ from prefq.profiles.summary import axis_label
 from prefq.questions.explanation import settled_shares
 from prefq.session import Session
 from prefq.vocabulary import Choice, Question
-from prefq_cli.keys import REDRAW, Keys
-from prefq_cli.layout import KEY_HINTS, QuestionView
+from prefq_cli.keys import REDRAW, Keys, terminal_size
+from prefq_cli.layout import KEY_HINTS, MARGIN, QuestionView
 from prefq_cli.opening import now
 from prefq_cli.texts import displayable
 
@@ -116,14 +116,21 @@ class Interview:
             if key == "u" and self._undo():
                 return None
             if key == "?":
-                self._keep(self.session.open_why(time=now()))
-                self.screen.note(self._why(question))
+                self._explain(question)
             elif key == " ":
                 self.screen.more()
             elif key == "\t":
                 self.screen.second()
             elif key != "u":
                 self._unknown(key, KEY_HINTS)
+
+    def _explain(self, question: Question) -> None:
+        """Say why the question is asked; put it away if it stands there."""
+        why = self._why(question)
+        if self.screen.shows(why):
+            return self.screen.note("")
+        self._keep(self.session.open_why(time=now()))
+        return self.screen.note(why)
 
     def _key(self) -> str:
         """The next key that is none of the terminal's own affairs; EarlyEndError on `q` or at the end of keys."""
@@ -175,7 +182,7 @@ class Interview:
             return False
         sealed = self.session.state.sealed
         assert sealed is not None
-        self._note = f"My predictions are fixed. Their SHA-256: {sealed.digest}"
+        self._note = f"My predictions are fixed. Their SHA-256:\n{_broken(sealed.digest)}"
         return True
 
     def _view(self, question: Question) -> QuestionView:
@@ -185,7 +192,7 @@ class Interview:
             n_all = len(state.sealed.predictions)
             of_round = {prediction.question_id for prediction in state.sealed.predictions}
             n_done = sum(answer.question_id in of_round for answer in state.answers)
-            asides = (f"predictions sealed as {state.sealed.digest[:16]}…",)
+            asides = ("predictions sealed",)
             return QuestionView(f"test {n_done + 1} of {n_all}", n_done, n_all, "", asides, *texts)
         n_done, n_all = progress.n_answers, progress.max_questions
         return QuestionView(
@@ -201,10 +208,10 @@ class Interview:
         """What is still uncertain."""
         remaining = self.session.progress(self.pool).remaining
         if min(remaining.values()) > OPEN_SHARE:
-            return "nothing settled yet"
+            return "no axis known yet"
         labels = self._labels()
         least = sorted(remaining, key=lambda name: -remaining[name])[:N_NAMED]
-        return f"still open: {', '.join(labels[name] for name in least)}"
+        return f"least known so far: {', '.join(labels[name] for name in least)}"
 
     def _why(self, question: Question) -> str:
         """Which axes the answer would settle; never what it is expected to be."""
@@ -214,10 +221,17 @@ class Interview:
         shares = settled_shares(self.pool, question, self.session.posterior(self.pool), model)
         labels = self._labels().values()
         ranked = sorted(zip(shares.tolist(), labels, strict=True), key=lambda pair: -pair[0])
-        named = [f"{label} ({share:.0%})" for share, label in ranked[:N_NAMED] if share >= SETTLES_AT_LEAST]
+        named = [label for share, label in ranked[:N_NAMED] if share >= SETTLES_AT_LEAST]
         if not named:
-            return "Little is left to settle: your answer would confirm what is known."
-        return f"Your answer settles part of what is open about {', '.join(named)}."
+            return "Why this question: to confirm what is known; little is left to settle."
+        rest = f", then {' and '.join(named[1:])}" if named[1:] else ""
+        return f"Why this question: of all axes, your answer would settle most about {named[0]}{rest}."
+
+
+def _broken(digest: str) -> str:
+    """On one line where it fits, else in halves."""
+    half = len(digest) // 2
+    return digest if terminal_size().columns >= len(digest) + 2 * MARGIN else f"{digest[:half]}\n{digest[half:]}"
 
 
 def _minutes(minutes: float) -> str:

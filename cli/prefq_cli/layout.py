@@ -16,12 +16,13 @@ from prefq_cli.texts import reads_right_to_left
 SIDE_BY_SIDE_FROM = 100  # columns
 WIDEST = 140  # columns; longer lines tire the eye
 GAP = 4
+MARGIN = 2  # columns either side, where there are some to spare
 ACCENT, QUIET, STRONG = "cyan", "dim", "bold"
 BAR_WIDTHS = ((60, 24), (40, 12), (0, 6))  # from so many columns on, a progress bar of so many
 CHART_WIDEST = 49
 KEY_HINTS = (
-    ("1", "prefer first"),
-    ("2", "prefer second"),
+    ("1", "first"),
+    ("2", "second"),
     ("0", "tie"),
     ("b", "both bad"),
     ("s", "skip"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prefq.storage.sql import SqlStore
 
 LONGEST_NAME = 100  # characters of a user's name
+SEEDS = 2**32  # a new session draws its seed from so many, so that people see different sides and different tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,23 @@ def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "Candida
     return session, pool
 
 
+def unfinished(store: "SqlStore", user: str, pool: str | None = None) -> str | None:
+    """Id of the user's unfinished session that was touched last, of this pool if one is named."""
+    pool_name = None if pool is None else _pool_name(pool)
+    for summary in store.list_sessions(user):
+        if summary.stopped is None and pool_name in (None, summary.pool_name):
+            return summary.id
+    return None
+
+
 def _stored(store: "SqlStore", wanted: Wanted) -> "Session | None":
     """The session named, or the unfinished one of this user that was touched last."""
     if wanted.session is not None:
         return store.load_session(wanted.session)
     if wanted.new:
         return None
-    pool_name = None if wanted.pool is None else _pool_name(wanted.pool)
-    for summary in store.list_sessions(user_name(wanted.user)):
-        if summary.stopped is None and pool_name in (None, summary.pool_name):
-            return store.load_session(summary.id)
-    return None
+    session_id = unfinished(store, user_name(wanted.user), wanted.pool)
+    return None if session_id is None else store.load_session(session_id)
 
 
 def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
@@ -98,7 +105,7 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
             pool,
             time=time,
             pool_name=_pool_name(name),
-            seed=wanted.seed or 0,
+            seed=secrets.randbelow(SEEDS) if wanted.seed is None else wanted.seed,
             settings=settings,
         ),
         pool,

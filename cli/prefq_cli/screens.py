@@ -33,6 +33,9 @@ class Screen(Protocol):
     def note(self, text: str) -> None:
         """Say something beside what is shown."""
 
+    def shows(self, note: str, /) -> bool:
+        """Whether this note stands there to be put away, by a note of nothing."""
+
     def more(self) -> None:
         """Show the next part of a question that does not fit."""
 
@@ -77,6 +80,10 @@ class DrawnScreen:
         self._note = text
         self.redraw()
 
+    def shows(self, note: str) -> bool:
+        """Whether this note is drawn."""
+        return note == self._note
+
     def more(self) -> None:
         """Draw the next page; after the last the first."""
         self._page += 1
@@ -91,8 +98,10 @@ class DrawnScreen:
         """Draw everything in one go."""
         from rich.text import Text
 
+        from prefq_cli.layout import MARGIN
+
         columns, rows = terminal_size()
-        margin = 2 if columns >= 60 else 0
+        margin = MARGIN if columns >= 60 else 0
         width = columns - 2 * margin
         lines = self._question_lines(width, rows) if self._view else self._offer_lines(width)
         with self._console as console:  # buffered, so that nothing flickers
@@ -146,7 +155,6 @@ class PlainScreen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rest: list[str] = []
-        self._explained = False
 
     def question(self, view: "QuestionView", note: str = "") -> None:
         """Write the question, long texts up to a fold."""
@@ -161,9 +169,7 @@ class PlainScreen:
         for label, text in (("Prompt", view.prompt), ("Response 1", view.first), ("Response 2", view.second)):
             if text or label != "Prompt":
                 self._fold(label, text or "(empty)")
-        words = ", ".join(f"{key} {word}" for key, word in KEY_HINTS)
-        self._say(f"Keys: {words}." if not self._explained else "Your choice?")
-        self._explained = True
+        self._say(f"Your choice? {', '.join(f'{key} {word}' for key, word in KEY_HINTS)}.")
 
     def heard(self, reply: str) -> None:
         """Write what was stored."""
@@ -175,8 +181,13 @@ class PlainScreen:
         self._say(f"{text} Keys: {', '.join(f'{key} {word}' for key, word in hints)}.")
 
     def note(self, text: str) -> None:
-        """Write a line."""
+        """Write a line, and that a key is awaited."""
         self._say(text)
+        self._say("Your choice?")
+
+    def shows(self, _note: str) -> bool:
+        """Never: what was written has passed, and may be wanted again."""
+        return False
 
     def more(self) -> None:
         """Write the next part of what was folded."""

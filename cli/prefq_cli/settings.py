@@ -4,6 +4,7 @@ The options that several commands share are declared here, so that they look ali
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ AcquisitionOption = Annotated[
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", help="Fixes which side is shown first, and random draws; 0 by default."),
+    typer.Option(
+        "--seed", metavar="N", help="Fixes which side is shown first, and random draws; drawn anew by default."
+    ),
 ]
 NewOption = Annotated[
     bool, typer.Option("--new", help="Begin a new session even if an unfinished one could go on; both are kept.")
@@ -84,6 +87,17 @@ def read_settings(
         colour=not environ.get("NO_COLOR"),
         as_json=as_json,
     )
+
+
+def user_option(user_id: str, environ: Mapping[str, str] = os.environ) -> str:
+    """What names this user in a later command, after a space; nothing where nothing is needed."""
+    return "" if user_id == (environ.get("PREFQ_USER") or DEFAULT_USER) else f" --user {shlex.quote(user_id)}"
+
+
+def store_option(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """What names this store in a later command, after a space; nothing where nothing is needed."""
+    default = read_settings(store=environ.get("PREFQ_STORE"), environ=environ).store
+    return "" if settings.store == default else f" --store {shlex.quote(settings.store)}"
 
 
 def data_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:

@@ -23,7 +23,11 @@ def displayable(text: str) -> str:
     """The text without control characters and sequences; line ends are ``\\n`` and tabs are spaces."""
     text = _SEQUENCES.sub("", text)
     text = _LINE_ENDS.sub("\n", text).expandtabs(4)
-    text = _HIDDEN.sub("", _CONTROLS.sub("", text))
+    return storable(_HIDDEN.sub("", _CONTROLS.sub("", text)))
+
+
+def storable(text: str) -> str:
+    """The text with a replacement character for each half of one (lone surrogate), which no file can hold."""
     return _SURROGATES.sub("\ufffd", text)
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from prefq.errors import InputError
+from prefq.profiles.evidence import Evidence, SealedScore, basis, comparisons, score_sentence
 from prefq.profiles.profile import Profile
 
 INTERVAL_SDS = 1.6449  # standard deviations either side of a central 90 % interval
@@ -19,6 +19,10 @@ INTERVAL_SDS = 1.6449  # standard deviations either side of a central 90 % inter
 WIDENING = 1.1
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.875  # and likely; lower would put words into the mouth of people who toss a coin
+CHOICES_EXPLAINED = (
+    "Choices are between two answers that differ in this alone, as far as the ones you saw usually did; "
+    "nine times in ten the truth lies in the range."
+)
 
 
 class Verdict(StrEnum):
@@ -125,85 +129,74 @@ def axis_label(name: str, opposite: str) -> str:
     return f"{opposite}–{name}" if opposite else name
 
 
-def sentences(axes: Sequence[AxisSummary]) -> list[str]:
-    """What is known about a person, surest first, with how sure it is; then what is not known."""
+def sentences(axes: Sequence[AxisSummary], score: SealedScore | None = None) -> list[str]:
+    """How a test came out, if there was one; what is known about a person, surest first; what is not known."""
+    tested = [] if score is None else [score_sentence(score)]
     known = [f"You prefer {_phrase(axis)}: {axis.verdict.value}." for axis in _known(axes)]
     unknown = ", ".join(_unknown(axes))
-    return [*known, f"{unknown[0].upper()}{unknown[1:]}: cannot tell yet."] if unknown else known
+    return [*tested, *known, *([f"{_begun(unknown)}: cannot tell yet."] if unknown else [])]
 
 
-def system_prompt(profile: Profile) -> str:
-    """The profile as an instruction to a language model; says what is not known, too."""
+def counted_sentences(axes: Sequence[AxisSummary]) -> list[str]:
+    """A sentence for each axis, surest first: words, then `choices_in_100` to match; what the numbers mean comes last.
+
+    Examples
+    --------
+    >>> counted_sentences([AxisSummary("warm", "neutral", 1.2, 0.3, 2.1, 0.98, Verdict.CLEAR)])[0]
+    'You prefer a warm tone: clear, in about 77 of 100 choices (57 to 89).'
+    """
+    told = [_counted(axis) for axis in [*_known(axes), *(axis for axis in axes if axis.verdict is Verdict.OPEN)]]
+    return [*told, CHOICES_EXPLAINED] if told else []
+
+
+def choices_in_100(axis: AxisSummary) -> tuple[int, int, int]:
+    """How many of 100 choices between answers that differ in this axis alone go to its preferred pole, with interval.
+
+    These are 100 times the logistic function of `AxisSummary.strength`; no choice is a tie or a slip.
+    """
+    best, low, high = (round(50 * (1 + math.tanh(each / 2))) for each in axis.strength)
+    return best, low, high
+
+
+def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
+    """The profile as an instruction to a language model; says what is not known, and how a test of it came out."""
     axes = summarize(profile)
     known = _known(axes)
     lines = [f"- {_instruction(axis)}{'' if axis.verdict is Verdict.CLEAR else ' (likely)'}" for axis in known]
     unknown = _unknown(axes)
+    learned = comparisons(profile.n_answers)
     if lines:
-        lines.insert(0, f"How this person likes answers to be written, learned from {_comparisons(profile)}:")
+        heading = f"How this person likes answers to be written, learned from {learned}{':' if score is None else '.'}"
     else:
-        lines = [f"How this person likes answers to be written is not known yet ({_comparisons(profile)})."]
+        heading = f"How this person likes answers to be written is not known yet ({learned})."
+    lines = [heading, *([] if score is None else [score_sentence(score)]), *lines]
     if unknown:
         lines.append(f"Not known: {', '.join(unknown)}. Use your own judgement there.")
     lines.append("Being correct and complete comes before style.")
     return "\n".join(lines)
 
 
-def markdown(profile: Profile) -> str:
+def markdown(profile: Profile, evidence: Evidence | None = None) -> str:
     """The profile as a Markdown page: sentences, and a table of the axes."""
     axes = summarize(profile)
-    when = f", {profile.created}" if profile.created else ""
+    when = f" ({profile.created})" if profile.created else ""
+    score = None if evidence is None else evidence.score
     rows = [_markdown_row(axis) for axis in sorted(axes, key=lambda axis: -axis.sure)]
     return "\n".join(
         [
             f"# Preferences of {_cell(profile.user_id)}",
             "",
-            f"From {_comparisons(profile)}{when}.",
+            f"From {basis(profile.n_answers, evidence)}{when}.",
             "",
-            *(f"- {_cell(sentence)}" for sentence in sentences(axes)),
+            *(f"- {_cell(sentence)}" for sentence in sentences(axes, score)),
             "",
-            "| axis | toward | effect (logits) | 90 % interval | how sure |",
+            "| axis | toward | of 100 choices | 90 % interval | how sure |",
             "|---|---|---|---|---|",
             *rows,
+            "",
+            CHOICES_EXPLAINED,
         ]
     )
-
-
-def score_sentence(n_decided: int, profile: float, group: float, *, group_guesses: bool) -> str:
-    """The score of a sealed round in words, with what so few questions can and cannot show.
-
-    Parameters
-    ----------
-    n_decided
-        Questions that were answered with a preference.
-    profile, group
-        How many of them the profile and the group's guess had right; a half stands for no guess.
-    group_guesses
-        Whether the group's guess says anything at all; a coin stands in for it if not.
-
-    Examples
-    --------
-    >>> score_sentence(6, 5, 3, group_guesses=True)
-    "Right on 5 of 6; the group's guess 3 of 6. A coin does as well 11 times in a hundred: too few to be sure."
-    """
-    if not 0 <= max(profile, group) <= n_decided:
-        raise InputError(f"{profile} and {group} of {n_decided} were right; give scores of at most {n_decided}.")
-    if n_decided == 0:
-        return "Nothing was decided, so the test shows nothing."
-    rival = (
-        f"the group's guess {_half(group)} of {n_decided}"
-        if group_guesses
-        else f"the group's guess: none, a coin would get {_half(n_decided / 2)} of {n_decided}"
-    )
-    by_chance = sum(math.comb(n_decided, k) for k in range(math.ceil(profile), n_decided + 1)) / 2**n_decided
-    if profile < n_decided / 2:
-        verdict = "That speaks against the profile, though so few questions prove nothing."
-    elif profile == n_decided / 2:
-        verdict = "That is no better than a coin: the test does not back the profile."
-    elif by_chance < 0.05:
-        verdict = f"A coin does as well {_in_a_hundred(by_chance)}: a good sign, too few to say how good."
-    else:
-        verdict = f"A coin does as well {_in_a_hundred(by_chance)}: too few to be sure."
-    return f"Right on {_half(profile)} of {n_decided}; {rival}. {verdict}"
 
 
 def _axis(name: str, opposite: str, effect: float, sd: float) -> AxisSummary:
@@ -218,11 +211,27 @@ def _known(axes: Sequence[AxisSummary]) -> list[AxisSummary]:
 
 
 def _unknown(axes: Sequence[AxisSummary]) -> list[str]:
-    return [" or ".join(axis.poles) for axis in axes if axis.verdict is Verdict.OPEN]
+    return [_either(axis) for axis in axes if axis.verdict is Verdict.OPEN]
+
+
+def _either(axis: AxisSummary) -> str:
+    return " or ".join(axis.poles)
 
 
 def _phrase(axis: AxisSummary) -> str:
     return PHRASES[axis.preferred][0] if axis.preferred in PHRASES else f"{axis.preferred} answers"
+
+
+def _counted(axis: AxisSummary) -> str:
+    best, low, high = choices_in_100(axis)
+    counts = f"about {best} of 100 choices ({low} to {high})"
+    if axis.verdict is not Verdict.OPEN:
+        return f"You prefer {_phrase(axis)}: {axis.verdict.value}, in {counts}."
+    return f"{_begun(_either(axis))}: cannot tell yet" + (f"; {axis.preferred} in {counts}." if low < high else ".")
+
+
+def _begun(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def _instruction(axis: AxisSummary) -> str:
@@ -232,24 +241,10 @@ def _instruction(axis: AxisSummary) -> str:
 
 
 def _markdown_row(axis: AxisSummary) -> str:
-    effect, low, high = axis.strength
+    best, low, high = choices_in_100(axis)
     label = _cell(axis_label(axis.name, axis.opposite))
-    return f"| {label} | {_cell(axis.preferred)} | {effect:.2f} | {low:.2f} to {high:.2f} | {axis.verdict.value} |"
-
-
-def _comparisons(profile: Profile) -> str:
-    return "1 comparison" if profile.n_answers == 1 else f"{profile.n_answers} comparisons"
+    return f"| {label} | {_cell(axis.preferred)} | {best} | {low} to {high} | {axis.verdict.value} |"
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _half(count: float) -> str:
-    whole, rest = divmod(count, 1)
-    return f"{int(whole) if whole or not rest else ''}{'½' if rest else ''}"
-
-
-def _in_a_hundred(probability: float) -> str:
-    times = max(round(100 * probability), 1)
-    return "once in a hundred" if times == 1 else f"{times} times in a hundred"

@@ -204,7 +204,7 @@ def test_sealed_round_on_the_terminal(terminal: Terminal) -> None:
         child.expect(f"test {i} of 6")
     child.send("2")
     child.expect("from 7 comparisons: 1 from the questions, 6 from the test")
-    child.expect(r"A test of this profile .*[0-9½]+ of 6 right; a coin gets 3")
+    child.expect(r"A test of this profile.*[0-9½]+ of 6 right; a coin gets 3")
     child.expect("prefq profile show --json")
 
     assert end(child) == 0

@@ -1,15 +1,12 @@
 """prefq onboard: a person answers comparisons and gets a profile."""
 
-import shlex
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import (
-    DEFAULT_USER,
     AcquisitionOption,
     JsonOption,
     MaxQuestionsOption,
@@ -22,10 +19,11 @@ from prefq_cli.settings import (
     StoreOption,
     UserOption,
     read_settings,
+    store_option,
+    user_option,
 )
 
 if TYPE_CHECKING:
-    from prefq.profiles.profile import Profile
     from prefq.session import Session
     from prefq_cli.interview import Interview
     from prefq_cli.keys import Keys
@@ -93,7 +91,8 @@ def onboard(
         code = _hold(interview, sealed=False if sealed is None and keys.scripted else sealed)
         if code:
             interview.save_profile()
-    _report(interview, settings, code)
+        again = _again(interview, settings) if code else ""
+    _report(interview, settings, code, again)
     if code:
         raise typer.Exit(code)
 
@@ -121,57 +120,48 @@ def _hold(interview: "Interview", *, sealed: bool | None) -> ExitCode:
     return ExitCode.DONE
 
 
-def _report(interview: "Interview", settings: Settings, code: ExitCode) -> None:
-    from prefq.profiles.summary import summarize
-    from prefq_cli.console import tell, write_json, write_profile, write_words
+def _report(interview: "Interview", settings: Settings, code: ExitCode, again: str) -> None:
+    from prefq_cli.console import tell, write_json, write_profile
+    from prefq_cli.evidence import evidence_of, profile_json
 
     session, profile = interview.session, interview.profile
-    n_answers = len(session.answers)
     if code:
         how = "Interrupted" if code is ExitCode.INTERRUPTED else "Ended early"
-        count = (
-            "no answer yet" if n_answers == 0 else "1 answer saved" if n_answers == 1 else f"{n_answers} answers saved"
-        )
-        tell(f"{how}: {count}. Go on with: prefq onboard --session {session.id}")
+        count = f"{_counted(len(session.answers))} saved" if session.answers else "no answer yet"
+        tell(f"{how}: {count}. Go on with: {again}")
     if interview.remark:
         tell(interview.remark)
-    score = _score(session)
     if settings.as_json:
-        write_json(_as_json(session, profile, score, code))
+        write_json({**_session_json(session, code), **profile_json(profile, session)})
     elif not code and profile is not None:
-        if score:
-            write_words(score["sentence"])
-            write_words(f"Predictions sealed as {score['digest']}")
-        write_profile(profile, summarize(profile), settings)
-        whose = "" if session.user_id == DEFAULT_USER else f" --user {shlex.quote(session.user_id)}"
-        tell(f"\n{_time_taken(session)}. As a system prompt:\nprefq profile export --format prompt{whose}")
+        evidence, options = evidence_of(session), user_option(session.user_id) + store_option(settings)
+        write_profile(profile, evidence, settings)
+        tell(f"\n{_time_taken(session)}\nAs a system prompt:\nprefq profile export --format prompt{options}")
+        if evidence.score is not None:
+            tell(f"The predictions that were sealed:\nprefq profile show --json{options}")
 
 
-def _score(session: "Session") -> dict[str, Any] | None:
-    """The sealed round with its sentence; None if there was none or it is not over."""
-    from prefq.profiles.summary import score_sentence
+def _again(interview: "Interview", settings: Settings) -> str:
+    """The command that goes on with this session: by its user where that finds it, else by its id."""
+    from prefq_cli.opening import unfinished
 
-    state, result = session.state, session.sealed_result()
-    if state.sealed is None or result is None or state.stopped is None:
-        return None
-    guesses = any(abs(prediction.group - 0.5) > 1e-9 for prediction in state.sealed.predictions)
-    sentence = score_sentence(result.n_decided, result.profile, result.group, group_guesses=guesses)
-    predictions = [asdict(prediction) for prediction in state.sealed.predictions]
-    return {**result._asdict(), "sentence": sentence, "digest": state.sealed.digest, "predictions": predictions}
+    session = interview.session
+    by_user = unfinished(interview.store, session.user_id) == session.id
+    which = user_option(session.user_id) if by_user else f" --session {session.id}"
+    return f"prefq onboard{which}{store_option(settings)}"
 
 
 def _time_taken(session: "Session") -> str:
     seconds = round(sum(answer.seconds or 0.0 for answer in session.answers))
     minutes, rest = divmod(seconds, 60)
-    return f"{len(session.answers)} answers in {f'{minutes} min ' if minutes else ''}{rest} s"
+    return f"Answering took {f'{minutes} min ' if minutes else ''}{rest} s for {_counted(len(session.answers))}."
 
 
-def _as_json(
-    session: "Session", profile: "Profile | None", score: dict[str, Any] | None, code: ExitCode
-) -> dict[str, Any]:
-    from prefq.profiles.summary import sentences, summarize
+def _counted(n_answers: int) -> str:
+    return "1 answer" if n_answers == 1 else f"{n_answers} answers"
 
-    axes = summarize(profile) if profile is not None else ()
+
+def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
     return {
         "status": "finished" if code is ExitCode.DONE else code.name.lower(),
         "session": {
@@ -179,11 +169,8 @@ def _as_json(
             "user_id": session.user_id,
             "n_answers": len(session.answers),
             "stopped": session.state.stopped,
+            "seed": session.seed,
             "pool_name": session.pool_name,
             "pool_digest": session.pool_digest,
         },
-        "sealed": score,
-        "profile": None if profile is None else profile.to_dict(),
-        "axes": [axis.to_dict() for axis in axes],
-        "sentences": sentences(axes) if axes else [],
     }

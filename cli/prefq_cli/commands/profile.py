@@ -31,19 +31,17 @@ def show(
       prefq profile show
       prefq profile show --user ada --json
     """
-    from prefq.profiles.summary import sentences, summarize
     from prefq.storage.sql import SqlStore
     from prefq_cli.console import write_json, write_profile
+    from prefq_cli.evidence import evidence_of, load_with_session, profile_json
     from prefq_cli.opening import user_name
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     with SqlStore.open(settings.store) as opened:
-        profile = opened.load_profile(user_name(user))
-    axes = summarize(profile)
+        profile, session = load_with_session(opened, user_name(user))
     if as_json:
-        described = {"axes": [axis.to_dict() for axis in axes], "sentences": sentences(axes)}
-        return write_json({"profile": profile.to_dict(), **described})
-    return write_profile(profile, axes, settings)
+        return write_json(profile_json(profile, session))
+    return write_profile(profile, evidence_of(session), settings)
 
 
 @app.command()
@@ -71,25 +69,33 @@ def export(
     import json
 
     from prefq.errors import InputError
+    from prefq.profiles.evidence import score_sentence
     from prefq.profiles.summary import markdown, system_prompt
     from prefq.storage.sql import SqlStore
-    from prefq_cli.console import write, write_json
+    from prefq_cli.console import tell, write, write_json
+    from prefq_cli.evidence import evidence_of, load_with_session, sealed_json
     from prefq_cli.opening import user_name
 
     settings = read_settings(store=store, as_json=as_json)
     with SqlStore.open(settings.store) as opened:
-        profile = opened.load_profile(user_name(user))
+        profile, session = load_with_session(opened, user_name(user))
+    evidence = evidence_of(session)
     if as_format is Format.JSON:
         content = json.dumps(profile.to_dict(), ensure_ascii=False, indent=1)
+        if evidence.score is not None and not as_json:  # a file of this format has no field for it
+            tell(score_sentence(evidence.score))
+    elif as_format is Format.PROMPT:
+        content = system_prompt(profile, evidence.score)
     else:
-        content = system_prompt(profile) if as_format is Format.PROMPT else markdown(profile)
+        content = markdown(profile, evidence)
     if output is not None:
         try:
             output.write_text(content + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"the profile cannot be written to {str(output)!r} ({error.strerror}).") from error
     if as_json:
-        write_json({"user_id": profile.user_id, "format": as_format.value, "content": content})
+        about = {"user_id": profile.user_id, "format": as_format.value, "sealed": sealed_json(session)}
+        write_json({**about, "content": content})
     elif output is None:
         write(content)
 

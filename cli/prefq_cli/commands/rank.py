@@ -60,7 +60,7 @@ def rank(
         ]
         return write_json({"user_id": profile.user_id, "prompt": prompt, "responses": responses})
     rows = [
-        (f"{place}", f"{each.probability_best:.0%}", f"{each.mean:+.2f} ±{each.sd:.2f}", names[each.index], each.text)
+        (f"{place}", f"{each.probability_best:.0%}", f"{each.mean:+z.2f} ±{each.sd:.2f}", names[each.index], each.text)
         for place, each in enumerate(ranked, 1)
     ]
     return write_table(rows, ("", "best", "score", "from", "response"), settings)

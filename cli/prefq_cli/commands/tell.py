@@ -33,10 +33,12 @@ def tell(
     from prefq.vocabulary import Answer, parse_choice
     from prefq_cli.console import write_json
     from prefq_cli.opening import now
+    from prefq_cli.texts import storable
 
     if session is None:
         raise InputError("no session was named; give --session ID, which prefq ask prints.")
-    answer = Answer(question, parse_choice(choice), seconds=seconds, strength=strength, reason=reason)
+    words = None if reason is None else storable(reason)
+    answer = Answer(question, parse_choice(choice), seconds=seconds, strength=strength, reason=words)
     settings = read_settings(store=store, as_json=as_json)
     with SqlStore.open(settings.store) as opened:
         told = opened.load_session(session).tell(answer, time=now())
