@@ -280,3 +280,10 @@ def test_a_store_that_is_locked(prefq_: Prefq, tmp_path: Path, pool_folder: Path
 
 def test_a_folder_cannot_be_a_store(prefq_: Prefq, tmp_path: Path) -> None:
     refused(prefq_("sessions", "--store", tmp_path), 1, "the store .*")
+
+
+def test_half_a_character_in_a_reason_is_replaced(prefq_: Prefq, pool_folder: Path) -> None:
+    asked = prefq_("ask", "--pool", pool_folder).json
+    told = prefq_("tell", "--session", asked["session_id"], asked["question"]["id"], "tie", "--reason", "a\ud800b")
+
+    assert told.json["answer"]["reason"] == "a\ufffdb"

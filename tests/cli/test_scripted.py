@@ -141,14 +141,6 @@ def test_the_way_on_names_another_store(prefq_: Prefq, pool_folder: Path, tmp_pa
     assert ended.err.endswith(f"Go on with: prefq onboard --user ada --store {store}\n")
 
 
-def test_half_a_character_in_a_reason_is_replaced(prefq_: Prefq, pool_folder: Path) -> None:
-    asked = prefq_("ask", "--pool", pool_folder).json
-    told = prefq_("tell", "--session", asked["session_id"], asked["question"]["id"], "tie", "--reason", "a\ud800b")
-
-    assert told.json["answer"]["reason"] == "a\ufffdb"
-    assert load(asked["session_id"]).answers[0].reason == "a\ufffdb"
-
-
 def test_a_finished_session_can_be_tested_later(prefq_: Prefq, pool_folder: Path) -> None:
     first = prefq_("onboard", "--pool", pool_folder, "--max-questions", 2, "--json", keys="1\n2\n")
     named = ("--session", first.json["session"]["id"])
