@@ -13,9 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from prefq.pool.starter import declared_levels
+from prefq.storage.sql import SqlStore
+from prefq.vocabulary import parse_question_id
+
 FOLDER = Path(__file__).parent
 WIDTH, HEIGHT = 112, 30
-KEYS = "2122112121"
+N_QUESTIONS = 10
+TASTE = (-3.0, 0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 2.0)  # someone who likes answers brief, warm and playful
 
 
 def tmux(*arguments: str) -> str:
@@ -41,22 +46,30 @@ def draw(shown: str, name: str, title: str) -> None:
     (FOLDER / name).write_text(svg.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas"), encoding="utf-8")
 
 
+def key_for(store: str) -> str:
+    """1 or 2, whichever response of the open question was written more to this taste."""
+    with SqlStore.open(store) as opened:
+        session = opened.load_session(opened.list_sessions()[0].id)
+    first, second = parse_question_id(session.state.open_question or "")
+    liking = declared_levels() @ TASTE
+    return "1" if liking[first] > liking[second] else "2"
+
+
 def main() -> None:
     """Play a session and draw its fourth question and its profile."""
     with tempfile.TemporaryDirectory() as folder:
-        size = ("-x", str(WIDTH), "-y", str(HEIGHT))
-        store = f"PREFQ_STORE={folder}/store.db"
-        command = "COLORTERM=truecolor .venv/bin/prefq onboard --user ada; sleep 60"
-        tmux("new-session", "-d", "-s", "picture", *size, "-e", store, command)
+        size, store = ("-x", str(WIDTH), "-y", str(HEIGHT)), f"{folder}/store.db"
+        command = "COLORTERM=truecolor .venv/bin/prefq onboard --user ada --seed 1; sleep 60"
+        tmux("new-session", "-d", "-s", "picture", *size, "-e", f"PREFQ_STORE={store}", command)
         try:
-            for number, key in enumerate(KEYS, start=1):
-                shown = screen(f"{number} of {len(KEYS)}")
+            for number in range(1, N_QUESTIONS + 1):
+                shown = screen(f"{number} of {N_QUESTIONS}")
                 if number == 4:
                     draw(shown, "onboard.svg", "prefq onboard")
-                tmux("send-keys", "-t", "picture", key)
+                tmux("send-keys", "-t", "picture", key_for(store))
             screen("est what")  # the offer to test what was learned
             tmux("send-keys", "-t", "picture", "n")
-            draw(screen("90"), "profile.svg", "prefq onboard: the profile")
+            draw(screen("profile export"), "profile.svg", "prefq onboard: the profile")
         finally:
             tmux("kill-server")
 
