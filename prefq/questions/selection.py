@@ -219,7 +219,7 @@ def asked_rows(pool: CandidatePool, answers: Sequence[Answer]) -> Rows:
 def random_order(pool: CandidatePool, seed: int) -> Array:
     """A number in [0, 1) for each question (n_questions,), by hash of seed, pool and pair: scores of `random`."""
     low, high = np.sort(pool.pairs, axis=1).T.astype(np.uint64)
-    key = int(digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), "order")[:16], 16)
+    key = int(_seeded_digest(pool, seed, "order")[:16], 16)
     bits = _mixed(_mixed(low + np.uint64(key)) ^ high)
     return np.asarray((bits >> np.uint64(11)) * 2.0**-53)
 
@@ -305,14 +305,13 @@ def _checked_scores(scores: Array, n_questions: int) -> Array:
 def _shown(pool: CandidatePool, row: int, seed: int) -> Question:
     """The question in a row of the pool, its sides in the order that the seed fixes."""
     low, high = sorted(pool.pairs[row].tolist())
-    swapped = (
-        int(
-            digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), "side", question_id(low, high))[0],
-            16,
-        )
-        % 2
-    )
+    swapped = int(_seeded_digest(pool, seed, "side", question_id(low, high))[0], 16) % 2
     return pool.question(question_id(high, low) if swapped else question_id(low, high))
+
+
+def _seeded_digest(pool: CandidatePool, seed: int, *purpose: str) -> str:
+    """What takes the place of chance: a hash of pool, seed and purpose, hexadecimal."""
+    return digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), *purpose)
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
