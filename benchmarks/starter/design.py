@@ -5,7 +5,7 @@ away from it; every response leaves the middle on four of the eight axes. Among 
 keeps the one whose within-prompt differences are closest to uncorrelated, so that what a person prefers on
 one axis can be told from what they prefer on another.
 
-Run ``python benchmarks/starter/design.py`` to print the design as JSON.
+Run ``python -m benchmarks.starter.design`` to print the design as JSON; it takes about four minutes.
 """
 
 import json

@@ -87,3 +87,17 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"`((?:prefq|cli|benchmarks|tests|docs)/[\w./-]+\.\w+)`", page.read_text(encoding="utf-8"))
 
     assert [path for path in named if "NNNN" not in path and not (ROOT / path).exists()] == []
+
+
+def test_benchmarks_page_is_what_the_committed_results_say() -> None:
+    code = "from benchmarks import report, run; print(report.render(run.BENCHMARKS), end='')"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+
+    assert made.stdout == (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_every_benchmark_has_a_committed_result() -> None:
+    code = "from benchmarks import results, run; print(*(n for n in run.BENCHMARKS if not results.exists(n)))"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+
+    assert made.stdout.split() == []
