@@ -633,15 +633,24 @@ def _checked_covariance(covariance: Array) -> Array:
     diagonal = np.diag(covariance)
     sd = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     with np.errstate(over="ignore"):
-        correlation = np.nan_to_num(covariance / sd / sd[:, None])
+        correlation = np.clip(covariance / sd / sd[:, None], -9, 9)
         asymmetry = np.abs(correlation - correlation.T).max()
     if asymmetry > SYMMETRY_TOLERANCE * np.abs(correlation).max():
         raise InputError("covariance is not symmetric; give a covariance matrix.")
-    # The correlations of a covariance are at most 1, and eigenvalues of far larger entries would not be exact.
+    # The correlations of a covariance are at most 1, and the factor of far larger entries would not be exact.
     far_out = (diagonal < 0).any() or np.abs(correlation).max() > 2
-    if far_out or np.linalg.eigvalsh((correlation + correlation.T) / 2)[0] < -DEFINITE_TOLERANCE * len(sd):
+    if far_out or not _is_semidefinite((correlation + correlation.T) / 2):
         raise InputError("covariance has a negative eigenvalue; give a positive semi-definite matrix.")
     return np.asarray((covariance + covariance.T) / 2)
+
+
+def _is_semidefinite(correlation: Array) -> bool:
+    """Whether no eigenvalue is further below zero than round-off: then the matrix, lifted by so much, has a factor."""
+    try:
+        np.linalg.cholesky(correlation + DEFINITE_TOLERANCE * len(correlation) * np.eye(len(correlation)))
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _text_tuple(values: Iterable[str], name: str) -> tuple[str, ...]:

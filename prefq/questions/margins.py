@@ -17,6 +17,9 @@ from prefq.inference.likelihood import log_likelihood
 from prefq.pool.candidate_pool import BLOCK, CandidatePool
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
+# Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
+ITEM_BLOCK = 2048
+
 
 class Margins(NamedTuple):
     """Mean (n_questions,) in logits and variance (n_questions,) in squared logits, sides as in ``pool.pairs``."""
@@ -105,8 +108,8 @@ def _prior_margins(pool: CandidatePool, prior: Gaussian) -> Margins:
 def _item_products(pool: CandidatePool, projection: Array) -> Array:
     """``features @ projection`` (n_items, n_columns) in float64, widening the features block by block."""
     products = np.empty((pool.n_items, projection.shape[1]))
-    for start in range(0, pool.n_items, BLOCK):
-        items = slice(start, start + BLOCK)
+    for start in range(0, pool.n_items, ITEM_BLOCK):
+        items = slice(start, start + ITEM_BLOCK)
         np.matmul(pool.features[items].astype(np.float64, copy=False), projection, out=products[items])
     return products
 

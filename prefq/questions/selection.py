@@ -36,7 +36,7 @@ REPLIES_PER_QUESTION = 2  # replies, skips included, after which a session ends 
 FRESH_PROMPT_SHARE = 0.2  # of the spread of scores: what a question may lose for the sake of a prompt not yet shown
 PRUNE_FROM = 2048  # questions; below it the integrals cost less than the table that would spare them
 TIE_TOLERANCE = 1e-9  # relative: scores closer than this are equal, so that machines with other round-off agree
-FIRST_CONTENDERS = 16  # integrals taken before bounds are compared with an exact score
+FIRST_CONTENDERS = 64  # integrals taken before bounds are compared with an exact score: mostly enough
 
 
 class SelectionInfo(NamedTuple):
@@ -288,9 +288,12 @@ def _first_best(rows: Rows, scores: Array) -> tuple[int, float]:
 def _first_best_by_bound(rows: Rows, bounds: Array, exact: Callable[[Rows], Array]) -> tuple[int, float]:
     """`_first_best` by exact scores, taken only where an upper bound does not rule the question out."""
     few = min(FIRST_CONTENDERS, rows.size)
-    threshold = exact(rows[np.argpartition(bounds, -few)[-few:]]).max()
-    contenders = rows[bounds >= threshold - TIE_TOLERANCE * abs(threshold)]
-    return _first_best(contenders, exact(contenders))
+    contenders = np.sort(np.argpartition(bounds, -few)[-few:])
+    scores = exact(rows[contenders])
+    not_ruled_out = np.flatnonzero(bounds >= scores.max() - TIE_TOLERANCE * abs(scores.max()))
+    if not np.isin(not_ruled_out, contenders, assume_unique=True).all():
+        contenders, scores = not_ruled_out, exact(rows[not_ruled_out])
+    return _first_best(rows[contenders], scores)
 
 
 def _checked_scores(scores: Array, n_questions: int) -> Array:
