@@ -57,8 +57,10 @@ def predicted_replies(mean: Array, variance: Array, response_model: ResponseMode
     """
     shifted, threshold = mean + response_model.position_bias, response_model.tie_threshold
     first = _expected_sigmoid(shifted - threshold, variance)
-    second = _expected_sigmoid(-shifted - threshold, variance)
-    columns = [first, second] if threshold == 0 else [first, np.clip(1 - first - second, 0.0, None), second]
+    columns = [first, 1 - first]
+    if threshold > 0:
+        second = _expected_sigmoid(-shifted - threshold, variance)
+        columns = [first, np.clip(1 - first - second, 0.0, None), second]
     lapse = response_model.lapse_rate
     return (1 - lapse) * np.stack(columns, axis=-1) + lapse / len(columns)
 

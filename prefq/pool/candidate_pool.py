@@ -269,7 +269,11 @@ class CandidatePool:
         return np.asarray(order[at])
 
     def comparisons(self, answers: Iterable[Answer]) -> Comparisons:
-        """Answers as numbers; BOTH_BAD and SKIP carry no evidence and are left out.
+        """Answers as numbers; BOTH_BAD and SKIP carry no evidence and are left out. Errors as in `asked`."""
+        return self.asked(answers)[1]
+
+    def asked(self, answers: Iterable[Answer]) -> tuple[Rows, Comparisons]:
+        """Rows of the questions that were answered in any way (n_replies,), and the answers as numbers.
 
         Raises
         ------
@@ -288,7 +292,7 @@ class CandidatePool:
         evidence = [i for i, answer in enumerate(answers) if answer.choice in OUTCOMES]
         shown = np.array([items[i] for i in evidence], dtype=np.int64).reshape(-1, 2)
         strengths = [np.nan if answers[i].strength is None else answers[i].strength for i in evidence]
-        return Comparisons(
+        return rows, Comparisons(
             self.features[shown[:, 0]].astype(np.float64) - self.features[shown[:, 1]],
             np.array([OUTCOMES[answers[i].choice] for i in evidence], dtype=np.int8),
             np.array(strengths, dtype=np.float64),

@@ -25,7 +25,6 @@ from prefq.vocabulary import (
     Question,
     ResponseModel,
     digest_of,
-    parse_question_id,
     question_id,
     whole_number,
 )
@@ -141,8 +140,7 @@ def select_with_info(
     score = acquisition_function(acquisition, pool, seed)
     start = pool.starting_point(prior, response_model)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
-    comparisons = pool.comparisons(answers)
-    asked = asked_rows(pool, answers)
+    asked, comparisons = pool.asked(answers)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     if (reason := _used_up(pool, posterior, answers, max_questions)) is not None:
         return None, info._replace(reason=reason)
@@ -209,11 +207,6 @@ def require_acquisition(name: str) -> None:
 def acquisition_name(acquisition: str | AcquisitionFunction) -> str:
     """What a session's log calls an acquisition function."""
     return acquisition if isinstance(acquisition, str) else getattr(acquisition, "__name__", type(acquisition).__name__)
-
-
-def asked_rows(pool: CandidatePool, answers: Sequence[Answer]) -> Rows:
-    """Rows of the questions that were answered, in any way."""
-    return pool.question_rows([parse_question_id(answer.question_id) for answer in answers])
 
 
 def random_order(pool: CandidatePool, seed: int) -> Array:
@@ -290,9 +283,10 @@ def _first_best_by_bound(rows: Rows, bounds: Array, exact: Callable[[Rows], Arra
     few = min(FIRST_CONTENDERS, rows.size)
     contenders = np.sort(np.argpartition(bounds, -few)[-few:])
     scores = exact(rows[contenders])
-    not_ruled_out = np.flatnonzero(bounds >= scores.max() - TIE_TOLERANCE * abs(scores.max()))
-    if not np.isin(not_ruled_out, contenders, assume_unique=True).all():
-        contenders, scores = not_ruled_out, exact(rows[not_ruled_out])
+    not_ruled_out = bounds >= scores.max() - TIE_TOLERANCE * abs(scores.max())
+    if np.count_nonzero(not_ruled_out) > np.count_nonzero(not_ruled_out[contenders]):
+        contenders = np.flatnonzero(not_ruled_out)
+        scores = exact(rows[contenders])
     return _first_best(rows[contenders], scores)
 
 
