@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import partial
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ Array = NDArray[np.float64]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 SYMMETRY_TOLERANCE = 1e-8  # relative: covariances that went through JSON or float32 are still accepted
+LINE_BREAKERS = frozenset({"Cc", "Zl", "Zp"})  # Unicode's control characters, line and paragraph separators
 DEFINITE_TOLERANCE = 1e-10  # relative: eigenvalues this far below zero are round-off
 MAX_SHOWN = 200  # characters of what arrived that an error message repeats
 _QUESTION_ID = re.compile(r"(0|[1-9][0-9]{0,29})-(0|[1-9][0-9]{0,29})")  # one spelling for each pair of rows
@@ -360,6 +362,9 @@ class FeatureSpace:
 
     def __post_init__(self) -> None:
         names, opposites = _text_tuple(self.names, "names"), _text_tuple(self.opposites, "opposites")
+        for name in (*names, *opposites):
+            if any(category(character) in LINE_BREAKERS for character in name):
+                raise InputError(f"feature name {shown(name)} holds control characters; give a name in one line.")
         if not names or not all(names) or len(set(names)) != len(names):
             given = shown(list(names))
             raise InputError(f"feature names are {given}; give one name a feature, none empty or repeated.")

@@ -77,6 +77,8 @@ def rank(
     if not all(isinstance(text, str) for text in (prompt, *texts)):
         raise InputError("prompt and responses must all be texts.")
     known = _bundled_rewards(profile.feature_space) if rewards is None else rewards
+    if not isinstance(getattr(known, "feature_space", None), FeatureSpace):
+        raise InputError(f"rewards is {known!r}; give base rewards, such as prefq.load_rewards(...) returns.")
     profile.feature_space.require(known.feature_space, "rewards=")
     features = real_array(known.features([prompt] * len(texts), texts), "features of the rewards", ndim=2)
     expected = (len(texts), profile.coefficients.n_features)

@@ -26,6 +26,7 @@ from prefq.vocabulary import (
     ResponseModel,
     digest_of,
     question_id,
+    require_text,
     whole_number,
 )
 
@@ -137,6 +138,8 @@ def select_with_info(
 ) -> tuple[Question | None, SelectionInfo]:
     """`select_next_question`, with how the question was chosen or why none was; same parameters and errors."""
     answers = checked_answers(answers)
+    if stopping is not None and not callable(stopping):
+        raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
     score = acquisition_function(acquisition, pool, seed)
     start = pool.starting_point(prior, response_model)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
@@ -147,6 +150,7 @@ def select_with_info(
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
     row, best = _best_row(pool, margins, score, start.response_model, asked)
     if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
+        require_text(reason, "what the stopping rule returned")
         return None, info._replace(reason=reason)
     return _shown(pool, row, seed), info._replace(score=best)
 

@@ -22,7 +22,7 @@ def test_readme_example_runs_as_written(tmp_path: Path) -> None:
     assert example, "README.md has no python example"
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", example.group(1)],
-        input="first\nsecond\n" * 20,  # for an example that asks its reader
+        input="1\n2\n" * 20,  # for an example that asks its reader
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -116,3 +116,8 @@ def test_rewards_that_drop_responses_are_refused(returned: Array, sentence: str)
 
     with pytest.raises(InputError, match=sentence):
         prefq.rank(make_profile(), "p", ["a", "b", "c"], rewards=DroppingRewards())
+
+
+def test_rewards_by_name_are_not_loaded_by_guess() -> None:
+    with pytest.raises(InputError, match=r"rewards is 'starter'; give base rewards, such as"):
+        prefq.rank(make_profile(), "p", ["x"], rewards="starter")  # type: ignore[arg-type]

@@ -395,3 +395,14 @@ def test_information_gain_picks_the_question_that_settles_most() -> None:
     assert information_gain(np.array([0.0]), np.array([4.0]), response_model=ResponseModel())[0] == pytest.approx(
         scores[10], abs=1e-9
     )
+
+
+def test_stopping_rules_that_are_none_are_refused() -> None:
+    with pytest.raises(InputError, match="stopping is 'soon'; give a rule"):
+        select_next_question(make_pool(), [], stopping="soon")  # type: ignore[arg-type]
+
+    def says_yes(posterior: Gaussian, n_answers: int, best_score: float) -> str | None:
+        return True  # type: ignore[return-value]
+
+    with pytest.raises(InputError, match="what the stopping rule returned is True; give a text"):
+        select_next_question(make_pool(), [], stopping=says_yes)

@@ -29,6 +29,7 @@ from prefq.vocabulary import (
 
 QUESTION = Question("12-47", "Why?", Response(12, "Because."), Response(47, "Well …"))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1)
 
 
 def sentence_of(call: Callable[[], object]) -> str:
@@ -186,7 +187,7 @@ def test_a_feature_space_of_other_rewards_is_refused_by_name() -> None:
     )
 
 
-@given(st.lists(TEXTS, min_size=1, unique=True), TEXTS, st.booleans())
+@given(st.lists(NAMES, min_size=1, unique=True), TEXTS, st.booleans())
 def test_a_feature_space_survives_json(names: list[str], version: str, with_opposites: bool) -> None:
     opposites = tuple(f"not {name}" for name in names) if with_opposites else ()
     space = FeatureSpace(tuple(names), version, opposites=opposites)
@@ -270,3 +271,11 @@ def test_what_arrived_is_shown_short_however_deep_or_large_it_is() -> None:
 def test_a_whole_number_is_an_integer_and_not_below_the_least(value: Any) -> None:
     assert sentence_of(lambda: whole_number(value, "n", "1 or more", least=1)) == f"n is {value!r}; give 1 or more."
     assert type(whole_number(np.int64(3), "n", "1 or more", least=1)) is int
+
+
+@pytest.mark.parametrize("name", ["red\x1b[31m", "two\nlines", "bell\x07"])
+def test_feature_names_hold_no_control_characters(name: str) -> None:
+    with pytest.raises(InputError, match="holds control characters; give a name in one line"):
+        FeatureSpace([name])
+    with pytest.raises(InputError, match="holds control characters; give a name in one line"):
+        FeatureSpace(["x"], opposites=[name])
