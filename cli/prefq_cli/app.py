@@ -3,8 +3,10 @@
 Commands import what they need when they run, so that `prefq --help` stays quick.
 """
 
+import os
 import sys
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -95,8 +97,33 @@ def root(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a standard stream that cannot be written to ends it with one line."""
+    _stand_in_for_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a narrow locale must not end a session
-    app()
+    try:
+        app()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        with suppress(OSError):
+            typer.echo(f"Error: the output cannot be written: {error.strerror}.", err=True)
+        for stream in (sys.stdout, sys.stderr):
+            _empty(stream)
+        sys.exit(ExitCode.FAILURE)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Where a stream was closed: input that is empty, messages that go nowhere, output that refuses to be written."""
+    for name, access, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, access), mode, encoding="utf-8"))
+
+
+def _empty(stream: TextIO) -> None:
+    """Let go of what a stream holds and cannot write; it would fail again at the exit."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,8 +1,11 @@
 """Each fault is one sentence on standard error, with its exit code and nothing on standard output."""
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -217,6 +220,61 @@ def test_budgets_without_a_question(prefq_: Prefq, pool_folder: Path, option: st
     found = prefq_("onboard", "--pool", pool_folder, "--json", option, value)
 
     refused(found, 2, f"max_questions is {value}; give a budget of at least 1 question.")
+
+
+# --- standard streams that are closed or full ---
+
+
+def in_a_shell(redirection: str, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and messages of a process of its own, with its streams redirected."""
+    program = [sys.executable, "-c", "from prefq_cli.app import main; main()", *map(str, arguments)]
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *program]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, input="1\n", check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs sh")
+full = pytest.param(">/dev/full", marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"))
+
+
+@posix
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("redirection", [">&-", full])
+def test_output_that_cannot_be_written(
+    prefq_: Prefq, pool_folder: Path, monkeypatch: pytest.MonkeyPatch, redirection: str, unbuffered: str
+) -> None:
+    begun(prefq_, pool_folder)
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+
+    for command in (("profile", "show"), ("sessions", "--json"), ("--version",), ("--help",)):
+        code, _, messages = in_a_shell(redirection, *command)
+        assert re.fullmatch("Error: the output cannot be written: [^\n]*\\.\n", messages), messages
+        assert code == 1
+
+
+@posix
+def test_no_stream_left_to_say_so(prefq_: Prefq, pool_folder: Path) -> None:
+    begun(prefq_, pool_folder)
+
+    assert in_a_shell(">&- 2>&-", "profile", "show") == (1, "", "")
+
+
+@posix
+def test_closed_standard_input_is_empty(pool_folder: Path) -> None:
+    code, _, messages = in_a_shell("<&-", "onboard", "--pool", pool_folder)
+    assert (code, messages.startswith("Error: standard input is not a terminal; ")) == (2, True)
+
+    code, out, messages = in_a_shell("<&-", "onboard", "--pool", pool_folder, "--json")
+    assert (code, json.loads(out)["status"]) == (4, "ended_early")
+    assert messages.endswith("Ended early: no answer yet. Go on with: prefq onboard\n")
+
+
+@posix
+def test_closed_standard_error_leaves_results(prefq_: Prefq, pool_folder: Path) -> None:
+    begun(prefq_, pool_folder)
+
+    code, out, _ = in_a_shell("2>&-", "profile", "show", "--json")
+    assert (code, json.loads(out)["schema_version"]) == (0, 1)
 
 
 # --- pools with a fault ---
