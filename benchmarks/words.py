@@ -12,7 +12,7 @@ TITLE = "What a profile says, and how often it is so"
 GOAL = "90 % intervals cover 90 %; what is called clear or likely is right as often as the word says"
 N_USERS = 1000
 N_COINS = 300
-SEED = 5
+SEED = 29  # not the users that the widening and the thresholds were chosen on
 
 
 def ask_ten(pool: prefq.CandidatePool, user: prefq.SimulatedUser, rng: np.random.Generator) -> prefq.Profile:
