@@ -135,17 +135,25 @@ def select_with_info(
     max_questions: int | None = MAX_QUESTIONS,
     stopping: StoppingRule | None = None,
     seed: int = 0,
+    reserved: Sequence[str] = (),
 ) -> tuple[Question | None, SelectionInfo]:
-    """`select_next_question`, with how the question was chosen or why none was; same parameters and errors."""
+    """`select_next_question`, with how the question was chosen or why none was; same parameters and errors.
+
+    Parameters
+    ----------
+    reserved
+        Ids of questions kept for another use, such as a test, and in none of the answers: they are not selected, and
+        their prompts count as shown.
+    """
     answers = checked_answers(answers)
     if stopping is not None and not callable(stopping):
         raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
     score = acquisition_function(acquisition, pool, seed)
     start = pool.starting_point(prior, response_model)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
-    asked, comparisons = pool.asked(answers)
+    asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    if (reason := _used_up(pool, posterior, answers, max_questions)) is not None:
+    if (reason := _used_up(posterior, answers, max_questions, n_left=pool.n_questions - asked.size)) is not None:
         return None, info._replace(reason=reason)
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
     row, best = _best_row(pool, margins, score, start.response_model, asked)
@@ -225,16 +233,14 @@ def _n_counted(answers: Sequence[Answer]) -> int:
     return sum(answer.choice is not Choice.SKIP for answer in answers)
 
 
-def _used_up(
-    pool: CandidatePool, posterior: Gaussian, answers: Sequence[Answer], max_questions: int | None
-) -> str | None:
+def _used_up(posterior: Gaussian, answers: Sequence[Answer], max_questions: int | None, *, n_left: int) -> str | None:
     """Why no further question can be asked, whatever it might tell."""
     if max_questions is not None:
         if reason := budget(max_questions)(posterior, _n_counted(answers), float("nan")):
             return reason
         if len(answers) >= REPLIES_PER_QUESTION * max_questions:
             return f"{len(answers)} replies were given, skips included, for a budget of {max_questions} questions."
-    return "every question of the pool has been asked." if len(answers) >= pool.n_questions else None
+    return None if n_left else "every question of the pool has been asked."
 
 
 def _best_row(
