@@ -65,6 +65,30 @@ def predicted_replies(mean: Array, variance: Array, response_model: ResponseMode
     return (1 - lapse) * np.stack(columns, axis=-1) + lapse / len(columns)
 
 
+def predicted_slopes(mean: Array, variance: Array, response_model: ResponseModel) -> Array:
+    """Slope of each reply's probability in the margin, averaged over the margin.
+
+    Parameters
+    ----------
+    mean, variance : (n_questions,)
+        Of the margin, in logits and squared logits.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    (n_questions, n_replies)
+        In 1 / logits; columns in the order of ``response_model.outcomes``; rows sum to 0.
+    """
+    shifted, threshold = mean + response_model.position_bias, response_model.tie_threshold
+    first = _expected_slope(shifted - threshold, variance)
+    columns = [first, -first]
+    if threshold > 0:
+        second = _expected_slope(-shifted - threshold, variance)
+        columns = [first, second - first, -second]
+    return (1 - response_model.lapse_rate) * np.stack(columns, axis=-1)
+
+
 def expected_entropy(mean: Array, variance: Array, response_model: ResponseModel) -> Array:
     """E H(reply | m) for m ~ N(mean, variance): what would stay uncertain even if the taste were known.
 
@@ -120,6 +144,29 @@ def _entropy_by_logistic(mean: Array, sd: Array, model: ResponseModel) -> Array:
     z = (nodes - mean[:, None]) / sd[:, None]
     density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])
     return np.asarray(heights[-1] + density @ (heights - heights[-1]) * LOGISTIC_STEP)
+
+
+def _expected_slope(mean: Array, variance: Array) -> Array:
+    """E σ'(m)."""
+    sd = np.sqrt(variance)
+    values = np.empty_like(mean)
+    wide = sd > WIDE_SD
+    values[~wide] = _in_blocks(_slope_by_gaussian, mean[~wide], sd[~wide])
+    values[wide] = _in_blocks(_slope_by_logistic, mean[wide], sd[wide])
+    return values
+
+
+def _slope_by_gaussian(mean: Array, sd: Array) -> Array:
+    margins = mean[:, None] + sd[:, None] * NODES_OF_GAUSSIAN
+    return np.asarray((sigmoid(margins) * sigmoid(-margins)) @ _WEIGHTS)
+
+
+def _slope_by_logistic(mean: Array, sd: Array) -> Array:
+    """∫ σ'(x) N(x; mean, sd²) dx at the nodes of the logistic."""
+    nodes = np.arange(-LOGISTIC_REACH, LOGISTIC_REACH + LOGISTIC_STEP, LOGISTIC_STEP)
+    z = (nodes - mean[:, None]) / sd[:, None]
+    density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])
+    return np.asarray(density @ (sigmoid(nodes) * sigmoid(-nodes)) * LOGISTIC_STEP)
 
 
 def _expected_sigmoid(mean: Array, variance: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from prefq.inference.likelihood import log_likelihood, sigmoid
-from prefq.inference.predictive import entropy, expected_entropy, predicted_replies
+from prefq.inference.predictive import entropy, expected_entropy, predicted_replies, predicted_slopes
 from prefq.vocabulary import Array, ResponseModel
 
 ROUND_OFF = 1e-12  # nats; information is never negative, its two integrals are known to about this
@@ -120,6 +120,30 @@ def margin_uncertainty(mean: Array, variance: Array, *, response_model: Response
     return -np.abs(mean)
 
 
+def target_variance(mean: Array, variance: Array, squared_covariance: Array, *, response_model: ResponseModel) -> Array:
+    """Expected fall of the variance of the margins on a target set: V-optimal design, cf. EPIG (Bickford Smith 2023).
+
+    One reply y to a question with margin m moves the mean of a target margin t by cov(t, m) E[dP(y|m)/dm] / E P(y|m)
+    (Stein's lemma), so the expected fall of its variance is cov(t, m)² Σ_y (E P'(y|m))² / E P(y|m), exactly, while
+    the belief is Gaussian (docs/maths/questions.md).
+
+    Parameters
+    ----------
+    mean, variance : (n_questions,)
+        Of the margin, in logits and squared logits.
+    squared_covariance : (n_questions,)
+        Mean over the targets of the squared covariance of the question's margin with the target's, in logits⁴.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    (n_questions,)
+        In squared logits, averaged over the targets; at least 0.
+    """
+    return squared_covariance * expected_squared_score(mean, variance, response_model)
+
+
 ACQUISITIONS: Mapping[str, AcquisitionFunction] = MappingProxyType(
     {
         "information_gain": information_gain,
@@ -139,6 +163,13 @@ def fisher_information(margins: Array, response_model: ResponseModel) -> Array:
         reply = log_likelihood(margins, np.full(margins.shape, outcome, dtype=np.int8), response_model)
         total += np.exp(reply.value) * reply.first**2
     return total
+
+
+def expected_squared_score(mean: Array, variance: Array, response_model: ResponseModel) -> Array:
+    """Σ_y (E P'(y|m))² / E P(y|m) for m ~ N(mean, variance), P' the slope in m; (n_questions,), in 1 / logits²."""
+    replies = predicted_replies(mean, variance, response_model)
+    slopes = predicted_slopes(mean, variance, response_model)
+    return np.asarray(np.sum(np.square(slopes) / np.maximum(replies, np.finfo(float).tiny), axis=-1))
 
 
 def information_gain_bound(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:

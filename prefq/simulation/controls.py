@@ -1,0 +1,187 @@
+"""Controls: what an active strategy must be compared with to be believed.
+
+Random questions, random questions of equal spread, a fixed questionnaire, batches, stated preferences, and the group's
+average. All use the same fitted prior and posterior as ours, so that only the choice of questions differs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prefq.errors import InputError
+from prefq.inference.laplace import covariance_factor
+from prefq.inference.laplace_batch import Gaussians, same_for_all
+from prefq.inference.likelihood import sigmoid
+from prefq.questions.acquisition import information_gain
+from prefq.simulation.group_prior import pooled_coefficients
+from prefq.simulation.panels import History, Rows, Study
+from prefq.simulation.strategies import (
+    NOTHING_LEFT,
+    Belief,
+    Learner,
+    LinearBelief,
+    Strategy,
+    active,
+    best_rows,
+    from_group,
+    posterior,
+)
+from prefq.vocabulary import Array
+
+SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
+BATCH = 5
+STATIC_SAMPLES = 64  # coefficients from the prior over which a static design is averaged
+
+
+def begin_random(study: Study, *, rng: np.random.Generator) -> Learner:
+    """Questions in random order, another for each user."""
+    return _in_order(study, rng.random(study.open.shape))
+
+
+def begin_spread_matched_random(study: Study, *, rng: np.random.Generator) -> Learner:
+    """Random among the fifth of each user's questions whose margins vary most under the prior."""
+    _, variance = same_for_all(study.prior, study.n_users).margins(study.differences)
+    ranks = np.argsort(np.argsort(-np.where(study.open, variance, -np.inf), axis=1, kind="stable"), axis=1)
+    wide = ranks < np.ceil(SPREAD_SHARE * study.open.sum(axis=1, keepdims=True))
+    # Once the wide ones are used up, the others follow in their own random order.
+    return _in_order(study, rng.random(study.open.shape) + wide)
+
+
+def begin_static(study: Study, *, rng: np.random.Generator) -> Learner:
+    """The same questions whatever the answers: greedy Bayesian D-optimal design against the prior.
+
+    Maximises the expected log-determinant of the posterior precision (Chaloner and Verdinelli 1995, eq. 10), averaged
+    over coefficients drawn from the prior. Where all users have the same questions it is one questionnaire.
+    """
+    same = len(study.first) == 1 and bool((study.open == study.open[:1]).all())
+    users = slice(0, 1) if same else slice(None)
+    samples = rng.multivariate_normal(study.prior.mean, study.prior.covariance, size=STATIC_SAMPLES, method="eigh")
+    order = [_static_order(study, user, samples) for user in range(study.n_users)[users]]
+    rows = np.tile(order[0], (study.n_users, 1)) if same else np.array(order)
+    priors = from_group(study)
+
+    def learn(history: History) -> Belief:
+        step = history.rows.shape[1]
+        return LinearBelief(posterior(study, history, priors), lambda: rows[:, step])
+
+    return learn
+
+
+def begin_batches(study: Study, *, rng: np.random.Generator) -> Learner:
+    """Batches of five: chosen together, each conditioned on those before it, answered before the next batch."""
+    differences, priors = study.differences, from_group(study)
+
+    def learn(history: History) -> Belief:
+        n_answers = history.rows.shape[1]
+        done = n_answers - n_answers % BATCH
+
+        def choose() -> Rows:
+            belief = posterior(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
+            pending = History(history.rows[:, done:], history.outcomes[:, done:])
+            mean, variance = belief.margins(differences)
+            curvature = _expected_curvature(mean, variance)
+            asked = pending.of(study.first) - pending.of(study.second)
+            weights = np.take_along_axis(curvature, np.maximum(pending.rows, 0), axis=1)
+            _, variance = _conditioned(belief, asked, weights).margins(differences)
+            return best_rows(np.log1p(curvature * variance) / 2, history.left(study.open))
+
+        return LinearBelief(posterior(study, history, priors), choose)
+
+    return learn
+
+
+def begin_stated(study: Study, *, rng: np.random.Generator) -> Learner:
+    """Sliders alone: what people say about themselves as Gaussian evidence; answers are given, and nobody listens."""
+    priors, order = from_stated(study), rng.random(study.open.shape)
+    return lambda history: LinearBelief(priors, lambda: best_rows(order, history.left(study.open)))
+
+
+def begin_pooled(study: Study, *, rng: np.random.Generator) -> Learner:
+    """The group's average for everybody: one pooled regression, no question asked is listened to."""
+    mean, order = pooled_coefficients(study.group), rng.random(study.open.shape)
+    n_features = mean.size
+    everybody = Gaussians(np.tile(mean, (study.n_users, 1)), np.zeros((study.n_users, n_features, n_features)))
+    return lambda history: LinearBelief(everybody, lambda: best_rows(order, history.left(study.open)))
+
+
+def from_stated(study: Study) -> Gaussians:
+    """Where users start who have set sliders: the group's prior times the Gaussian evidence of their readings."""
+    if study.stated is None:
+        raise InputError(
+            "stated preferences need what people said about themselves, and this world or set has none; "
+            "leave the strategies 'stated' and 'stated_then_questions' out."
+        )
+    # N(μ, Σ) times N(reading, D): gain Σ (Σ + D)⁻¹, the same for all.
+    covariance = study.prior.covariance
+    gain = np.linalg.solve(covariance + np.diag(study.stated.sd**2), covariance).T
+    means = study.prior.mean + (study.stated.readings - study.prior.mean) @ gain.T
+    left = covariance - gain @ covariance
+    factor = covariance_factor((left + left.T) / 2)
+    return Gaussians(means, np.broadcast_to(factor, (study.n_users, *factor.shape)))
+
+
+CONTROLS: Sequence[Strategy] = (
+    Strategy("random", begin_random, "random questions, our prior and posterior", kind="control"),
+    Strategy(
+        "spread_matched_random",
+        begin_spread_matched_random,
+        "random among the fifth of the pool with most prior variance",
+        kind="control",
+    ),
+    Strategy("static", begin_static, "the same questions for everybody, chosen against the prior", kind="control"),
+    Strategy("batches_of_five", begin_batches, "five questions chosen at once", kind="control"),
+    Strategy("pooled", begin_pooled, "one pooled regression for everybody: no personal answer used", kind="control"),
+    Strategy("stated", begin_stated, "sliders set by the person, no questions", kind="control"),
+    Strategy(
+        "stated_then_questions",
+        active(information_gain, start=from_stated),
+        "sliders set by the person, then `information_gain`",
+        kind="control",
+    ),
+)
+
+
+def _in_order(study: Study, order: Array) -> Learner:
+    """A learner that asks by fixed scores (n_users, n_questions) and learns as ours do."""
+    priors = from_group(study)
+    return lambda history: LinearBelief(
+        posterior(study, history, priors), lambda: best_rows(order, history.left(study.open))
+    )
+
+
+def _static_order(study: Study, user: int, samples: Array) -> Rows:
+    """Rows of one questionnaire (n_questions_asked,), -1 once all open questions are in it."""
+    differences = study.differences[user if len(study.first) > 1 else 0]
+    margins = samples @ differences.T
+    weights = sigmoid(margins) * sigmoid(-margins)  # (n_samples, n_questions)
+    covariances = np.tile(study.prior.covariance, (len(samples), 1, 1))
+    left = study.open[user : user + 1].copy()
+    rows = np.full(study.n_questions_asked, NOTHING_LEFT)
+    for step in range(study.n_questions_asked):
+        variance = (np.matmul(differences, covariances) * differences).sum(axis=-1)
+        gains = np.log1p(weights * np.maximum(variance, 0)).mean(axis=0) / 2
+        row = rows[step] = best_rows(gains[None], left)[0]
+        if row == NOTHING_LEFT:
+            break
+        left[0, row] = False
+        column = covariances @ differences[row]
+        shrink = weights[:, row] / (1 + weights[:, row] * variance[:, row])
+        covariances = covariances - shrink[:, None, None] * column[:, :, None] * column[:, None, :]
+    return rows
+
+
+def _expected_curvature(mean: Array, variance: Array) -> Array:
+    """E σ'(m), approximated by the slope of a matched probit (MacKay 1992); any shape."""
+    scale = np.sqrt(1 + np.pi * variance / 8)
+    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale)
+
+
+def _conditioned(belief: Gaussians, asked: Array, weights: Array) -> Gaussians:
+    """Beliefs with the precision that pending questions (n_users, n, n_features) are expected to add."""
+    if not asked.shape[1]:
+        return belief
+    loads = np.matmul(asked, belief.factors)
+    added = np.matmul(loads.swapaxes(1, 2), loads * weights[..., None])
+    root = np.linalg.cholesky(np.eye(added.shape[-1]) + added)
+    factors = np.linalg.solve(root, belief.factors.swapaxes(1, 2)).swapaxes(1, 2)
+    return Gaussians(belief.means, np.asarray(factors, dtype=np.float64))

@@ -1,0 +1,206 @@
+"""Strategies: how the next question is chosen and what the answers are made of, for many users at once.
+
+A strategy begins a study and returns a learner, a function from the history so far to a belief; the belief names the
+next question and predicts. A learner keeps no state of its own, so any history can be put to it. Ours are here;
+controls are in `controls`, the recipes of others are loaded by path.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
+from prefq.inference.predictive import preference_probability
+from prefq.questions.acquisition import (
+    ACQUISITIONS,
+    AcquisitionFunction,
+    information_gain,
+    information_gain_bound,
+    target_variance,
+)
+from prefq.questions.selection import TIE_TOLERANCE
+from prefq.simulation.panels import History, Rows, Study
+from prefq.vocabulary import Array
+
+NOTHING_LEFT = -1
+FIRST_CONTENDERS = 16  # integrals taken for each user before bounds are compared with an exact score
+
+
+class Belief(Protocol):
+    """What a strategy believes about each user after a history."""
+
+    def next_rows(self) -> Rows:
+        """Row of the next question for each user (n_users,); -1 where nothing is left to ask."""
+
+    def predict(self, first: Array, second: Array) -> Array:
+        """Probability that each user prefers the first (n_users, n), from features (1 or n_users, n, n_features)."""
+
+    def score(self, items: Array) -> Array:
+        """Scores (n_users, n), higher is better for this user, of items (1 or n_users, n, n_features)."""
+
+
+Learner = Callable[[History], Belief]
+
+
+class Begin(Protocol):
+    """How a strategy begins."""
+
+    def __call__(self, study: Study, *, rng: np.random.Generator) -> Learner:
+        """A learner for this study; `rng` is the strategy's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A named way to ask and to learn.
+
+    Parameters
+    ----------
+    name
+        In tables and files.
+    begin
+        Makes a learner for a study.
+    summary
+        One line for readers of a table.
+    users_at_once
+        How many users one call handles well: many for arrays, few for recipes that fit one user at a time.
+    kind
+        ``"ours"``, ``"control"`` or ``"peer"``.
+    """
+
+    name: str
+    begin: Begin
+    summary: str
+    users_at_once: int = 100
+    kind: str = "ours"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearBelief:
+    """Gaussian coefficients for each user, and the rule that chooses from them.
+
+    Parameters
+    ----------
+    coefficients
+        Mean and factor for each user.
+    choose
+        Row of the next question for each user, called when it is asked for.
+    integrated
+        Whether predictions average over the coefficients; otherwise they are those at the mean.
+    """
+
+    coefficients: Gaussians
+    choose: Callable[[], Rows]
+    integrated: bool = True
+
+    def next_rows(self) -> Rows:
+        """Row of the next question for each user (n_users,)."""
+        return self.choose()
+
+    def predict(self, first: Array, second: Array) -> Array:
+        """Probability that each user prefers the first (n_users, n)."""
+        if not self.integrated:
+            mean = np.matmul(first - second, self.coefficients.means[:, :, None])[..., 0]
+            return preference_probability(mean.ravel(), np.zeros(mean.size)).reshape(mean.shape)
+        mean, variance = self.coefficients.margins(first - second)
+        return preference_probability(mean.ravel(), variance.ravel()).reshape(mean.shape)
+
+    def score(self, items: Array) -> Array:
+        """Scores of items (n_users, n): the mean reward."""
+        return np.asarray(np.matmul(items, self.coefficients.means[:, :, None])[..., 0])
+
+
+def from_group(study: Study) -> Gaussians:
+    """Where users start: all at the prior that was fitted on the group."""
+    return same_for_all(study.prior, study.n_users)
+
+
+def posterior(study: Study, history: History, priors: Gaussians) -> Gaussians:
+    """Laplace posteriors of all users after a history."""
+    differences = history.of(study.first) - history.of(study.second)
+    return fit_posteriors(priors, differences, history.outcomes, study.response_model)
+
+
+def best_rows(scores: Array, left: NDArray[np.bool_]) -> Rows:
+    """The lowest row with the highest score among those left, for each user; -1 where none is left."""
+    scores = np.where(left, scores, -np.inf)
+    top = scores.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        rows = np.argmax(scores >= (top - TIE_TOLERANCE * np.abs(top))[:, None], axis=1)
+    return np.where(left.any(axis=1), rows, NOTHING_LEFT)
+
+
+def active(acquisition: AcquisitionFunction, *, start: Callable[[Study], Gaussians] = from_group) -> Begin:
+    """Ask the question with the highest score of an acquisition function, the posterior being Laplace's."""
+
+    def begin(study: Study, *, rng: np.random.Generator) -> Learner:
+        differences, priors = study.differences, start(study)
+
+        def learn(history: History) -> Belief:
+            belief = posterior(study, history, priors)
+
+            def choose() -> Rows:
+                mean, variance = belief.margins(differences)
+                left = history.left(study.open)
+                if acquisition is information_gain:
+                    return _most_informative(mean, variance, left, study)
+                scores = acquisition(mean.ravel(), variance.ravel(), response_model=study.response_model)
+                return best_rows(scores.reshape(mean.shape), left)
+
+            return LinearBelief(belief, choose)
+
+        return learn
+
+    return begin
+
+
+def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
+    """Ask what is expected to lower the margins' variance over the whole pool most."""
+    differences, priors = study.differences, from_group(study)
+    n_questions = differences.shape[1]
+    targets = np.matmul(differences.swapaxes(1, 2), differences) / n_questions  # (1 or n_users, d, d)
+
+    def learn(history: History) -> Belief:
+        belief = posterior(study, history, priors)
+
+        def choose() -> Rows:
+            mean, variance = belief.margins(differences)
+            # Mean square covariance with the targets: δᵀ Σ (mean τ τᵀ) Σ δ.
+            spread = np.matmul(belief.covariances, np.matmul(targets, belief.covariances))
+            squares = (np.matmul(differences, spread) * differences).sum(axis=-1)
+            scores = target_variance(
+                mean.ravel(), variance.ravel(), np.maximum(squares, 0).ravel(), response_model=study.response_model
+            )
+            return best_rows(scores.reshape(mean.shape), history.left(study.open))
+
+        return LinearBelief(belief, choose)
+
+    return learn
+
+
+def _most_informative(mean: Array, variance: Array, left: NDArray[np.bool_], study: Study) -> Rows:
+    """Rows of highest information gain, exact integrals taken only where an upper bound does not rule them out."""
+    model = study.response_model
+    bounds = information_gain_bound(mean.ravel(), variance.ravel(), response_model=model).reshape(mean.shape)
+    bounds = np.where(left, bounds, -np.inf)
+    few = min(FIRST_CONTENDERS, mean.shape[1])
+    scores = np.full(mean.shape, -np.inf)
+    contenders = bounds >= np.partition(bounds, -few, axis=1)[:, -few, None]
+    for _ in range(2):  # the likely best, then all that their best does not rule out
+        wanted = contenders & left & np.isneginf(scores)
+        scores[wanted] = information_gain(mean[wanted], variance[wanted], response_model=model)
+        top = scores.max(axis=1)
+        with np.errstate(invalid="ignore"):
+            contenders = bounds >= (top - TIE_TOLERANCE * np.abs(top))[:, None]
+    return best_rows(scores, left)
+
+
+OURS: Sequence[Strategy] = (
+    *(
+        Strategy(name, active(acquisition), f"ours: `{name}`, fitted prior")
+        for name, acquisition in ACQUISITIONS.items()
+    ),
+    Strategy("target_variance", begin_target_variance, "ours: `target_variance` over the pool, fitted prior"),
+)
