@@ -20,12 +20,54 @@ from prefq.vocabulary import (
     require_text,
     shown,
     tuple_of,
+    whole_number,
 )
+
+TEST = "test"  # stands in the log for the acquisition function of a test question
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What chance decided before the first question: which rule asks, and which questions test it.
+
+    Parameters
+    ----------
+    time
+        When, in ISO 8601.
+    acquisition
+        The rule that asks: that of the settings, or ``"random"`` in the share of sessions that they send there.
+    tests
+        Ids of the test questions, in their order.
+    places
+        How many of the rule's questions come before each of them.
+    """
+
+    time: str
+    acquisition: str
+    tests: tuple[str, ...]
+    places: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time", "acquisition")
+        tests = tuple_of(self.tests, str, "tests", "ids of questions")
+        pairs = {frozenset(parse_question_id(test)) for test in tests}
+        places = tuple_of(self.places, int, "places", "counts")
+        places = tuple(whole_number(place, "places", "counts of 0 or more", least=0) for place in places)
+        if len(pairs) < len(tests) or len(places) != len(tests) or list(places) != sorted(places):
+            raise InputError(
+                f"tests are {shown(list(tests))} at places {shown(list(places))}; "
+                "give different questions, and a place for each, none before the last."
+            )
+        object.__setattr__(self, "tests", tests)
+        object.__setattr__(self, "places", places)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question was shown; score is that of its acquisition function, prior the digest of the starting point."""
+    """A question was shown; score is that of its acquisition function, prior the digest of the starting point.
+
+    acquisition is ``"test"`` for a test question and ``"sealed"`` for one of the sealed round.
+    """
 
     time: str
     question_id: str
@@ -131,7 +173,7 @@ class Stopped:
         require_texts(self, "time", "reason")
 
 
-Event = Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
+Event = Drawn | Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
 
 
 EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
@@ -143,6 +185,7 @@ EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
         "why_opened": WhyOpened,
         "sealed": Sealed,
         "stopped": Stopped,
+        "drawn": Drawn,
     }
 )
 
@@ -151,13 +194,18 @@ class SessionState(NamedTuple):
     """What the events of a session come to.
 
     answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
-    reason why asking ended, sealed the sealed round if it was begun.
+    reason why asking ended, sealed the sealed round if it was begun, drawn what chance decided at the start if it had
+    anything to decide.
     """
 
     answers: tuple[Answer, ...]
     open_question: str | None
     stopped: str | None
     sealed: Sealed | None
+    drawn: Drawn | None = None
+
+
+_NOTHING_YET = SessionState((), None, None, None)
 
 
 def fold(events: Sequence[Event]) -> SessionState:
@@ -168,7 +216,7 @@ def fold(events: Sequence[Event]) -> SessionState:
     InputError
         When an event contradicts those before it, such as an answer to a question that is not open.
     """
-    state = SessionState((), None, None, None)
+    state = _NOTHING_YET
     for event in events:
         state = _after(state, event)
     return state
@@ -220,6 +268,9 @@ def require_texts(value: object, *names: str) -> None:
 
 def _after(state: SessionState, event: Event) -> SessionState:
     match event:
+        case Drawn():
+            _require(state == _NOTHING_YET, "a session is drawn once, before anything else")
+            return state._replace(drawn=event)
         case Asked(question_id=asked):
             _require(state.open_question is None, f"question {state.open_question!r} is still open")
             return state._replace(open_question=asked, stopped=None)

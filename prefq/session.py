@@ -5,7 +5,7 @@ answer, store the new events. Time and ids enter as arguments; nothing here read
 Sessions are immutable, so they may be shared between threads; two writers of one session are a store's affair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,11 +14,12 @@ import numpy as np
 
 from prefq.errors import InputError, MismatchError
 from prefq.events import (
+    TEST,
     Answered,
     Asked,
+    Drawn,
     Edited,
     Event,
-    Prediction,
     Sealed,
     SessionState,
     Stopped,
@@ -32,16 +33,11 @@ from prefq.events import (
     seal_of,
 )
 from prefq.inference.laplace import fit_posterior
-from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import CandidatePool
+from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
-from prefq.questions.selection import (
-    MAX_QUESTIONS,
-    REPLIES_PER_QUESTION,
-    require_acquisition,
-    select_next_question,
-    select_with_info,
-)
+from prefq.questions.draws import falls_within, places_among, questions_to_test_with, random_questions, without
+from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, require_acquisition, select_with_info
 from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,
@@ -50,6 +46,7 @@ from prefq.vocabulary import (
     Gaussian,
     Question,
     exact_fields,
+    real_number,
     require_instance,
     require_text,
     shown,
@@ -58,12 +55,9 @@ from prefq.vocabulary import (
 )
 
 FORMAT_VERSION = 1
-
-
 SEALED_QUESTIONS = 6
-
-
 WORDS_PER_MINUTE = 240  # silent reading of plain English, Brysbaert 2019
+RANDOM = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +70,67 @@ class SessionSettings:
         Budget of questions; skips do not count.
     acquisition
         Name of the acquisition function.
+    test_questions
+        Questions drawn at random before the first, mixed in among the others and asked in addition to the budget; what
+        the other answers predict about them tells how much these taught.
+    random_share
+        Share of sessions, from 0 to below 1, that are asked at random instead of by `acquisition`; which ones is
+        decided by a hash of their id.
+
+    Raises
+    ------
+    InputError
+        For a count or a share out of range, or a share of sessions whose acquisition is random anyway.
+    NotFoundError
+        For an unknown acquisition function.
     """
 
     max_questions: int = MAX_QUESTIONS
     acquisition: str = "information_gain"
+    test_questions: int = 0
+    random_share: float = 0.0
 
     def __post_init__(self) -> None:
         limit = whole_number(self.max_questions, "max_questions", "a budget of at least 1 question", least=1)
         object.__setattr__(self, "max_questions", limit)
         require_text(self.acquisition, "acquisition")
         require_acquisition(self.acquisition)
+        n_tests = whole_number(self.test_questions, "test_questions", "a count of 0 or more", least=0)
+        object.__setattr__(self, "test_questions", n_tests)
+        share = real_number(self.random_share, "random_share")
+        if not 0 <= share < 1:
+            raise InputError(f"random_share is {share}; give a share from 0 to below 1.")
+        if share and self.acquisition == RANDOM:
+            raise InputError("every session is asked at random by its acquisition; give no random_share with it.")
+        object.__setattr__(self, "random_share", share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values, those left out that earlier versions did not have and that say nothing."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _LATER_SETTINGS}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "SessionSettings":
+        """Settings from the dictionary that `to_dict` writes, now or in earlier versions; InputError if it is none."""
+        given = {**dict.fromkeys(_LATER_SETTINGS, 0), **data} if isinstance(data, Mapping) else data
+        return cls(**exact_fields(given, field_names(cls), "session settings"))
+
+
+_LATER_SETTINGS = ("test_questions", "random_share")  # 0 where they are not stored
 
 
 class Progress(NamedTuple):
     """How far a session is.
 
-    n_answers counts replies without skips, those of the sealed round left out; max_questions adds the questions that
-    may still come before the session stops, none once it has; remaining maps each feature to the share of its prior
-    variance that is left; minutes_left is reading time for the questions that may still come.
+    n_answers counts replies without skips, those of the sealed round left out and those to test questions included;
+    max_questions adds the questions that may still come before the session stops, none once it has; remaining maps each
+    feature to the share of its prior variance that is left; minutes_left is reading time for the questions that may
+    still come.
     """
 
     n_answers: int
     max_questions: int
     remaining: Mapping[str, float]
     minutes_left: float
-
-
-class SealedResult(NamedTuple):
-    """Score of the sealed round: of n_decided questions with a preference, how many were predicted right.
-
-    A prediction of exactly one half is half right; group is the score of the group's guess.
-    """
-
-    n_questions: int
-    n_decided: int
-    profile: float
-    group: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +178,7 @@ class Session:
         require_instance(self.settings, SessionSettings, "settings")
         object.__setattr__(self, "seed", whole_number(self.seed, "seed", "an integer"))
         object.__setattr__(self, "events", tuple_of(self.events, Event, "events", "events"))
-        fold(self.events)
+        self._require_draw(fold(self.events).drawn)
 
     @classmethod
     def start(
@@ -173,9 +192,22 @@ class Session:
         seed: int = 0,
         settings: SessionSettings | None = None,
     ) -> "Session":
-        """A session without events."""
+        """A session in which nothing was asked; what chance decides about it, if anything, is decided now.
+
+        Raises
+        ------
+        InputError
+            For an empty id, a field of another type, or more test questions than the pool can spare.
+        """
         settings = SessionSettings() if settings is None else settings
-        return cls(session_id, user_id, pool.digest(), pool.feature_space, time, pool_name, seed, settings)
+        events: tuple[Event, ...] = ()
+        if settings.test_questions or settings.random_share:
+            at_random = falls_within(settings.random_share, session_id)
+            tests = questions_to_test_with(pool, settings.test_questions, seed=seed)
+            places = places_among(len(tests), settings.max_questions, seed=seed)
+            acquisition = RANDOM if at_random else settings.acquisition
+            events = (Drawn(time, acquisition, tuple(test.id for test in tests), places),)
+        return cls(session_id, user_id, pool.digest(), pool.feature_space, time, pool_name, seed, settings, events)
 
     @property
     def state(self) -> SessionState:
@@ -186,6 +218,23 @@ class Session:
     def answers(self) -> tuple[Answer, ...]:
         """Answers that stand, those of the sealed round included."""
         return self.state.answers
+
+    @property
+    def acquisition(self) -> str:
+        """The rule that asks: that of the settings, or ``"random"`` if chance decided so."""
+        drawn = self.state.drawn
+        return self.settings.acquisition if drawn is None else drawn.acquisition
+
+    @property
+    def test_questions(self) -> tuple[str, ...]:
+        """Ids of the test questions, drawn when the session began."""
+        drawn = self.state.drawn
+        return () if drawn is None else drawn.tests
+
+    @property
+    def chosen_answers(self) -> tuple[Answer, ...]:
+        """Answers that stand to the rule's questions: without those to test questions and in the sealed round."""
+        return _chosen(self.state)
 
     def require_pool(self, pool: CandidatePool) -> None:
         """Raise MismatchError unless the session was begun with this pool."""
@@ -216,17 +265,7 @@ class Session:
             return self, None
         if state.sealed is not None:
             return self._ask_sealed(pool, state, state.sealed, time)
-        question, info = select_with_info(
-            pool,
-            state.answers,
-            acquisition=self.settings.acquisition,
-            max_questions=self.settings.max_questions,
-            stopping=stopping,
-            seed=self.seed,
-        )
-        if question is None:
-            return self._with(Stopped(time, info.reason or "asking has ended.")), None
-        return self._with(Asked(time, question.id, info.acquisition, info.score, info.prior)), question
+        return self._ask_next(pool, state, time, stopping)
 
     def tell(self, answer: Answer, *, time: str) -> "Session":
         """The session with an answer to its open question; InputError when another question, or none, is open."""
@@ -276,10 +315,11 @@ class Session:
         state = self.state
         if state.stopped is None or state.sealed is not None:
             raise InputError(f"session {self.id!r} can be sealed once, after its last question; ask the rest first.")
-        questions = _random_questions(pool, state.answers, n_questions, self.seed)
+        waiting = [test for test in self.test_questions if test not in {each.question_id for each in state.answers}]
+        questions = random_questions(pool, state.answers, n_questions, seed=self.seed, reserved=waiting)
         if not questions:
             raise InputError("no question of the pool is left to test with.")
-        predictions = _predict(pool, state.answers, questions)
+        predictions = predict(pool, state.answers, questions)
         return self._with(Sealed(time, predictions, seal_of(predictions)))
 
     def sealed_result(self) -> SealedResult | None:
@@ -287,15 +327,24 @@ class Session:
         state = self.state
         if state.sealed is None:
             return None
-        given = {answer.question_id: answer.choice for answer in state.answers}
-        decided = [p for p in state.sealed.predictions if given.get(p.question_id) in (Choice.FIRST, Choice.SECOND)]
-        firsts = [given[p.question_id] is Choice.FIRST for p in decided]
-        return SealedResult(
-            len(state.sealed.predictions),
-            len(decided),
-            sum(_credit(p.profile, first) for p, first in zip(decided, firsts, strict=True)),
-            sum(_credit(p.group, first) for p, first in zip(decided, firsts, strict=True)),
-        )
+        return sealed_result(state.sealed.predictions, state.answers)
+
+    def held_out(self, pool: CandidatePool) -> tuple[HeldOut, ...]:
+        """The test questions with what the other answers predict, whatever was answered to the test questions.
+
+        Nothing but the events and the pool goes into it, so that it can be computed whenever it is wanted.
+
+        Raises
+        ------
+        MismatchError
+            For another pool than the session's.
+        """
+        self.require_pool(pool)
+        if not self.test_questions:
+            return ()
+        predictions = predict(pool, self.chosen_answers, [pool.question(each) for each in self.test_questions])
+        given = {answer.question_id: answer.choice for answer in self.answers}
+        return tuple(HeldOut(prediction, given.get(prediction.question_id)) for prediction in predictions)
 
     def posterior(self, pool: CandidatePool) -> Gaussian:
         """What is believed about the user's coefficients now."""
@@ -315,14 +364,10 @@ class Session:
         """How far the session is, and what is still uncertain."""
         posterior, prior = self.posterior(pool), pool.starting_point().coefficients
         shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
-        state, budget = self.state, self.settings.max_questions
-        replies = [
-            answer for answer in state.answers if state.sealed is None or not state.sealed.asks(answer.question_id)
-        ]
+        state = self.state
+        replies = [answer for answer in state.answers if not (state.sealed and state.sealed.asks(answer.question_id))]
         n_answers = sum(answer.choice is not Choice.SKIP for answer in replies)
-        n_left = min(budget - n_answers, REPLIES_PER_QUESTION * budget - len(replies), pool.n_questions - len(replies))
-        if n_left < 0 or state.stopped is not None or state.sealed is not None:
-            n_left = 0
+        n_left = 0 if state.stopped is not None or state.sealed is not None else self._n_left(pool, state)
         return Progress(
             n_answers,
             n_answers + n_left,
@@ -341,7 +386,7 @@ class Session:
             "created": self.created,
             "pool_name": self.pool_name,
             "seed": self.seed,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_dict(),
             "events": [event_to_dict(event) for event in self.events],
         }
 
@@ -359,14 +404,66 @@ class Session:
             raise InputError(
                 f"the session has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; update prefq."
             )
-        settings = exact_fields(parts["settings"], field_names(SessionSettings), "session settings")
+        parts["settings"] = SessionSettings.from_dict(parts["settings"])
         parts["feature_space"] = FeatureSpace.from_dict(parts["feature_space"])
-        parts["settings"] = SessionSettings(**settings)
         parts["events"] = [event_from_dict(each) for each in tuple_of(parts["events"], Mapping, "events", "objects")]
         return cls(**parts)
 
     def _with(self, event: Event) -> "Session":
         return replace(self, events=(*self.events, event))
+
+    def _require_draw(self, drawn: Drawn | None) -> None:
+        """Raise InputError unless what was drawn is what the settings ask to be drawn."""
+        settings = self.settings
+        rules = {settings.acquisition, RANDOM} if settings.random_share else {settings.acquisition}
+        wanted = bool(settings.test_questions or settings.random_share)
+        if wanted is (drawn is None) or (
+            drawn is not None and (len(drawn.tests) != settings.test_questions or drawn.acquisition not in rules)
+        ):
+            raise InputError(
+                f"session {self.id!r} has {settings.test_questions} test questions and a random share of "
+                f"{settings.random_share:g} in its settings, and its events do not begin with such a draw; "
+                "begin a session with Session.start, which draws."
+            )
+
+    def _ask_next(
+        self, pool: CandidatePool, state: SessionState, time: str, stopping: StoppingRule | None
+    ) -> tuple["Session", Question | None]:
+        """The question of the rule, or the test question whose place has come; what is left of these comes last."""
+        chosen, answered = _chosen(state), {answer.question_id for answer in state.answers}
+        places = dict(zip(state.drawn.tests, state.drawn.places, strict=True)) if state.drawn else {}
+        waiting = [test for test in places if test not in answered]
+        n_counted = sum(answer.choice is not Choice.SKIP for answer in chosen)
+        question, info = None, None
+        if not waiting or places[waiting[0]] > n_counted:
+            question, info = select_with_info(
+                pool,
+                chosen,
+                acquisition=self.acquisition,
+                max_questions=self.settings.max_questions,
+                stopping=stopping,
+                seed=self.seed,
+                reserved=tuple(places),
+            )
+        if question is not None and info is not None:
+            return self._with(Asked(time, question.id, info.acquisition, info.score, info.prior)), question
+        if waiting:
+            prior = pool.starting_point().digest()
+            return self._with(Asked(time, waiting[0], TEST, None, prior)), pool.question(waiting[0])
+        reason = info.reason if info is not None else None
+        return self._with(Stopped(time, reason or "asking has ended.")), None
+
+    def _n_left(self, pool: CandidatePool, state: SessionState) -> int:
+        """Questions that may still come before a session stops, none below the other's limit."""
+        chosen, budget, tests = _chosen(state), self.settings.max_questions, self.test_questions
+        n_counted = sum(answer.choice is not Choice.SKIP for answer in chosen)
+        n_left = min(
+            budget - n_counted,
+            REPLIES_PER_QUESTION * budget - len(chosen),
+            pool.n_questions - len(tests) - len(chosen),
+        )
+        answered = {answer.question_id for answer in state.answers}
+        return max(n_left, 0) + sum(test not in answered for test in tests)
 
     def _ask_sealed(
         self, pool: CandidatePool, state: SessionState, sealed: Sealed, time: str
@@ -384,41 +481,11 @@ def words_per_question(pool: CandidatePool) -> float:
     return pool.derive("words_per_question", lambda: _mean_words(pool))
 
 
-def _random_questions(
-    pool: CandidatePool, answers: Sequence[Answer], n_questions: int, seed: int
-) -> tuple[Question, ...]:
-    """Fresh questions in the `random` order, each with a prompt of its own as far as there are some."""
-    questions: list[Question] = []
-    for _ in range(n_questions):
-        passed = [question.answer(Choice.SKIP) for question in questions]
-        question = select_next_question(pool, [*answers, *passed], acquisition="random", max_questions=None, seed=seed)
-        if question is None:
-            break
-        questions.append(question)
-    return tuple(questions)
-
-
-def _predict(pool: CandidatePool, answers: Sequence[Answer], questions: Sequence[Question]) -> tuple[Prediction, ...]:
-    profile = fit_profile(pool, answers, user_id="-")
-    first, second = (
-        pool.features[[getattr(question, side).item for question in questions]] for side in ("first", "second")
-    )
-    differences = first.astype(np.float64) - second
-    prior = profile.prior.coefficients
-    group_variance = np.einsum("ij,ij->i", differences @ prior.covariance, differences)
-    by_profile = profile.preference_probability(first, second)
-    by_group = preference_probability(differences @ prior.mean, group_variance)
-    return tuple(
-        Prediction(question.id, float(mine), float(theirs))
-        for question, mine, theirs in zip(questions, by_profile, by_group, strict=True)
-    )
-
-
-def _credit(probability_first: float, first_preferred: bool) -> float:
-    """1 for a right prediction, ½ for none, 0 for a wrong one."""
-    if abs(probability_first - 0.5) < 1e-9:
-        return 0.5
-    return float((probability_first > 0.5) == first_preferred)
+def _chosen(state: SessionState) -> tuple[Answer, ...]:
+    """Answers to the rule's questions."""
+    tests = state.drawn.tests if state.drawn else ()
+    sealed = [prediction.question_id for prediction in state.sealed.predictions] if state.sealed else []
+    return without(state.answers, [*tests, *sealed])
 
 
 def _mean_words(pool: CandidatePool) -> float:
