@@ -4,13 +4,15 @@ Each draws a population, a pool, users, a group to learn a prior from, and froze
 that is handed in; the same generator gives the same world.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 
+from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
 from prefq.simulation.panels import Candidates, GroupAnswers, Panel, Stated
+from prefq.simulation.world_names import Generator, Parameter, read_world_name
 from prefq.vocabulary import Array, Gaussian
 
 N_POOL = 2000  # questions
@@ -20,13 +22,15 @@ GROUP_USERS, GROUP_ANSWERS = 500, 30
 STATED_RELIABILITY = 0.6  # correlation of what people state with what they choose by, over the population
 
 
-def gaussian(n_features: int, *, n_users: int, rng: np.random.Generator, n_pool: int = N_POOL) -> Panel:
+def gaussian(d: int, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int = N_POOL) -> Panel:
     """The world `gaussian(d)`: coefficients from one Gaussian, pairs of unequal spread, logistic replies.
 
     Parameters
     ----------
-    n_features
-        d.
+    d
+        Number of features.
+    name
+        Of the panel.
     n_users
         Users to measure on.
     rng
@@ -34,8 +38,8 @@ def gaussian(n_features: int, *, n_users: int, rng: np.random.Generator, n_pool:
     n_pool
         Questions in the pool.
     """
-    population, mixing = _population(n_features, rng)
-    return _panel(f"gaussian({n_features})", population, mixing, n_users=n_users, n_pool=n_pool, rng=rng)
+    population, mixing = _population(d, rng)
+    return _panel(name, population, mixing, n_users=n_users, n_pool=n_pool, rng=rng)
 
 
 def _population(n_features: int, rng: np.random.Generator) -> tuple[Gaussian, Array]:
@@ -98,4 +102,45 @@ def _group(coefficients: Array, differences: Array, rng: np.random.Generator) ->
     return GroupAnswers(asked.reshape(-1, differences.shape[1]), outcomes.ravel(), users)
 
 
-WORLDS: Mapping[str, Callable[..., Panel]] = MappingProxyType({"gaussian": gaussian})
+WORLDS: Mapping[str, Generator] = MappingProxyType(
+    {
+        "gaussian": Generator(
+            gaussian,
+            "tastes from one Gaussian, pairs of unequal spread, logistic replies",
+            (Parameter("d", 6, 1, 128, whole=True),),
+        ),
+    }
+)
+
+
+def world_name(text: str) -> str:
+    """Name of a world in full: ``gaussian`` and ``gaussian:6`` are ``"gaussian(6)"``; errors as in `make_world`."""
+    return read_world_name(text, WORLDS).name
+
+
+def make_world(text: str, *, n_users: int, rng: np.random.Generator, n_pool: int = N_POOL) -> Panel:
+    """One world of those in `WORLDS`.
+
+    Parameters
+    ----------
+    text
+        Name, with parameters or without: ``"gaussian"``, ``"gaussian(6)"``, ``"agree:0.5"``.
+    n_users
+        Users to measure on, at least 1.
+    rng
+        Draws everything; the same generator gives the same world.
+    n_pool
+        Questions in the pool, at least 1.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such world; the message names those that exist.
+    InputError
+        When a parameter is unknown, not a number or out of range, or a count is below 1.
+    """
+    name, generator, values = read_world_name(text, WORLDS)
+    for what, count in (("n_users", n_users), ("n_pool", n_pool)):
+        if count < 1:
+            raise InputError(f"{what} is {count}; give 1 or more.")
+    return generator.generate(**values, name=name, n_users=n_users, rng=rng, n_pool=n_pool)
