@@ -6,7 +6,7 @@ controls are in `controls`, the recipes of others are loaded by path.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -112,6 +112,64 @@ class LinearBelief:
         return np.asarray(np.matmul(items, self.coefficients.means[:, :, None])[..., 0])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SeparateBeliefs:
+    """One belief a user, each made for that user alone."""
+
+    beliefs: Sequence[Belief]
+
+    def next_rows(self) -> Rows:
+        """Row of the next question for each user (n_users,)."""
+        return np.concatenate([belief.next_rows() for belief in self.beliefs])
+
+    def predict(self, first: Array, second: Array) -> Array:
+        """Probability that each user prefers the first (n_users, n)."""
+        return np.concatenate(
+            [belief.predict(_own(first, user), _own(second, user)) for user, belief in enumerate(self.beliefs)]
+        )
+
+    def score(self, items: Array) -> Array:
+        """Scores of items (n_users, n)."""
+        return np.concatenate([belief.score(_own(items, user)) for user, belief in enumerate(self.beliefs)])
+
+
+def each_user(begin: Begin) -> Begin:
+    """Put a recipe that knows one user at a time to many.
+
+    Parameters
+    ----------
+    begin
+        Handles studies of one user: arrays whose first axis is 1, histories of one row.
+
+    Returns
+    -------
+    Begin
+        Begins the recipe anew for every user, with a generator of its own, so that who is asked beside a user does not
+        matter.
+    """
+
+    def begin_all(study: Study, *, rng: np.random.Generator) -> Learner:
+        learners = [begin(_one_user(study, user), rng=own_rng) for user, own_rng in enumerate(rng.spawn(study.n_users))]
+
+        def learn(history: History) -> Belief:
+            own = [History(rows[None], outcomes[None]) for rows, outcomes in zip(*history, strict=True)]
+            return SeparateBeliefs([learner(answers) for learner, answers in zip(learners, own, strict=True)])
+
+        return learn
+
+    return begin_all
+
+
+def own_answers(study: Study, history: History) -> tuple[Array, Array, NDArray[np.int8]]:
+    """What the user of a study of one replied: features of both sides (n_answers, n_features), and outcomes.
+
+    Steps at which nothing was left to ask are left out.
+    """
+    asked = history.rows[0] >= 0
+    rows = history.rows[0, asked]
+    return study.first[0, rows], study.second[0, rows], history.outcomes[0, asked]
+
+
 def from_group(study: Study) -> Gaussians:
     """Where users start: all at the prior that was fitted on the group."""
     return same_for_all(study.prior, study.n_users)
@@ -178,6 +236,24 @@ def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
         return LinearBelief(belief, choose)
 
     return learn
+
+
+def _own(values: Array, user: int) -> Array:
+    """A user's own part of values (1 or n_users, …), first axis kept."""
+    return values if len(values) == 1 else values[user : user + 1]
+
+
+def _one_user(study: Study, user: int) -> Study:
+    """The study as this user alone would have it."""
+    stated = study.stated
+    return replace(
+        study,
+        first=_own(study.first, user),
+        second=_own(study.second, user),
+        open=study.open[user : user + 1],
+        stated=None if stated is None else stated._replace(readings=stated.readings[user : user + 1]),
+        words=None if study.words is None else _own(study.words, user),
+    )
 
 
 def _most_informative(mean: Array, variance: Array, left: NDArray[np.bool_], study: Study) -> Rows:
