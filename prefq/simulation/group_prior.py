@@ -1,11 +1,15 @@
-"""The prior of a new user from a group's answers, by moments of the group's coefficients.
+"""The prior of a new user from a group's answers: empirical Bayes by expectation maximisation.
 
-A first estimate: empirical Bayes replaces it once it exists. Each user's answers give a ridge estimate with a known
-error; the covariance of the group is that of the estimates, less what their errors explain.
+The E-step is expectation propagation: Laplace posteriors would shrink the covariance at every step (maths page on the
+posterior). The search starts at a quarter of the covariance of the users' ridge estimates and ends when a step changes
+little: from below, because the likelihood of few answers keeps growing with the covariance when features are many
+(measured with 500 users of 30 answers: trace 1.3 times the true one at 16 features, more than 3 at 32, if searched to
+the end; 1.0 and 1.3 this way).
 """
 
 import numpy as np
 
+from prefq.inference.ep_batch import Sites, propagate
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.laplace_batch import fit_posteriors, same_for_all
 from prefq.simulation.panels import GroupAnswers, Outcomes
@@ -13,6 +17,11 @@ from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
 WIDE_SD = 2.0  # logits a standard unit of each feature: the ridge under which users' own coefficients are estimated
 POOLED_SD = 5.0  # the same for the pooled regression, which has many more answers
+SMALLEST_SHARE = 1e-2  # of the largest variance, in the units of the features: where the search for the others starts
+START_SHARE = 0.25  # of the covariance of the ridge estimates
+MAX_ITERATIONS = 30
+CONVERGED = 1e-2  # largest change of the covariance, relative to its largest variance
+FIRST_SWEEPS, NEXT_SWEEPS = 8, 3  # of expectation propagation; later ones start from the last sites
 
 
 def pooled_coefficients(group: GroupAnswers) -> Array:
@@ -35,7 +44,10 @@ def pooled_coefficients(group: GroupAnswers) -> Array:
 
 
 def fit_group_prior(group: GroupAnswers, response_model: ResponseModel) -> Gaussian:
-    """Mean and covariance of a group's coefficients.
+    """Mean and covariance of a group's coefficients, by expectation maximisation over its users.
+
+    The covariance is shrunk toward its diagonal as if the group had as many more users, with independent coefficients,
+    as there are features.
 
     Parameters
     ----------
@@ -49,17 +61,37 @@ def fit_group_prior(group: GroupAnswers, response_model: ResponseModel) -> Gauss
     Gaussian
         Where a new user of this group starts.
     """
+    differences, outcomes = _by_user(group)
+    n_users, _, n_features = differences.shape
+    prior = _moments(group, differences, outcomes, response_model)
+    sites, n_sweeps = Sites.empty(*outcomes.shape), FIRST_SWEEPS
+    for _ in range(MAX_ITERATIONS):
+        start = same_for_all(prior, n_users)
+        users, sites = propagate(start, differences, outcomes, response_model, sites, n_sweeps=n_sweeps)
+        deviations = users.means - users.means.mean(axis=0)
+        covariance = users.covariances.mean(axis=0) + deviations.T @ deviations / n_users
+        covariance = (n_users * covariance + n_features * np.diag(np.diag(covariance))) / (n_users + n_features)
+        change = np.abs(covariance - prior.covariance).max() / np.diag(covariance).max()
+        prior, n_sweeps = Gaussian(users.means.mean(axis=0), covariance), NEXT_SWEEPS
+        if change < CONVERGED:
+            break
+    return prior
+
+
+def _moments(group: GroupAnswers, differences: Array, outcomes: Outcomes, response_model: ResponseModel) -> Gaussian:
+    """Where the search starts: a share of the covariance of ridge estimates, less what their errors explain."""
     scales = _scales(group)
     n_features = scales.size
-    differences, outcomes = _by_user(group)
     start = Gaussian(pooled_coefficients(group), np.diag((WIDE_SD / scales) ** 2))
     fitted = fit_posteriors(same_for_all(start, len(differences)), differences, outcomes, response_model)
     # A ridge estimate is the user's coefficients, shrunk by R = I - P Σ⁻¹, plus an error of covariance R P.
     shrink = np.eye(n_features) - np.linalg.solve(start.covariance, fitted.covariances).mean(axis=0).T
+    shrink += SMALLEST_SHARE * np.eye(n_features)  # directions in which nobody was asked stay solvable
     spread = np.linalg.solve(shrink, np.cov(fitted.means.T).reshape(n_features, n_features))
-    values, vectors = np.linalg.eigh((spread + spread.T) / 2)
-    mean = start.mean + np.linalg.solve(shrink, fitted.means.mean(axis=0) - start.mean)
-    return Gaussian(mean, (vectors * np.maximum(values, values.max() * 1e-3)) @ vectors.T)
+    values, vectors = np.linalg.eigh((spread + spread.T) / 2 * np.outer(scales, scales))
+    values = np.clip(values, max(values.max() * SMALLEST_SHARE, SMALLEST_SHARE), WIDE_SD**2)
+    covariance = START_SHARE * (vectors * values) @ vectors.T / np.outer(scales, scales)
+    return Gaussian(start.mean, (covariance + covariance.T) / 2)
 
 
 def _scales(group: GroupAnswers) -> Array:
