@@ -17,7 +17,7 @@ from prefq.profiles.profile import fit_profile
 from prefq.vocabulary import Answer, Choice, Question
 
 NO_GUESS = 1e-9  # a prediction this close to one half says nothing
-LEAST_PROBABILITY = 1e-6  # that a log loss is taken of: no single reply costs more than 14 nats
+LEAST_PROBABILITY = 1e-12  # that a log loss is taken of, so that one error does not cost everything
 _DECIDED = (Choice.FIRST, Choice.SECOND)
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefq.errors import InputError, MismatchError, NotFoundError
-from prefq_cli.settings import DEFAULT_POOL, DEFAULT_USER
+from prefq_cli.settings import DEFAULT_POOL, DEFAULT_USER, number_setting
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
-    from prefq.session import Session
+    from prefq.session import Session, SessionSettings
     from prefq.storage.sql import SqlStore
 
 LONGEST_NAME = 100  # characters of a user's name
@@ -28,6 +28,8 @@ class Wanted:
     acquisition: str | None = None
     seed: int | None = None
     new: bool = False
+    test_questions: int | None = None
+    random_share: float | None = None
 
 
 def now() -> str:
@@ -88,13 +90,9 @@ def _stored(store: "SqlStore", wanted: Wanted) -> "Session | None":
 
 
 def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
-    from prefq.session import Session, SessionSettings
+    from prefq.session import Session
 
-    user, defaults = user_name(wanted.user), SessionSettings()
-    settings = SessionSettings(
-        defaults.max_questions if wanted.max_questions is None else wanted.max_questions,
-        defaults.acquisition if wanted.acquisition is None else wanted.acquisition,
-    )
+    user, settings = user_name(wanted.user), _new_settings(wanted)
     name = wanted.pool or DEFAULT_POOL
     pool, time = _pool(name), now()
     session_id = f"{time[:10].replace('-', '')}-{secrets.token_hex(3)}"
@@ -112,12 +110,34 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
     )
 
 
+def _new_settings(wanted: Wanted) -> "SessionSettings":
+    """Settings of a new session: flags over the environment over defaults."""
+    from prefq.session import RANDOM, SessionSettings
+
+    n_tests, share = wanted.test_questions, wanted.random_share
+    if n_tests is None and (number := number_setting("PREFQ_TEST_QUESTIONS")) is not None:
+        if not number.is_integer():
+            raise InputError(f"PREFQ_TEST_QUESTIONS is {number:g}; give a count of 0 or more, or unset it.")
+        n_tests = int(number)
+    if share is None and wanted.acquisition != RANDOM:
+        share = number_setting("PREFQ_RANDOM_SHARE")
+    given = {
+        "max_questions": wanted.max_questions,
+        "acquisition": wanted.acquisition,
+        "test_questions": n_tests,
+        "random_share": share,
+    }
+    return SessionSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
 def _require_same(session: "Session", wanted: Wanted) -> None:
     begun = {
         "--user": (session.user_id, None if wanted.user is None else user_name(wanted.user)),
         "--max-questions": (session.settings.max_questions, wanted.max_questions),
         "--acquisition": (session.settings.acquisition, wanted.acquisition),
         "--seed": (session.seed, wanted.seed),
+        "--test-questions": (session.settings.test_questions, wanted.test_questions),
+        "--random-share": (session.settings.random_share, wanted.random_share),
     }
     for flag, (was, given) in begun.items():
         if given is not None and given != was:

@@ -58,6 +58,24 @@ SeedOption = Annotated[
         "--seed", metavar="N", help="Fixes which side is shown first, and random draws; drawn anew by default."
     ),
 ]
+TestQuestionsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--test-questions",
+        metavar="N",
+        help="Random questions mixed in besides, to measure what the others teach; 0 by default.  "
+        "[env var: PREFQ_TEST_QUESTIONS]",
+    ),
+]
+RandomShareOption = Annotated[
+    float | None,
+    typer.Option(
+        "--random-share",
+        metavar="X",
+        help="Chance that a new session asks at random instead, for prefq bench sessions; 0 by default.  "
+        "[env var: PREFQ_RANDOM_SHARE]",
+    ),
+]
 NewOption = Annotated[
     bool, typer.Option("--new", help="Begin a new session even if an unfinished one could go on; both are kept.")
 ]
@@ -87,6 +105,22 @@ def read_settings(
         colour=not environ.get("NO_COLOR"),
         as_json=as_json,
     )
+
+
+def number_setting(name: str, environ: Mapping[str, str] = os.environ) -> float | None:
+    """The number in an environment variable that only a new session reads, None without one; InputError if it is none.
+
+    A flag that is given when a session goes on must agree with it, and such a variable need not.
+    """
+    given = environ.get(name)
+    if not given:
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        from prefq.errors import InputError
+
+        raise InputError(f"{name} is {given!r}; give a number, or unset it.") from None
 
 
 def user_option(user_id: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -62,10 +62,12 @@ def test_shell_blocks_of_the_page_about_scripts_run_as_written(tmp_path: Path) -
 
     assert finished.returncode == 0, finished.stderr
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.json")}
-    assert written.keys() == {f"{name}.json" for name in ("ada", "cyd", "told", "bob", "ranked", "deleted")}
+    assert written.keys() == {f"{name}.json" for name in ("ada", "cyd", "told", "bob", "ranked", "deleted", "dan", "arms")}
     assert '"status": "finished"' in written["ada.json"]
     assert '"status": "ended_early"' in written["cyd.json"]
     assert '"deleted_sessions": 1' in written["deleted.json"]
+    assert '"random_share": 0.5' in written["dan.json"]
+    assert '"by_rule": 1091' in written["arms.json"]
     assert prefq.load_profile(tmp_path / "bob.json").n_answers == 3
 
 

@@ -8,9 +8,11 @@ from prefq_cli.settings import (
     MaxQuestionsOption,
     NewOption,
     PoolOption,
+    RandomShareOption,
     SeedOption,
     SessionOption,
     StoreOption,
+    TestQuestionsOption,
     UserOption,
     read_settings,
 )
@@ -27,6 +29,8 @@ def ask(
     max_questions: MaxQuestionsOption = None,
     acquisition: AcquisitionOption = None,
     seed: SeedOption = None,
+    test_questions: TestQuestionsOption = None,
+    random_share: RandomShareOption = None,
     store: StoreOption = None,
     as_json: AlwaysJsonOption = True,
 ) -> None:
@@ -46,8 +50,9 @@ def ask(
     from prefq_cli.opening import Wanted, now, open_session
 
     settings = read_settings(store=store, as_json=as_json)
+    wanted = Wanted(user, session, pool, max_questions, acquisition, seed, new, test_questions, random_share)
     with SqlStore.open(settings.store) as opened:
-        begun, candidates = open_session(opened, Wanted(user, session, pool, max_questions, acquisition, seed, new))
+        begun, candidates = open_session(opened, wanted)
         current, question = begun.ask(candidates, time=now())
         if current is not begun:
             opened.save_session(current)

@@ -13,10 +13,12 @@ from prefq_cli.settings import (
     NewOption,
     PlainOption,
     PoolOption,
+    RandomShareOption,
     SeedOption,
     SessionOption,
     Settings,
     StoreOption,
+    TestQuestionsOption,
     UserOption,
     read_settings,
     store_option,
@@ -46,6 +48,8 @@ def onboard(
     max_questions: MaxQuestionsOption = None,
     acquisition: AcquisitionOption = None,
     seed: SeedOption = None,
+    test_questions: TestQuestionsOption = None,
+    random_share: RandomShareOption = None,
     sealed: SealedOption = None,
     store: StoreOption = None,
     plain: PlainOption = False,
@@ -80,8 +84,9 @@ def onboard(
         )
     from prefq.storage.sql import SqlStore
 
+    wanted = Wanted(user, session, pool, max_questions, acquisition, seed, new, test_questions, random_share)
     with SqlStore.open(settings.store) as opened:
-        begun, candidates = open_session(opened, Wanted(user, session, pool, max_questions, acquisition, seed, new))
+        begun, candidates = open_session(opened, wanted)
         from prefq_cli.interview import Interview
         from prefq_cli.screens import screen_for
 
@@ -136,6 +141,8 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
     elif not code and profile is not None:
         evidence, options = evidence_of(session), user_option(session.user_id) + store_option(settings)
         write_profile(profile, evidence, settings)
+        if session.test_questions:
+            tell(f"\n{_tests_told(len(session.test_questions))}")
         tell(f"\n{_time_taken(session)}\nAs a system prompt:\nprefq profile export --format prompt{options}")
         if evidence.score is not None:
             tell(f"The predictions that were sealed:\nprefq profile show --json{options}")
@@ -157,6 +164,11 @@ def _time_taken(session: "Session") -> str:
     return f"Answering took {f'{minutes} min ' if minutes else ''}{rest} s for {_counted(len(session.answers))}."
 
 
+def _tests_told(n_tests: int) -> str:
+    were = "One of the questions was" if n_tests == 1 else f"{n_tests} of the questions were"
+    return f"{were} drawn at random before the first, to measure how well the other answers predict."
+
+
 def _counted(n_answers: int) -> str:
     return "1 answer" if n_answers == 1 else f"{n_answers} answers"
 
@@ -170,6 +182,9 @@ def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
             "n_answers": len(session.answers),
             "stopped": session.state.stopped,
             "seed": session.seed,
+            "acquisition": session.acquisition,
+            "random_share": session.settings.random_share,
+            "test_questions": session.settings.test_questions,
             "pool_name": session.pool_name,
             "pool_digest": session.pool_digest,
         },
