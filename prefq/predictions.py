@@ -107,7 +107,10 @@ def held_out_score(held_out: Sequence[HeldOut]) -> HeldOutScore:
 
     return HeldOutScore(
         len(decided),
-        *(others.count(kind) for kind in (Choice.TIE, Choice.BOTH_BAD, Choice.SKIP, None)),
+        others.count(Choice.TIE),
+        others.count(Choice.BOTH_BAD),
+        others.count(Choice.SKIP),
+        others.count(None),
         mean(_credit(prediction.profile, first) for prediction, first in decided),
         mean(-math.log(_given(prediction.profile, first)) for prediction, first in decided),
         mean(_credit(prediction.group, first) for prediction, first in decided),

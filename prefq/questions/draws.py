@@ -70,7 +70,7 @@ def places_among(n_tests: int, n_others: int, *, seed: int) -> tuple[int, ...]:
 
 def falls_within(share: float, session_id: str) -> bool:
     """Whether a session is one of this share, by hash of its id alone."""
-    return int(digest_of(session_id, "arm")[:_HASHED_DIGITS], 16) / 16**_HASHED_DIGITS < share
+    return float.fromhex(f"0x0.{digest_of(session_id, 'arm')[:_HASHED_DIGITS]}") < share
 
 
 def without(answers: Iterable[Answer], question_ids: Iterable[str]) -> tuple[Answer, ...]:
