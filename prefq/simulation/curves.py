@@ -11,6 +11,7 @@ from prefq.simulation.panels import History, Panel, Rows, Study
 from prefq.simulation.strategies import Belief, Strategy
 from prefq.vocabulary import Array, Gaussian
 
+MILESTONES = (0, 3, 5, 10, 20, 40)  # numbers of answers after which profiles are swapped too, and tables are made
 MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret", "swapped_log_loss", "swapped_accuracy", "words")
 
 
@@ -99,7 +100,7 @@ def measure(belief: Belief, panel: Panel, history: History) -> dict[str, Array]:
     predicted = _checked_probabilities(belief.predict(panel.test_first, panel.test_second), truth)
     nothing = np.full(panel.n_users, np.nan)
     share, regret = _candidates(belief, panel, history.rows.shape[1])
-    swapped, swapped_truth = _swapped(belief, panel, truth)
+    swapped, swapped_truth = _swapped(belief, panel, truth, history.rows.shape[1])
     return {
         "log_loss": log_loss(predicted, truth),
         "accuracy": accuracy(predicted, truth),
@@ -126,12 +127,14 @@ def _candidates(belief: Belief, panel: Panel, n_answers: int) -> tuple[Array, Ar
     return best_of_n(scores, -utilities if flipped else utilities)
 
 
-def _swapped(belief: Belief, panel: Panel, truth: Array) -> tuple[Array, Array]:
-    """What each user's profile predicts for the next user, on the next user's tasks, and the truth of these."""
+def _swapped(belief: Belief, panel: Panel, truth: Array, n_answers: int) -> tuple[Array, Array]:
+    """What each user's profile predicts for the next user's tasks, and the truth of these; only at `MILESTONES`."""
 
     def of_next(values: Array) -> Array:
         return values if len(values) == 1 else np.roll(values, -1, axis=0)
 
+    if n_answers not in MILESTONES:
+        return np.full(truth.shape, 0.5), np.full(truth.shape, np.nan)
     predicted = belief.predict(of_next(panel.test_first), of_next(panel.test_second))
     return predicted, np.roll(truth, -1, axis=0)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
+from prefq.inference.likelihood import sigmoid
 from prefq.inference.predictive import preference_probability
 from prefq.questions.acquisition import (
     ACQUISITIONS,
@@ -23,9 +24,10 @@ from prefq.questions.acquisition import (
 )
 from prefq.questions.selection import TIE_TOLERANCE
 from prefq.simulation.panels import History, Rows, Study
-from prefq.vocabulary import Array
+from prefq.vocabulary import Array, ResponseModel
 
 NOTHING_LEFT = -1
+ROUGH_SHARE = 0.6  # of the best rough score: below it no exact one can be the best
 FIRST_CONTENDERS = 16  # integrals taken for each user before bounds are compared with an exact score
 
 
@@ -218,7 +220,8 @@ def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
     """Ask what is expected to lower the margins' variance over the whole pool most."""
     differences, priors = study.differences, from_group(study)
     n_questions = differences.shape[1]
-    targets = np.matmul(differences.swapaxes(1, 2), differences) / n_questions  # (1 or n_users, d, d)
+    asked_of = differences if len(differences) == 1 else differences * study.open[..., None]
+    targets = np.matmul(asked_of.swapaxes(1, 2), asked_of) / n_questions  # (1 or n_users, d, d)
 
     def learn(history: History) -> Belief:
         belief = posterior(study, history, priors)
@@ -227,11 +230,14 @@ def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
             mean, variance = belief.margins(differences)
             # Mean square covariance with the targets: δᵀ Σ (mean τ τᵀ) Σ δ.
             spread = np.matmul(belief.covariances, np.matmul(targets, belief.covariances))
-            squares = (np.matmul(differences, spread) * differences).sum(axis=-1)
-            scores = target_variance(
-                mean.ravel(), variance.ravel(), np.maximum(squares, 0).ravel(), response_model=study.response_model
+            squares = np.maximum((np.matmul(differences, spread) * differences).sum(axis=-1), 0.0)
+            left = history.left(study.open)
+            likely = left & _likely_best(squares * _rough_squared_score(mean, variance), left, study)
+            scores = np.full(mean.shape, -np.inf)
+            scores[likely] = target_variance(
+                mean[likely], variance[likely], squares[likely], response_model=study.response_model
             )
-            return best_rows(scores.reshape(mean.shape), history.left(study.open))
+            return best_rows(scores, left)
 
         return LinearBelief(belief, choose)
 
@@ -271,6 +277,20 @@ def _most_informative(mean: Array, variance: Array, left: NDArray[np.bool_], stu
         with np.errstate(invalid="ignore"):
             contenders = bounds >= (top - TIE_TOLERANCE * np.abs(top))[:, None]
     return best_rows(scores, left)
+
+
+def _rough_squared_score(mean: Array, variance: Array) -> Array:
+    """`expected_squared_score` of plain replies by a matched probit (MacKay 1992), .71 to 1.07 of it; any shape."""
+    scale = np.sqrt(1 + np.pi * variance / 8)
+    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale**2)
+
+
+def _likely_best(rough: Array, left: NDArray[np.bool_], study: Study) -> NDArray[np.bool_]:
+    """Where a score may be the highest of those left, given rough scores of plain replies."""
+    if study.response_model != ResponseModel():
+        return np.ones_like(left)
+    rough = np.where(left, rough, 0.0)
+    return np.asarray(rough >= ROUGH_SHARE * rough.max(axis=1, keepdims=True))
 
 
 OURS: Sequence[Strategy] = (
