@@ -85,6 +85,8 @@ class Panel:
         Names of the users; numbers by default.
     true_prior
         The population that simulated users were drawn from, for ablations that say so.
+    notes
+        Sentences that a table of this panel must carry.
 
     Raises
     ------
@@ -109,6 +111,7 @@ class Panel:
     flips_at: int | None = None
     user_ids: tuple[str, ...] = ()
     true_prior: Gaussian | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_instance(self.response_model, ResponseModel, "response_model")
@@ -173,6 +176,7 @@ class Panel:
             self.flips_at,
             self.user_ids[rows],
             self.true_prior,
+            self.notes,
         )
 
 
