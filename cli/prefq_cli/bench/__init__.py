@@ -1,0 +1,1 @@
+"""What the subcommands of prefq bench share: strategies by name, worker processes, results on disk, reports."""

@@ -1,0 +1,60 @@
+"""Synthetic worlds as something to measure on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prefq.errors import InputError
+from prefq.simulation.panels import Panel
+from prefq.simulation.synthetic import make_world
+
+
+@dataclass(frozen=True, slots=True)
+class WorldJob:
+    """Worlds of one name, a panel each; `name` is in full."""
+
+    name: str
+    users: int
+    worlds: int
+    n_questions: int
+    seed: int
+    command: str = "learning-curve"
+    repeated: bool = False
+    no_harm_margin: float | None = None
+
+    @property
+    def title(self) -> str:
+        return f"Learning curves: {self.name}"
+
+    @property
+    def n_panels(self) -> int:
+        return self.worlds
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "world": self.name,
+            "users": self.users,
+            "worlds": self.worlds,
+            "questions": self.n_questions,
+            "seed": self.seed,
+        }
+
+    def world(self, panel: int) -> int:
+        return panel
+
+    def n_users(self, panel: int) -> int:  # noqa: ARG002  (all have as many)
+        return self.users
+
+    def make_panel(self, panel: int) -> Panel:
+        return make_world(self.name, n_users=self.users, rng=np.random.default_rng([self.seed, panel]))
+
+    def check(self) -> None:
+        """InputError when more questions are to be asked than a pool has."""
+        n_pool = make_world(self.name, n_users=1, rng=np.random.default_rng([self.seed, 0])).open.shape[1]
+        if self.n_questions > n_pool:
+            raise InputError(
+                f"--questions is {self.n_questions}, and a pool of the world {self.name!r} has {n_pool} questions; "
+                f"give {n_pool} or fewer."
+            )
