@@ -128,12 +128,15 @@ def _candidates(belief: Belief, panel: Panel, n_answers: int) -> tuple[Array, Ar
 
 
 def _swapped(belief: Belief, panel: Panel, truth: Array, n_answers: int) -> tuple[Array, Array]:
-    """What each user's profile predicts for the next user's tasks, and the truth of these; only at `MILESTONES`."""
+    """What each user's profile predicts for the next user's tasks, and the truth of these.
+
+    Only at `MILESTONES`, and only where there is a next user.
+    """
 
     def of_next(values: Array) -> Array:
         return values if len(values) == 1 else np.roll(values, -1, axis=0)
 
-    if n_answers not in MILESTONES:
+    if n_answers not in MILESTONES or panel.n_users < 2:
         return np.full(truth.shape, 0.5), np.full(truth.shape, np.nan)
     predicted = belief.predict(of_next(panel.test_first), of_next(panel.test_second))
     return predicted, np.roll(truth, -1, axis=0)
