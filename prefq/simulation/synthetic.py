@@ -1,105 +1,204 @@
-"""Synthetic worlds: documented generators of panels, by name.
+"""Synthetic worlds by name: documented generators of panels, those with Gaussian features here.
 
 Each draws a population, a pool, users, a group to learn a prior from, and frozen test tasks, all from the generator
-that is handed in; the same generator gives the same world.
+that is handed in; the same generator gives the same world. Worlds of text encodings are in `learned_worlds`, the one of
+the starter pool in `worlds`; formulas and what each tests are in docs/maths/worlds.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
+from scipy.optimize import brentq
 
 from prefq.errors import InputError
-from prefq.inference.likelihood import sigmoid
-from prefq.simulation.panels import Candidates, GroupAnswers, Panel, Stated
+from prefq.inference.likelihood import reply_probabilities, sigmoid
+from prefq.simulation.learned_worlds import agree, raters, text_factors
+from prefq.simulation.panels import GroupAnswers, Panel, Stated
+from prefq.simulation.scenes import (
+    GROUP_ANSWERS,
+    GROUP_USERS,
+    LOGISTIC,
+    ReplyRule,
+    Scene,
+    draw,
+    gaussian_population,
+    gaussian_scene,
+    group_answers,
+    panel_of,
+)
 from prefq.simulation.world_names import Generator, Parameter, read_world_name
-from prefq.vocabulary import Array, Gaussian
+from prefq.simulation.worlds import StarterTexts, starter
+from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 N_POOL = 2000  # questions
-N_TESTS = 600
-N_PROMPTS, N_CANDIDATES = 60, 16
-GROUP_USERS, GROUP_ANSWERS = 500, 30
-STATED_RELIABILITY = 0.6  # correlation of what people state with what they choose by, over the population
+N_FEATURES = 6  # of the worlds whose names do not say
+N_CENTRES, CENTRE_SD, INNER_SD = 3, 1.6, 0.4
+UNKNOWN = "prefq assumes replies without lapses, ties and side bias; a tie counts as one preference each way."
+KNOWN = "prefq is told the tie threshold and the side bias, and nothing of lapses."
+_QUANTILES: Array = np.linspace(-6, 6, 121, dtype=np.float64)  # of a standard normal, for means over the population
+_MASS = np.exp(-(_QUANTILES**2) / 2)
+_MASS /= _MASS.sum()
 
 
-def gaussian(d: int, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int = N_POOL) -> Panel:
-    """The world `gaussian(d)`: coefficients from one Gaussian, pairs of unequal spread, logistic replies.
-
-    Parameters
-    ----------
-    d
-        Number of features.
-    name
-        Of the panel.
-    n_users
-        Users to measure on.
-    rng
-        Draws everything.
-    n_pool
-        Questions in the pool.
-    """
-    population, mixing = _population(d, rng)
-    return _panel(name, population, mixing, n_users=n_users, n_pool=n_pool, rng=rng)
+def gaussian(d: int, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """Tastes from one Gaussian, pairs of unequal spread, logistic replies."""
+    population, scene = gaussian_population(d, rng), gaussian_scene(d, n_pool, rng)
+    return _panel(name, scene, population, n_users=n_users, rng=rng)
 
 
-def _population(n_features: int, rng: np.random.Generator) -> tuple[Gaussian, Array]:
-    """Where coefficients come from, and the mixing of the features."""
-    rotation, _ = np.linalg.qr(rng.normal(size=(n_features, n_features)))
-    mixing = np.eye(n_features) + 0.6 * rng.normal(size=(n_features, n_features)) / np.sqrt(n_features)
-    scale = 2.2 / np.sqrt(n_features / 6)
-    covariance = rotation @ np.diag(np.geomspace(1, 0.15, n_features)) @ rotation.T * scale**2 / 1.3
-    mean = rotation[:, 0] * 0.8 + (rotation[:, 1] * 0.4 if n_features > 1 else 0)
-    return Gaussian(mean * scale / 1.3, covariance), mixing
-
-
-def _panel(
-    name: str, population: Gaussian, mixing: Array, *, n_users: int, n_pool: int, rng: np.random.Generator
-) -> Panel:
-    def items(*shape: int) -> Array:
-        return np.asarray(rng.normal(size=(*shape, len(mixing))) @ mixing / np.sqrt(2))
-
-    first, second = items(2, n_pool) * np.sqrt(rng.gamma(2, 0.5, size=n_pool))[:, None]
-    test_first, test_second = items(2, N_TESTS)
-    candidates = items(N_PROMPTS, N_CANDIDATES)
-    coefficients = draw(population, n_users, rng)
-    margins = coefficients @ (first - second).T
-    group = _group(draw(population, GROUP_USERS, rng), first - second, rng)
-    sd = np.sqrt(np.diag(population.covariance)) * np.sqrt(1 / STATED_RELIABILITY**2 - 1)
-    return Panel(
+def equal_norm(d: int, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian`, every question's difference of norm one; test tasks as they are."""
+    population, scene = gaussian_population(d, rng), gaussian_scene(d, n_pool, rng)
+    norms = np.linalg.norm(scene.differences, axis=1, keepdims=True)
+    return _panel(
         name,
-        first[None],
-        second[None],
-        np.ones((n_users, n_pool), dtype=bool),
-        replies(margins, rng),
-        test_first[None],
-        test_second[None],
-        sigmoid(coefficients @ (test_first - test_second).T),
-        group,
-        candidates=Candidates(candidates[None], np.einsum("pcd,ud->upc", candidates, coefficients)),
-        margins=margins,
-        stated=Stated(coefficients + rng.normal(size=coefficients.shape) * sd, sd),
-        true_prior=population,
+        scene._replace(first=scene.first / norms, second=scene.second / norms),
+        population,
+        n_users=n_users,
+        rng=rng,
     )
 
 
-def draw(population: Gaussian, n_users: int, rng: np.random.Generator) -> Array:
-    """Coefficients (n_users, n_features) of users of this population."""
-    return rng.multivariate_normal(population.mean, population.covariance, size=n_users, method="eigh")
+def unlike_noise(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`, replies being the noisier the less alike the two items are, at the same mean reliability."""
+    population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    rule = ReplyRule(loudness=unlike_loudness(population, scene.differences))
+    return _panel(name, scene, population, n_users=n_users, rng=rng, rule=rule)
 
 
-def replies(margins: Array, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
-    """Logistic replies to margins of any shape: +1 or -1."""
-    return np.where(rng.random(margins.shape) < sigmoid(margins), 1, -1).astype(np.int8)
+def clustered(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """Tastes around three centres; items as in `gaussian(6)`."""
+    scene = gaussian_scene(N_FEATURES, n_pool, rng)
+    centres = CENTRE_SD * rng.normal(size=(N_CENTRES, N_FEATURES))
+
+    def tastes(n: int) -> Array:
+        return centres[rng.integers(N_CENTRES, size=n)] + INNER_SD * rng.normal(size=(n, N_FEATURES))
+
+    group = _group(tastes(GROUP_USERS), scene, rng)
+    sd = np.sqrt(centres.var(axis=0) + INNER_SD**2)
+    return panel_of(name, scene, tastes(n_users), group, taste_sd=sd, rng=rng)
 
 
-def _group(coefficients: Array, differences: Array, rng: np.random.Generator) -> GroupAnswers:
-    """Replies of other people, each to as many questions of the pool at random."""
-    n_users, n_answers = len(coefficients), min(GROUP_ANSWERS, len(differences))
-    rows = np.argsort(rng.random((n_users, len(differences))), axis=1)[:, :n_answers]
-    asked = differences[rows]
-    outcomes = replies(np.einsum("uad,ud->ua", asked, coefficients), rng)
-    users = np.repeat(np.arange(n_users), n_answers)
-    return GroupAnswers(asked.reshape(-1, differences.shape[1]), outcomes.ravel(), users)
+def noisy(
+    lapses: float,
+    ties: float,
+    bias: float,
+    known: int,
+    *,
+    name: str,
+    n_users: int,
+    rng: np.random.Generator,
+    n_pool: int,
+) -> Panel:
+    """As `gaussian(6)`, with lapses, ties and a pull toward the side shown first."""
+    population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    model = _model_with_ties(population, scene.differences, ties, ResponseModel(0.0, bias, lapses))
+    return _panel(
+        name,
+        scene,
+        population,
+        n_users=n_users,
+        rng=rng,
+        rule=ReplyRule(model),
+        assumed=replace(model, lapse_rate=0.0) if known else LOGISTIC.model,
+        notes=(KNOWN if known else UNKNOWN,),
+    )
+
+
+def no_signal(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`, but users and group throw a coin, also over the test tasks, and say anything of themselves."""
+    population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    panel = _panel(name, scene, population, n_users=n_users, rng=rng, rule=ReplyRule(loudness=_silence))
+    assert panel.stated is not None
+    sd = population.sd + panel.stated.sd
+    return replace(
+        panel,
+        test_truth=rng.integers(2, size=panel.test_truth.shape).astype(np.float64),
+        candidates=None,
+        stated=Stated(rng.normal(size=panel.stated.readings.shape) * sd, panel.stated.sd),
+        true_prior=None,
+        notes=("Users and group throw a coin: there is nothing to learn.",),
+    )
+
+
+def outside_span(share: float, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`, a share of the mean square margin coming from a feature that prefq does not see."""
+    population = gaussian_population(N_FEATURES, rng)
+    scene = gaussian_scene(N_FEATURES, n_pool, rng, n_hidden=1)
+    seen, hidden = scene.differences[:, :N_FEATURES], scene.differences[:, N_FEATURES]
+    second_moment = population.covariance + np.outer(population.mean, population.mean)
+    mean_square = ((seen @ second_moment) * seen).sum(axis=1).mean()
+    hidden_sd = np.sqrt(share * mean_square / np.square(hidden).mean())
+    visible = Gaussian(np.sqrt(1 - share) * population.mean, (1 - share) * population.covariance)
+
+    def tastes(n: int) -> Array:
+        return np.column_stack([draw(visible, n, rng), rng.normal(size=n) * hidden_sd])
+
+    group = _group(tastes(GROUP_USERS), scene, rng, n_seen=N_FEATURES)
+    return panel_of(name, scene, tastes(n_users), group, taste_sd=visible.sd, rng=rng, true_prior=visible)
+
+
+def wrong_prior(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`, but the group's mean taste is the opposite of the users'."""
+    population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    others = Gaussian(-population.mean, population.covariance)
+    notes = ("The group that the prior is fitted on has the opposite mean taste.",)
+    return _panel(name, scene, population, n_users=n_users, rng=rng, others=others, notes=notes)
+
+
+def drift(at: int, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`; after so many answers every taste turns into its opposite."""
+    population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    return _panel(name, scene, population, n_users=n_users, rng=rng, flips_at=at)
+
+
+def mean_reliability(population: Gaussian, differences: Array, loudness: Array) -> float:
+    """Chance of a reply that goes the way of the taste, E σ(loudness · abs(margin)), over population and questions.
+
+    Parameters
+    ----------
+    population
+        Of coefficients.
+    differences : (n_questions, n_features)
+        First minus second.
+    loudness : (n_questions,)
+        What margins are multiplied by.
+
+    Returns
+    -------
+    float
+        In (½, 1); the mean over the population by a trapezoidal rule in each question's Gaussian margin.
+    """
+    return float(sigmoid(np.abs(_margins(population, differences)) * loudness[:, None]).mean(axis=0) @ _MASS)
+
+
+def unlike_loudness(population: Gaussian, differences: Array) -> Callable[[Array], Array]:
+    """What margins are multiplied by in `unlike_noise`: c exp(-‖δ‖ / 2r), r the pool's root mean square norm.
+
+    c makes the mean reliability of replies over population and pool what it is at loudness 1.
+
+    Parameters
+    ----------
+    population
+        Of coefficients.
+    differences : (n_questions, n_features)
+        Of the pool.
+
+    Returns
+    -------
+    callable
+        From differences (…, n_features) to what their margins are multiplied by (…).
+    """
+    radius = np.sqrt(np.square(differences).sum(axis=1).mean())
+
+    def decay(values: Array) -> Array:
+        return np.asarray(np.exp(-np.linalg.norm(values, axis=-1) / (2 * radius)))
+
+    aim, shape = mean_reliability(population, differences, np.ones(len(differences))), decay(differences)
+    factor = brentq(lambda c: mean_reliability(population, differences, c * shape) - aim, 0.01, 100, xtol=1e-6)
+    return lambda values: factor * decay(values)
 
 
 WORLDS: Mapping[str, Generator] = MappingProxyType(
@@ -107,7 +206,52 @@ WORLDS: Mapping[str, Generator] = MappingProxyType(
         "gaussian": Generator(
             gaussian,
             "tastes from one Gaussian, pairs of unequal spread, logistic replies",
-            (Parameter("d", 6, 1, 128, whole=True),),
+            (Parameter("d", N_FEATURES, 1, 128, whole=True),),
+        ),
+        "unlike_noise": Generator(unlike_noise, "gaussian(6), replies the noisier the less alike the two items are"),
+        "equal_norm": Generator(
+            equal_norm,
+            "gaussian, every question's difference of norm one",
+            (Parameter("d", N_FEATURES, 1, 128, whole=True),),
+        ),
+        "text_factors": Generator(
+            text_factors,
+            "six features of 64-dimensional encodings, 6,000 group answers",
+            (Parameter("n_group_users", 300, 2, 6000, whole=True),),
+        ),
+        "agree": Generator(
+            agree,
+            "a common taste with chance p, otherwise one of two opposed ones",
+            (Parameter("p", 0.5, 0, 1), Parameter("n_group_users", 300, 2, 6000, whole=True)),
+        ),
+        "raters": Generator(
+            raters,
+            "eight raters who share c of their taste; the group is the other seven",
+            (Parameter("c", 0.6, 0, 1),),
+        ),
+        "clustered": Generator(clustered, "tastes around three centres"),
+        "starter": Generator(
+            starter,
+            "the starter pool: tastes on its declared levels and a hidden dimension",
+            (Parameter("rms_margin", 2, 0, 100), Parameter("hidden_share", 0.1, 0, 0.99)),
+        ),
+        "noisy": Generator(
+            noisy,
+            "gaussian(6) with lapses, ties and side bias",
+            (
+                Parameter("lapses", 0.1, 0, 0.9),
+                Parameter("ties", 0.2, 0, 0.9),
+                Parameter("bias", 0.3, -10, 10),
+                Parameter("known", 0, 0, 1, whole=True),
+            ),
+        ),
+        "no_signal": Generator(no_signal, "users and group throw a coin"),
+        "outside_span": Generator(
+            outside_span, "gaussian(6), part of the taste outside the features", (Parameter("share", 0.3, 0, 0.99),)
+        ),
+        "wrong_prior": Generator(wrong_prior, "gaussian(6), the group's mean taste has the wrong sign"),
+        "drift": Generator(
+            drift, "gaussian(6), tastes turn into their opposites", (Parameter("at", 15, 1, 1000, whole=True),)
         ),
     }
 )
@@ -118,7 +262,14 @@ def world_name(text: str) -> str:
     return read_world_name(text, WORLDS).name
 
 
-def make_world(text: str, *, n_users: int, rng: np.random.Generator, n_pool: int = N_POOL) -> Panel:
+def make_world(
+    text: str,
+    *,
+    n_users: int,
+    rng: np.random.Generator,
+    n_pool: int = N_POOL,
+    texts: Callable[[], StarterTexts] | None = None,
+) -> Panel:
     """One world of those in `WORLDS`.
 
     Parameters
@@ -130,17 +281,98 @@ def make_world(text: str, *, n_users: int, rng: np.random.Generator, n_pool: int
     rng
         Draws everything; the same generator gives the same world.
     n_pool
-        Questions in the pool, at least 1.
+        Questions in the pool, at least 1; `starter` has its own.
+    texts
+        Loads what `starter` is made of; no other world needs it. Worlds themselves read no files.
+
+    Returns
+    -------
+    Panel
+        Named by the world's name in full.
 
     Raises
     ------
     NotFoundError
         When there is no such world; the message names those that exist.
     InputError
-        When a parameter is unknown, not a number or out of range, or a count is below 1.
+        When a parameter is unknown, not a number or out of range, a count is below 1, or `texts` is missing.
     """
     name, generator, values = read_world_name(text, WORLDS)
     for what, count in (("n_users", n_users), ("n_pool", n_pool)):
         if count < 1:
             raise InputError(f"{what} is {count}; give 1 or more.")
-    return generator.generate(**values, name=name, n_users=n_users, rng=rng, n_pool=n_pool)
+    if generator.generate is not starter:
+        return generator.generate(**values, name=name, n_users=n_users, rng=rng, n_pool=n_pool)
+    if texts is None:
+        raise InputError("the world 'starter' needs the starter pool's texts; give a function that loads them.")
+    return starter(**values, name=name, n_users=n_users, rng=rng, texts=texts())
+
+
+def _panel(
+    name: str,
+    scene: Scene,
+    population: Gaussian,
+    *,
+    n_users: int,
+    rng: np.random.Generator,
+    rule: ReplyRule = LOGISTIC,
+    others: Gaussian | None = None,
+    assumed: ResponseModel = LOGISTIC.model,
+    notes: tuple[str, ...] = (),
+    flips_at: int | None = None,
+) -> Panel:
+    """The panel of users of this population, and of a group that is drawn from it too, or from `others`."""
+    group = _group(draw(others or population, GROUP_USERS, rng), scene, rng, rule=rule)
+    return panel_of(
+        name,
+        scene,
+        draw(population, n_users, rng),
+        group,
+        taste_sd=population.sd,
+        rng=rng,
+        rule=rule,
+        assumed=assumed,
+        true_prior=population,
+        notes=notes,
+        flips_at=flips_at,
+    )
+
+
+def _group(
+    coefficients: Array,
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    rule: ReplyRule = LOGISTIC,
+    n_seen: int | None = None,
+) -> GroupAnswers:
+    counts = np.full(len(coefficients), min(GROUP_ANSWERS, len(scene.first)))
+    return group_answers(coefficients, counts, scene, rule, n_seen or coefficients.shape[1], rng)
+
+
+def _silence(differences: Array) -> Array:
+    return np.zeros(differences.shape[:-1])
+
+
+def _model_with_ties(population: Gaussian, differences: Array, ties: float, model: ResponseModel) -> ResponseModel:
+    """The model with the threshold at which this share of replies, lapses included, are ties."""
+    if ties == 0:
+        return model
+    margins = _margins(population, differences)
+
+    def surplus(threshold: float) -> float:
+        tried = replace(model, tie_threshold=threshold)
+        return float(reply_probabilities(margins, tried)[..., 1].mean(axis=0) @ _MASS) - ties
+
+    if surplus(1e-9) > 0:
+        raise InputError(
+            f"a share of {ties:g} ties is below what {model.lapse_rate:g} lapses bring alone, a third of them; "
+            "ask for more ties, for none, or for fewer lapses."
+        )
+    return replace(model, tie_threshold=float(brentq(surplus, 1e-9, 50, xtol=1e-6)))
+
+
+def _margins(population: Gaussian, differences: Array) -> Array:
+    """Quantiles of each question's margin over the population (n_questions, n_quantiles)."""
+    sd = np.sqrt(np.maximum(((differences @ population.covariance) * differences).sum(axis=1), 0))
+    return np.asarray((differences @ population.mean)[:, None] + sd[:, None] * _QUANTILES)

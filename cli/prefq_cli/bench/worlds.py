@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 from prefq.errors import InputError
+from prefq.pool.files import load_pool
+from prefq.pool.starter import declared_levels
 from prefq.simulation.panels import Panel
 from prefq.simulation.synthetic import make_world
+from prefq.simulation.worlds import StarterTexts
+
+
+def starter_texts() -> StarterTexts:
+    """What the world `starter` is made of; worlds themselves read no files."""
+    return StarterTexts(load_pool("starter"), declared_levels())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,14 @@ class WorldJob:
         return self.users
 
     def make_panel(self, panel: int) -> Panel:
-        return make_world(self.name, n_users=self.users, rng=np.random.default_rng([self.seed, panel]))
+        return make_world(
+            self.name, n_users=self.users, rng=np.random.default_rng([self.seed, panel]), texts=starter_texts
+        )
 
     def check(self) -> None:
         """InputError when more questions are to be asked than a pool has."""
-        n_pool = make_world(self.name, n_users=1, rng=np.random.default_rng([self.seed, 0])).open.shape[1]
+        rng = np.random.default_rng([self.seed, 0])
+        n_pool = make_world(self.name, n_users=1, rng=rng, texts=starter_texts).open.shape[1]
         if self.n_questions > n_pool:
             raise InputError(
                 f"--questions is {self.n_questions}, and a pool of the world {self.name!r} has {n_pool} questions; "
