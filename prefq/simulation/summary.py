@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.simulation.comparison import TARGETS, PairedDifference, paired_difference, unit_means
-from prefq.simulation.curves import MEASURES
+from prefq.simulation.curves import MEASURES, MILESTONES
 from prefq.simulation.strategies import Strategy
 from prefq.vocabulary import Array
 
@@ -24,7 +24,7 @@ Json: TypeAlias = dict[str, Any]
 REFERENCES = ("pooled", "random", "spread_matched_random", "static")
 DEFAULT_RULE = "information_gain"  # of ours, compared with every peer
 COMPARED_MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret")
-COMPARED_AT = (3, 5, 10, 20)  # answers
+COMPARED_AT = tuple(at for at in MILESTONES if at > 0)  # answers
 LOWER_IS_BETTER = frozenset({"log_loss", "regret", "swapped_log_loss", "words"})
 SWAPPED = "swapped"  # the reference's name where a profile is compared with that of another user
 EQUIVALENT_AT = 10  # answers whose worth is told in random questions
