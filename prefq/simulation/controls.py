@@ -98,7 +98,7 @@ def begin_stated(study: Study, *, rng: np.random.Generator) -> Learner:
 
 def begin_pooled(study: Study, *, rng: np.random.Generator) -> Learner:
     """The group's average for everybody: one pooled regression, no question asked is listened to."""
-    mean, order = pooled_coefficients(study.group), rng.random(study.open.shape)
+    mean, order = pooled_coefficients(study.group, study.response_model), rng.random(study.open.shape)
     n_features = mean.size
     everybody = Gaussians(np.tile(mean, (study.n_users, 1)), np.zeros((study.n_users, n_features, n_features)))
     return lambda history: LinearBelief(everybody, lambda: best_rows(order, history.left(study.open)))

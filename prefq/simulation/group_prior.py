@@ -24,13 +24,15 @@ CONVERGED = 1e-2  # largest change of the covariance, relative to its largest va
 FIRST_SWEEPS, NEXT_SWEEPS = 8, 3  # of expectation propagation; later ones start from the last sites
 
 
-def pooled_coefficients(group: GroupAnswers) -> Array:
+def pooled_coefficients(group: GroupAnswers, response_model: ResponseModel | None = None) -> Array:
     """One coefficient vector (n_features,) for everybody: a ridge logistic regression on all answers of the group.
 
     Parameters
     ----------
     group
         At least one answer.
+    response_model
+        How replies arise; plain Bradley-Terry by default, in which a tie is one preference each way.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def pooled_coefficients(group: GroupAnswers) -> Array:
     """
     scales = _scales(group)
     prior = Gaussian(np.zeros(scales.size), np.diag((POOLED_SD / scales) ** 2))
-    pooled, _ = fit_posterior(prior, Comparisons(group.differences, group.outcomes))
+    pooled, _ = fit_posterior(prior, Comparisons(group.differences, group.outcomes), response_model=response_model)
     return pooled.mean
 
 
@@ -82,7 +84,7 @@ def _moments(group: GroupAnswers, differences: Array, outcomes: Outcomes, respon
     """Where the search starts: a share of the covariance of ridge estimates, less what their errors explain."""
     scales = _scales(group)
     n_features = scales.size
-    start = Gaussian(pooled_coefficients(group), np.diag((WIDE_SD / scales) ** 2))
+    start = Gaussian(pooled_coefficients(group, response_model), np.diag((WIDE_SD / scales) ** 2))
     fitted = fit_posteriors(same_for_all(start, len(differences)), differences, outcomes, response_model)
     # A ridge estimate is the user's coefficients, shrunk by R = I - P Σ⁻¹, plus an error of covariance R P.
     shrink = np.eye(n_features) - np.linalg.solve(start.covariance, fitted.covariances).mean(axis=0).T
