@@ -1,50 +1,63 @@
-"""Result files: figures with the machine, versions and commit they were measured on."""
+"""The committed result files: house checks, and what the page needs of the summaries of runs."""
 
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from prefq_cli.bench.page import slug
+from prefq_cli.bench.provenance import provenance
+from prefq_cli.bench.report import AT, RULE
 
 FOLDER = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
+LED_BY = ("log_loss", "best_of_n")
 
 
-def save(name: str, figures: Mapping[str, Any], *, seconds: float) -> None:
-    """Write ``results/<name>.json``."""
-    FOLDER.mkdir(exist_ok=True)
+def save_check(name: str, check: ModuleType, figures: Mapping[str, Any], *, seconds: float) -> None:
+    """Write ``results/check/<name>.json``, which says in words what it holds, so that a page needs nothing else."""
     result = {
-        "benchmark": name,
+        "format_version": 1,
+        "kind": "check",
+        "name": name,
+        "title": check.TITLE,
+        "goal": check.GOAL,
+        "text": check.sentence(figures),
         "command": f"python -m benchmarks.run {name}",
         "seconds": round(seconds, 1),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("prefq", "numpy", "scipy")},
-        },
-        "commit": _commit(),
+        "provenance": provenance(),
         "figures": figures,
     }
-    (FOLDER / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(FOLDER / "check" / f"{name}.json", result)
 
 
-def exists(name: str) -> bool:
-    """Whether there is such a result."""
-    return (FOLDER / f"{name}.json").exists()
+def save_summary(summary: Mapping[str, Any]) -> None:
+    """Keep what the page needs of a run's summary as ``results/<kind>/<name>.json``.
+
+    Of a thousand comparisons those after ten answers stay, of other strategies than the default rule in two measures.
+    """
+    comparisons = [each for each in summary.get("comparisons") or [] if _is_kept(each)]
+    kept = {**summary, "comparisons": comparisons} if comparisons else summary
+    write(FOLDER / summary["kind"] / f"{slug(summary['name'])}.json", kept)
 
 
-def load(name: str) -> dict[str, Any]:
-    """A result that `save` wrote."""
-    result: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return result
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a result file, one line for each innermost object or list."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_text(result) + "\n", encoding="utf-8")
 
 
-def _commit() -> str:
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return run.stdout.strip() or "unknown"
+def _is_kept(comparison: Mapping[str, Any]) -> bool:
+    return comparison["n_answers"] == AT and (comparison["strategy"] == RULE or comparison["measure"] in LED_BY)
+
+
+def _text(value: Any, indent: str = "") -> str:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    if not any(isinstance(each, Mapping | list) for each in inner):
+        return json.dumps(value, ensure_ascii=False)
+    deeper = indent + " "
+    if isinstance(value, Mapping):
+        lines = [f"{deeper}{json.dumps(key, ensure_ascii=False)}: {_text(each, deeper)}" for key, each in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(deeper + _text(each, deeper) for each in value) + f"\n{indent}]"

@@ -1,30 +1,86 @@
-"""Run benchmarks by name (all without one), save their results and write docs/benchmarks.md anew."""
+"""Run the suite, or parts of it by name: keep each result in results/ and write docs/benchmarks.md anew."""
 
 import argparse
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
 import time
 from importlib import import_module
+from pathlib import Path
 
-from benchmarks import report, results
+from benchmarks import results
+from benchmarks.suite import CHECKS, LINES, LONG_CHECKS, Line
 
-BENCHMARKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
+PREFQ = str(Path(sys.executable).with_name("prefq"))
+RUNS = results.ROOT / "build" / "bench"
+PAGE = results.ROOT / "docs" / "benchmarks.md"
+NO_NUMBERS = ("report.py", "page.py", "figures.py")  # changing how a result is shown does not make it another
 
 
-def main() -> None:
-    """Command line: names of benchmarks, or --report for the page alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--report", action="store_true", help="only write the page from the committed results")
+def main() -> int:
+    """Command line: names of parts; exit code 1 when one of them failed."""
+    lines = {line.name: line for line in LINES}
+    names = [*CHECKS, *lines]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(names)}; by name only: {', '.join(LONG_CHECKS)}; default: all but those",
+    )
     options = parser.parse_args()
-    for name in [] if options.report else options.names or BENCHMARKS:
-        print(f"{name} …", flush=True)
+    if unknown := [name for name in options.names if name not in (*names, *LONG_CHECKS)]:
+        parser.error(f"there is no {unknown[0]!r}; choose among {', '.join((*names, *LONG_CHECKS))}")
+    failed = []
+    for name in options.names or names:
         start = time.perf_counter()
-        benchmark = import_module(f"benchmarks.{name}")
-        figures = benchmark.measure()
-        results.save(name, figures, seconds=time.perf_counter() - start)
-        print(benchmark.sentence(figures), flush=True)
-    report.write(BENCHMARKS)
-    print("docs/benchmarks.md is up to date.")
+        print(f"{name} …", flush=True)
+        done = run_line(lines[name]) if name in lines else run_check(name)
+        print(f"{name}: {'done' if done else 'failed'} in {time.perf_counter() - start:.0f} s", flush=True)
+        failed += [] if done else [name]
+    subprocess.run([PREFQ, "bench", "report", "--page", str(PAGE)], cwd=results.ROOT, check=True)
+    if failed:
+        print(f"Not measured: {', '.join(failed)}; their results are those of an earlier run, if there are any.")
+    return len(failed) > 0
+
+
+def run_check(name: str) -> bool:
+    """Measure a house check and keep its result."""
+    start, check = time.perf_counter(), import_module(f"benchmarks.{name}")
+    figures = check.measure()
+    results.save_check(name, check, figures, seconds=time.perf_counter() - start)
+    return True
+
+
+def run_line(line: Line) -> bool:
+    """Run a command of the suite, going on where it was interrupted, and keep its summary.
+
+    Its folder is named after the code that makes the numbers, so that no number of other code is kept.
+    """
+    folder = RUNS / code_digest() / line.name
+    told = folder / "summary.json"
+    told.unlink(missing_ok=True)
+    command = [PREFQ, "bench", *line.arguments, "--out", str(folder)]
+    subprocess.run(command, cwd=results.ROOT, stdout=subprocess.DEVNULL, check=False)
+    if not told.exists():  # where only one strategy failed, it is there and says so
+        return False
+    summary = json.loads(told.read_text(encoding="utf-8"))
+    summary["command"] = shlex.join(["prefq", "bench", *line.arguments])
+    results.save_summary(summary)
+    return True
+
+
+def code_digest() -> str:
+    """Digest of the code that results depend on."""
+    digest = hashlib.sha256()
+    folders = ("prefq", "cli/prefq_cli/bench", "cli/prefq_cli/commands/bench", "benchmarks/peers")
+    for path in sorted(path for folder in folders for path in (results.ROOT / folder).rglob("*.py")):
+        if path.name not in NO_NUMBERS:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

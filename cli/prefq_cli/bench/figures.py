@@ -1,0 +1,336 @@
+"""Figures of a benchmark's summary, as SVG and PNG, sized for a column of 16 cm.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; markers and line styles tell the same
+without colour. The same summary gives the same SVG, byte for byte, with the same matplotlib.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prefq.errors import PrefqError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Summary = Mapping[str, Any]
+
+WIDTH = 16 / 2.54  # inches
+BAND = 1.96  # standard errors: a 95 % band
+WORDS_PER_MINUTE = 240  # as in prefq.simulation.measures
+
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+GREY = "#8C8C8C"
+FURTHEST = 0.5  # nats: what lies beyond is told in a number
+READER = "information_gain"  # the default rule
+OUR_PRIOR = "_with_prior"  # ends the name of a peer that starts from the prior that prefq fitted
+STYLE: Any = {  # for rc_context, whose keys are a type of their own
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "prefq",
+}
+
+
+class Look(NamedTuple):
+    """How a strategy is drawn."""
+
+    colour: str
+    line: Any
+    marker: str
+
+
+# A strategy looks the same in every figure. The first that are there stand out; the others are thin and grey.
+LOOKS: Mapping[str, Look] = {
+    "information_gain": Look(BLUE, "-", "o"),
+    "target_variance": Look(SKY, (0, (5, 1.5)), "s"),
+    "static": Look(GREEN, (0, (4, 1.5, 1, 1.5)), "^"),
+    "spread_matched_random": Look(ORANGE, (0, (5, 1.5)), "D"),
+    "random": Look(BLACK, "-", "x"),
+    "batches_of_five": Look(PURPLE, (0, (1, 1)), "v"),
+    "stated_then_questions": Look(VERMILION, (0, (4, 1.5, 1, 1.5)), "P"),
+    "pooled": Look(GREY, (0, (1, 1)), ""),
+}
+AXIS_LABELS = {
+    "log_loss": "log loss, nats (lower is better)",
+    "accuracy": "accuracy",
+    "best_of_n": "share of best-of-n gain",
+    "auc": "ROC AUC",
+}
+
+
+def draw(summary: Summary, folder: Path) -> list[Path]:
+    """Draw every figure that a summary has the numbers for, as SVG and PNG.
+
+    Parameters
+    ----------
+    summary
+        As in ``summary.json``; what is missing in it is not drawn.
+    folder
+        Where the files go; made if it is not there.
+
+    Returns
+    -------
+    list of Path
+        The files written, SVG before PNG, in the order of reading.
+
+    Raises
+    ------
+    PrefqError
+        When matplotlib is not installed.
+    """
+    return [path for name in names_of(summary) for path in _draw(name, summary, folder)]
+
+
+def names_of(summary: Summary) -> list[str]:
+    """Names of the figures that a summary has the numbers for, in the order of reading."""
+    return [name for name, figure in FIGURES.items() if figure.there(summary)]
+
+
+def draw_one(name: str, summary: Summary, path: Path) -> None:
+    """Draw one figure of a summary, in the format that the ending of `path` says."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PrefqError("figures need matplotlib, which is not installed; run pip install 'prefq[plot]'.") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        FIGURES[name].draw(summary, figure)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
+
+
+def _draw(name: str, summary: Summary, folder: Path) -> list[Path]:
+    paths = [folder / f"{name}.{ending}" for ending in ("svg", "png")]
+    for path in paths:
+        draw_one(name, summary, path)
+    return paths
+
+
+# --- learning curves --------------------------------------------------------------------------------
+
+
+def _draw_curves(summary: Summary, figure: "Figure") -> None:
+    figure.set_size_inches(WIDTH, 0.66 * WIDTH)
+    strategies = {name: each for name, each in _curves(summary).items() if each["kind"] != "peer"}
+    looks = {name: look for name, look in LOOKS.items() if name in strategies}
+    others = [name for name in strategies if name not in looks]
+    measures = [measure for measure in ("log_loss", "accuracy") if _measured(strategies.values(), measure)]
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+        for name in others:
+            _line(axes, strategies[name], measure, Look(GREY, "-", ""), thin=True)
+        for name, look in looks.items():
+            _line(axes, strategies[name], measure, look, label=name)
+        _fit_to(axes, [strategies[name] for name in looks], measure)
+        axes.set(xlabel="answers", ylabel=AXIS_LABELS[measure])
+    _legend(figure, columns=3, others=others)
+
+
+def _draw_peers(summary: Summary, figure: "Figure") -> None:
+    """What the default rule saves against each recipe, as published and with our prior, a row each."""
+    against = _against_peers(summary)
+    recipes = sorted({recipe_of(name) for name in against}, key=lambda recipe: _furthest(against, recipe))
+    figure.set_size_inches(WIDTH, 0.8 + 0.32 * len(recipes))
+    axes = figure.subplots()
+    axes.axvline(0, color=BLACK, linewidth=0.8)
+    looks = {False: (VERMILION, "o", 0.13), True: (BLUE, "s", -0.13)}
+    for name, found in against.items():
+        (colour, marker, shift), row = looks[with_our_prior(name)], recipes.index(recipe_of(name))
+        difference, low, high = (_number(found[key]) for key in ("difference", "low", "high"))
+        if difference > FURTHEST:
+            axes.text(FURTHEST, row + shift, f"{difference:.2f} →", va="center", ha="right", fontsize=7, color=colour)
+            continue
+        axes.plot([low, high], [row + shift] * 2, color=colour, linewidth=1)
+        label = "with our prior" if with_our_prior(name) else "as published"
+        axes.plot(difference, row + shift, color=colour, marker=marker, linestyle="", markersize=4.5, label=label)
+    least = min(_number(each["difference"]) for each in against.values())
+    axes.set_xlim(min(-0.1, least - 0.05), FURTHEST + 0.01)
+    axes.set_yticks(range(len(recipes)), recipes)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(
+        f"log loss saved by {READER} after {_n_answers(against)} answers, nats (right of 0: prefq is better)"
+    )
+    _legend(figure, columns=2)
+
+
+def _furthest(against: Mapping[str, Summary], recipe: str) -> float:
+    return max(_number(found["difference"]) for name, found in against.items() if recipe_of(name) == recipe)
+
+
+def _n_answers(against: Mapping[str, Summary]) -> int:
+    return int(next(iter(against.values()))["n_answers"])
+
+
+def _draw_reading(summary: Summary, figure: "Figure") -> None:
+    """What is gained on the prediction before the first answer, against the minutes it takes to read the questions."""
+    figure.set_size_inches(WIDTH, 0.58 * WIDTH)
+    axes = figure.subplots()
+    strategies = _curves(summary)
+    # All begin with the group's prediction but those who have said something about themselves.
+    start = _number(strategies[READER]["curves"]["log_loss"]["mean"][0])
+    for name, look in LOOKS.items():
+        if name not in strategies or name == "pooled" or not _measured([strategies[name]], "words"):
+            continue
+        minutes = [_number(words) / WORDS_PER_MINUTE for words in strategies[name]["curves"]["words"]["mean"]]
+        gains = [start - _number(loss) for loss in strategies[name]["curves"]["log_loss"]["mean"]]
+        axes.plot(minutes, gains, **_drawn(look), label=name, markevery=5)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set(
+        xlabel=f"minutes of reading ({WORDS_PER_MINUTE} words a minute; a mark every five answers)",
+        ylabel="log loss saved on the group's prediction, nats",
+    )
+    axes.set_xlim(0)
+    _legend(figure, columns=3)
+
+
+def _line(
+    axes: "Axes",
+    strategy: Summary,
+    measure: str,
+    look: Look,
+    *,
+    label: str | None = None,
+    thin: bool = False,
+    band: bool = True,
+) -> None:
+    """A learning curve with its band; nothing where it was not measured."""
+    if not _measured([strategy], measure):
+        return
+    curve = strategy["curves"][measure]
+    mean, se = [_number(value) for value in curve["mean"]], [_number(value) for value in curve.get("se") or []]
+    answers = range(len(mean))
+    if thin:
+        axes.plot(answers, mean, color=GREY, linewidth=0.6, zorder=1)
+        return
+    axes.plot(answers, mean, **_drawn(look), label=label, markevery=5 if len(mean) > 12 else 1, zorder=3)
+    if band and se:
+        low = [value - BAND * error for value, error in zip(mean, se, strict=True)]
+        high = [value + BAND * error for value, error in zip(mean, se, strict=True)]
+        axes.fill_between(answers, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=2)
+
+
+def _fit_to(axes: "Axes", strategies: list[Summary], measure: str) -> None:
+    """Axis limits that show these curves whole, whatever the others do."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = [
+        _number(value)
+        for strategy in strategies
+        if _measured([strategy], measure)
+        for value in strategy["curves"][measure]["mean"]
+    ]
+    known = [value for value in values if value == value]
+    if not known:
+        return
+    room = 0.08 * ((max(known) - min(known)) or 0.1)
+    axes.set_ylim(min(known) - room, max(known) + room)
+    axes.set_xlim(0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def _legend(figure: "Figure", *, columns: int, others: Iterable[str] = ()) -> None:
+    """One legend for all panels, below them."""
+    from matplotlib.lines import Line2D
+
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(str(label), handle)
+    if list(others):
+        handles["other strategies"] = Line2D([], [], color=GREY, linewidth=0.6)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+
+
+def _drawn(look: Look) -> dict[str, Any]:
+    return {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markerfacecolor": "white"}
+
+
+# --- what a summary holds --------------------------------------------------------------------------------
+
+
+def recipe_of(name: str) -> str:
+    """The recipe that a peer follows, whichever prior it starts from."""
+    return name.removesuffix(OUR_PRIOR)
+
+
+def with_our_prior(name: str) -> bool:
+    """Whether a peer starts from the prior that prefq fitted, rather than as published."""
+    return name.endswith(OUR_PRIOR)
+
+
+def _curves(summary: Summary) -> dict[str, Summary]:
+    """The strategies that have learning curves."""
+    return {name: each for name, each in (summary.get("strategies") or {}).items() if each.get("curves")}
+
+
+def _measured(strategies: Iterable[Summary], measure: str) -> bool:
+    """Whether any of these has numbers of this measure."""
+    return any(
+        value is not None for each in strategies for value in (each["curves"].get(measure) or {}).get("mean") or []
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _has_curves(summary: Summary) -> bool:
+    return _measured(_curves(summary).values(), "log_loss")
+
+
+def _against_peers(summary: Summary) -> dict[str, Summary]:
+    """Comparisons of the default rule with each peer in log loss, after ten answers."""
+    peers = [name for name, each in (summary.get("strategies") or {}).items() if each.get("kind") == "peer"]
+    return {
+        each["reference"]: each
+        for each in summary.get("comparisons") or []
+        if (each["strategy"], each["measure"], each["n_answers"]) == (READER, "log_loss", 10)
+        and each["reference"] in peers
+    }
+
+
+def _has_peers(summary: Summary) -> bool:
+    return bool(_against_peers(summary))
+
+
+def _has_reading(summary: Summary) -> bool:
+    reader = _curves(summary).get(READER)
+    return reader is not None and any(reader["curves"].get("words", {}).get("mean") or []) and _has_curves(summary)
+
+
+class Drawing(NamedTuple):
+    """A figure: whether a summary has the numbers for it, and what draws it."""
+
+    there: Callable[[Summary], bool]
+    draw: "Callable[[Summary, Figure], None]"
+
+
+FIGURES: Mapping[str, Drawing] = {
+    "curves": Drawing(_has_curves, _draw_curves),
+    "peers": Drawing(_has_peers, _draw_peers),
+    "reading": Drawing(_has_reading, _draw_reading),
+}
