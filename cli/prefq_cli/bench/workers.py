@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from prefq.errors import PrefqError
 
-_ONE_THREAD: Mapping[str, str] = dict.fromkeys(
+ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     (
         "OPENBLAS_NUM_THREADS",
         "OMP_NUM_THREADS",
@@ -171,8 +171,8 @@ def _how_it_ended(code: int | None) -> str:
 @contextmanager
 def _surroundings() -> Iterator[None]:
     """What a worker inherits: one thread for linear algebra, and deafness to Ctrl-C, which is this process's matter."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) if current_thread() is main_thread() else None
     try:
         yield
