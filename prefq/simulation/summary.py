@@ -223,6 +223,7 @@ def _comparisons(
     wanted += [
         (strategy.name, SWAPPED, measure, values[measure].get(strategy.name), values[other].get(strategy.name))
         for strategy in strategies
+        if strategy.name != REFERENCES[0]  # one profile for everybody is its own swap
         for measure, other in (("log_loss", "swapped_log_loss"), ("accuracy", "swapped_accuracy"))
     ]
     for name, reference, measure, own, others in wanted:
@@ -294,6 +295,11 @@ def _notes(results: Results, comparisons: Sequence[Json], *, repeated: bool) -> 
     else:
         unit = f"One world: intervals are t intervals over its {n_users} users and say nothing of other worlds."
     notes = [unit]
+    if comparisons:
+        notes.append(
+            f"Each of {len(comparisons)} comparisons has a 95 % interval of its own: of equals, about one in twenty is "
+            "told apart by chance."
+        )
     left_out = max((entry.get("n_left_out", 0) for entry in comparisons), default=0)
     if left_out:
         notes.append(f"Users measured under one strategy only are left out of its comparisons: at most {left_out}.")
