@@ -11,15 +11,14 @@ from pathlib import Path
 
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq_cli.bench import figures
+from prefq_cli.bench.markdown import NOTHING, table
 from prefq_cli.bench.report import (
     AT,
-    NOTHING,
     RULE,
     WORDS_PER_MINUTE,
     Summary,
     compared,
     render,
-    table,
     value,
     verdict_cell,
 )

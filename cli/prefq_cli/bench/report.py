@@ -4,8 +4,10 @@ Nothing is computed here: every number and every verdict stands in the summary. 
 `prefq_cli.bench.page`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from prefq_cli.bench.markdown import NOTHING, bullets, signed, table, with_error
 
 Summary = Mapping[str, Any]
 
@@ -35,8 +37,9 @@ NOT_SHOWN = {
     "replay": "Not shown: what people do who are asked live. Only questions whose answer is on record can be asked, "
     "people gave these answers for another purpose, and the features are those of this set.",
 }
+STEPS = (1, 2, 3, 5, 9)  # answers after which adaptivity is shown
+ADAPTIVITY = "Share of users whose next question would have been another if their last answer had been the opposite."
 NOBODY_ASKED = ("pooled", "stated")  # they predict without questions, so nothing was read
-NOTHING = "–"
 
 
 def render(
@@ -68,8 +71,8 @@ def render(
     elif kind == "check":
         parts = [f"Goal: {summary['goal']}.", summary["text"]]
     else:
-        notes = _bullets(summary.get("notes") or [])
-        parts = [str(summary.get("text") or ""), figures, *_tables(summary), *_facts(summary), notes]
+        notes = bullets(summary.get("notes") or [])
+        parts = [str(summary.get("text") or ""), figures, *_tables(summary), notes]
     title = f"{'#' * level} {summary.get('title') or summary.get('name')}"
     return "\n\n".join([title, *filter(None, parts), source(summary)]) + "\n"
 
@@ -143,22 +146,6 @@ def value(strategy: Summary, measure: str, n_answers: int, which: str = "mean") 
     return curve[n_answers] if n_answers < len(curve) else None
 
 
-def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; numbers stand to the right of their first column."""
-    lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def signed(number: float | None) -> str:
-    """A difference with its sign."""
-    return NOTHING if number is None else f"{number:+.3f}".replace("-", "−")
-
-
-def with_error(number: float | None, error: float | None) -> str:
-    """A difference with its sign and standard error."""
-    return signed(number) + ("" if error is None else f" ± {error:.3f}")
-
-
 def verdict_cell(comparison: Summary | None) -> str:
     """A comparison as a cell: difference, error, verdict."""
     if comparison is None:
@@ -188,15 +175,14 @@ def _measured(summary: Summary, level: int, along: Sequence[str], figures: str, 
         parts += [f"{below} {MEASURES[measure]}", shown] if shown else []
     if besides:
         parts += _swap_and_equivalents(summary, below)
-        facts = _facts(summary)
-        parts += [f"{below} Checks of the run", *facts] if facts else []
+        parts += _checks(summary, below)
     notes = summary.get("notes") or []
-    return [*parts, _bullets(notes)]
+    return [*parts, bullets(notes)]
 
 
 def _worth(summary: Summary) -> list[str]:
     found = findings(summary)
-    return [f"What {AT} answers to the questions of `{RULE}` are worth:", _bullets(found)] if found else []
+    return [f"What {AT} answers to the questions of `{RULE}` are worth:", bullets(found)] if found else []
 
 
 def _at_ten(summary: Summary) -> str:
@@ -305,10 +291,6 @@ def _n_users(comparison: Summary) -> str:
     return f"{comparison['n_users']:,} users" + (f", {n_worlds} worlds or repeats" if n_worlds > 1 else "")
 
 
-def _bullets(sentences: Iterable[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
-
-
 def _tables(summary: Summary) -> list[str]:
     """The tables that a summary brings along: [{"title", "heading", "rows"}]."""
     return [
@@ -317,44 +299,53 @@ def _tables(summary: Summary) -> list[str]:
     ]
 
 
-def _facts(summary: Summary) -> list[str]:
-    """Information, guards and adaptivity, as far as they were measured."""
+def _checks(summary: Summary, below: str) -> list[str]:
+    """Information, adaptivity and guards, as far as they were looked at."""
     parts = []
-    for name in ("information", "guards", "adaptivity"):
-        if found := summary.get(name):
-            parts += [f"*{name.capitalize()}.*", _tree(found)]
+    if found := summary.get("information"):
+        parts += [f"{below} Information against its ceiling", *_information(found)]
+    if found := summary.get("adaptivity"):
+        parts += [f"{below} Adaptivity", ADAPTIVITY, _adaptivity(found)]
+    if found := summary.get("guards"):
+        parts += [f"{below} Guards", _guards(found)]
     return parts
 
 
-def _tree(found: Any) -> str:
-    """Nested facts as a table where they are alike, else as a list."""
-    if not isinstance(found, Mapping):
-        return _told(found)
-    inner = [each for each in found.values() if isinstance(each, Mapping)]
-    if inner and len(inner) == len(found):
-        columns = list(dict.fromkeys(key for each in inner for key in each))
-        if not any(isinstance(cell, Mapping) for each in inner for cell in each.values()):
-            rows = [[_words(name), *(_told(each.get(key)) for key in columns)] for name, each in found.items()]
-            return table(["", *map(_words, columns)], rows)
-    return "\n".join(
-        f"- {_words(name)}: {'; '.join(f'{_words(key)} {_told(each)}' for key, each in value.items())}"
-        if isinstance(value, Mapping)
-        else f"- {_words(name)}: {_told(value)}"
-        for name, value in found.items()
+def _information(found: Summary) -> list[str]:
+    rows = [
+        [f"`{name}`", *(_between(each.get(end), each.get(f"{end}_se")) for end in ("lower", "upper"))]
+        for name, each in found["strategies"].items()
+    ]
+    told = (
+        f"What {found['at']} answers told about the person's taste, in nats: bounds by nested Monte Carlo. As many "
+        f"answers can tell {found['most']:.2f} at most."
     )
+    if found.get("ceiling"):
+        told += f" `{found['ceiling']}` knows each taste when it asks: a ceiling, not a strategy."
+    return [told, table(["strategy", "at least", "at most"], rows)]
 
 
-def _told(found: Any) -> str:
-    if found is None:
-        return NOTHING
-    if isinstance(found, bool):
-        return "yes" if found else "no"
-    if isinstance(found, float):
-        return f"{found:.3f}".replace("-", "−")
-    if isinstance(found, Mapping):
-        return "; ".join(f"{_words(key)} {_told(each)}" for key, each in found.items())
-    return ", ".join(map(_told, found)) if isinstance(found, list | tuple) else str(found)
+def _between(mean: float | None, error: float | None) -> str:
+    return NOTHING if mean is None else f"{mean:.2f}" + ("" if error is None else f" ± {error:.2f}")
 
 
-def _words(name: str) -> str:
-    return f"`{name}`" if "(" in name else name.replace("_", " ")
+def _adaptivity(found: Summary) -> str:
+    shares = {name: each.get("mean") if isinstance(each, Mapping) else each for name, each in found.items()}
+    after = [k for k in STEPS if any(len(each) >= k for each in shares.values())]
+    rows = [
+        [f"`{name}`", *(_share(each[k - 1]) if len(each) >= k else NOTHING for k in after)]
+        for name, each in shares.items()
+    ]
+    return table(["answers", *map(str, after)], rows)
+
+
+def _share(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.2f}"
+
+
+def _guards(found: Summary) -> str:
+    if found["alarms"]:
+        return "**Alarms**:\n\n" + bullets(found["alarms"])
+    names = dict.fromkeys(each["guard"].replace("_", " ") for each in found["findings"])
+    looked = len({each["strategy"] for each in found["findings"] if each["strategy"]})
+    return f"No alarm. Looked at {looked} strategies: {', '.join(names)}."
