@@ -1,6 +1,7 @@
 """Which session to go on with, or a new one: what `onboard` and `ask` have in common."""
 
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -65,18 +66,28 @@ def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "Candida
     try:
         pool = _pool(wanted.pool or session.pool_name or DEFAULT_POOL)
         session.require_pool(pool)
-    except (MismatchError, NotFoundError) as error:
-        raise type(error)(f"{str(error).removesuffix('.')} (--new).") from error
+    except NotFoundError as error:
+        hint = "if its folder was moved, say where to with --pool FOLDER, or begin a new session with --new."
+        raise NotFoundError(f"session {session.id!r} needs its pool: {str(error).removesuffix('.')}; {hint}") from error
+    except MismatchError as error:
+        raise MismatchError(f"{str(error).removesuffix('.')} (--new).") from error
     return session, pool
 
 
 def unfinished(store: "SqlStore", user: str, pool: str | None = None) -> str | None:
-    """Id of the user's unfinished session that was touched last, of this pool if one is named."""
-    pool_name = None if pool is None else _pool_name(pool)
-    for summary in store.list_sessions(user):
-        if summary.stopped is None and pool_name in (None, summary.pool_name):
-            return summary.id
-    return None
+    """Id of the user's unfinished session that was touched last; of this pool, if named, wherever it lay before."""
+    sessions = [summary for summary in store.list_sessions(user) if summary.stopped is None]
+    if pool is not None and sessions:
+        name = _pool_name(pool)
+        here = [summary for summary in sessions if summary.pool_name == name]
+        sessions = here or [summary for summary in sessions if summary.pool_digest == _pool(pool).digest()]
+    return sessions[0].id if sessions else None
+
+
+def moved_pool_option(session: "Session", wanted: Wanted) -> str:
+    """What tells a later command, after a space, where the session's pool lies now; nothing where it lies as before."""
+    moved = wanted.pool is not None and _pool_name(wanted.pool) != session.pool_name
+    return f" --pool {shlex.quote(wanted.pool or '')}" if moved else ""
 
 
 def _stored(store: "SqlStore", wanted: Wanted) -> "Session | None":

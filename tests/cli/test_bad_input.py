@@ -114,7 +114,7 @@ def test_a_pool_that_is_gone_is_refused_with_the_way_out(prefq_: Prefq, pool_fol
     begun(prefq_, pool_folder)
     pool_folder.rename(pool_folder.with_name("moved"))
 
-    refused(prefq_("onboard", "--json"), 3, "there is no pool .* \\(--new\\).")
+    refused(prefq_("onboard", "--json"), 3, "session .* needs its pool: there is no pool .* with --new.")
 
 
 @pytest.mark.parametrize(

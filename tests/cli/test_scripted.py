@@ -50,6 +50,19 @@ def test_a_session_goes_on_where_it_ended(prefq_: Prefq, pool_folder: Path) -> N
     assert third.json["session"]["id"] != first.json["session"]["id"]
 
 
+def test_a_pool_that_was_moved_is_the_same_pool(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
+    first = prefq_("onboard", "--pool", pool_folder, "--json", keys="1\n1\n")
+    elsewhere = pool_folder.rename(tmp_path / "elsewhere")
+    lost = prefq_("onboard", "--json", keys="1\n")
+    found = prefq_("onboard", "--pool", elsewhere, "--json", keys="1\n")
+
+    assert lost.code == 3
+    assert "if its folder was moved, say where to with --pool FOLDER" in lost.err
+    assert found.json["session"]["id"] == first.json["session"]["id"]
+    assert found.json["session"]["n_answers"] == 3
+    assert found.err.splitlines()[-1] == f"Ended early: 3 answers saved. Go on with: prefq onboard --pool {elsewhere}"
+
+
 def test_new_leaves_the_unfinished_session_alone(prefq_: Prefq, pool_folder: Path) -> None:
     first = prefq_("onboard", "--pool", pool_folder, "--json", keys="1\n")
     second = prefq_("onboard", "--pool", pool_folder, "--new", "--json", keys="1\n")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prefq.session import Session
     from prefq_cli.interview import Interview
     from prefq_cli.keys import Keys
+    from prefq_cli.opening import Wanted
 
 SealedOption = Annotated[
     bool | None,
@@ -96,7 +97,7 @@ def onboard(
         code = _hold(interview, sealed=False if sealed is None and keys.scripted else sealed)
         if code:
             interview.save_profile()
-        again = _again(interview, settings) if code else ""
+        again = _again(interview, settings, wanted) if code else ""
     _report(interview, settings, code, again)
     if code:
         raise typer.Exit(code)
@@ -148,14 +149,14 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
             tell(f"The predictions that were sealed:\nprefq profile show --json{options}")
 
 
-def _again(interview: "Interview", settings: Settings) -> str:
+def _again(interview: "Interview", settings: Settings, wanted: "Wanted") -> str:
     """The command that goes on with this session: by its user where that finds it, else by its id."""
-    from prefq_cli.opening import unfinished
+    from prefq_cli.opening import moved_pool_option, unfinished
 
     session = interview.session
     by_user = unfinished(interview.store, session.user_id) == session.id
     which = user_option(session.user_id) if by_user else f" --session {session.id}"
-    return f"prefq onboard{which}{store_option(settings)}"
+    return f"prefq onboard{which}{store_option(settings)}{moved_pool_option(session, wanted)}"
 
 
 def _time_taken(session: "Session") -> str:
