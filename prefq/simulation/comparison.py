@@ -17,7 +17,7 @@ from prefq.vocabulary import Array
 POWER = 0.8  # chance of showing a difference that is there
 NO_HARM_MARGIN = 0.01  # nats of log loss: a loss below it counts as no harm
 TARGETS = {"log_loss": 0.01, "accuracy": 0.03, "auc": 0.03, "best_of_n": 0.03}  # differences worth finding
-SAME = 1e-9  # differences that are all smaller than this are rounding
+SAME = 1e-9  # what is smaller than this is rounding: a difference, or a standard error
 EXACT_POWER_BELOW = 500  # units; from here on the normal approximation of the power is within one unit
 
 
@@ -48,8 +48,11 @@ class PairedDifference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the interval says of the strategy: "better", "worse", or "cannot tell"."""
-        if not self.se >= 0 or abs(self.estimate) < SAME:
+        """What the interval says of the strategy: "better", "worse", or "cannot tell".
+
+        Units that all differ by the same, such as two users with a few tasks each, have no interval to go by.
+        """
+        if not self.se > SAME:
             return "cannot tell"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "cannot tell"
 

@@ -78,6 +78,10 @@ def test_rounding_is_no_difference() -> None:
     assert found.no_harm_verdict() == "no harm"
 
 
+def test_two_users_who_happen_to_agree_prove_nothing() -> None:
+    assert one_world(np.array([0.75, 0.5]), np.array([0.5, 0.25])).verdict == "cannot tell"
+
+
 def test_a_planted_difference_is_found_with_its_sign() -> None:
     rng = np.random.default_rng(5)
     reference = rng.normal(size=100)

@@ -126,7 +126,9 @@ def curve_of(strategy: Strategy) -> Curve:
 def test_the_oracle_is_a_ceiling_and_random_is_below_ours() -> None:
     strategies = (STRATEGIES["random"], STRATEGIES["information_gain"], oracle(PANEL))
     curves = [curve_of(strategy) for strategy in strategies]
-    told = [information(PANEL, curve.history, rng=np.random.default_rng(8)).upper[:, 6] for curve in curves]
+    told = [
+        information(PANEL, curve.history, rng=np.random.default_rng(8), n_contrasts=512).upper[:, 6] for curve in curves
+    ]
     losses = [-curve.measures["log_loss"][:, 6] for curve in curves]
     for values in (told, losses):
         for worse, better in itertools.pairwise(values):
