@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SETTINGS, PARTS, USERS, SUMMARY = "settings.json", "parts", "users.parquet", "summary.json"
+LINE = 240  # characters of a line of JSON
 _KEY = b"prefq"  # of the metadata in a part
 
 
@@ -89,6 +90,7 @@ class Folder:
                 "settings": dict(settings),
                 "provenance": dict(provenance),
                 "strategies": {},
+                "seconds": 0.0,
             }
             (path / PARTS).mkdir(exist_ok=True)
             for left_over in path.glob("**/.*.tmp"):
@@ -109,12 +111,16 @@ class Folder:
         return self.path / PARTS / unit.file_name
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
-        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        return write_whole(self.path / name, lambda file: file.write_text(text, encoding="utf-8"))
+        return write_whole(self.path / name, lambda file: file.write_text(as_text(values) + "\n", encoding="utf-8"))
 
     def keep_strategies(self, strategies: Mapping[str, Mapping[str, Any]]) -> None:
         """Note in the settings which strategies take part; those of earlier runs stay."""
         self.record["strategies"].update(strategies)
+        self.write_json(SETTINGS, self.record)
+
+    def add_seconds(self, seconds: float) -> None:
+        """Add to the time that runs in this folder have taken."""
+        self.record["seconds"] = round(self.record.get("seconds", 0.0) + seconds, 1)
         self.write_json(SETTINGS, self.record)
 
     def write_part(self, unit: Unit, columns: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -165,6 +171,20 @@ class Folder:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+
+def as_text(values: Any, indent: str = "") -> str:
+    """JSON that reads well: what fits on a line stands on one."""
+    short = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    if len(indent) + len(short) <= LINE or not values or not isinstance(values, dict | list):
+        return short
+    inner = indent + " "
+    if isinstance(values, dict):
+        lines = [
+            f"{inner}{json.dumps(name, ensure_ascii=False)}: {as_text(each, inner)}" for name, each in values.items()
+        ]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return "[\n" + ",\n".join(inner + as_text(each, inner) for each in values) + f"\n{indent}]"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

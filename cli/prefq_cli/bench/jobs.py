@@ -125,6 +125,7 @@ class CurveTask:
             "cpu_seconds": round(time.process_time() - cpu_start, 3),
             "warnings": sorted({f"{each.category.__name__}: {each.message}" for each in caught})[:SHOWN_WARNINGS],
             "versions": loaded_versions(),
+            "notes": list(block.notes),
         }
         self.folder.write_part(unit, columns, about)
         return Finished()

@@ -43,6 +43,21 @@ def check_seed(seed: int) -> None:
         raise InputError(f"--seed is {seed}; give 0 or more.")
 
 
+def check_positive(**numbers: float) -> None:
+    """InputError when a number, by the name of its option, is not above 0."""
+    for name, number in numbers.items():
+        if not 0 < number < float("inf"):
+            raise InputError(f"--{name.replace('_', '-')} is {number:g}; give a number above 0.")
+
+
+def whole_numbers(text: str, option: str, *, least: int) -> tuple[int, ...]:
+    """Whole numbers between commas, each once, in their order; InputError when one is none or below `least`."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and len(part) < 19 and int(part) >= least for part in parts):
+        raise InputError(f"{option} is {text!r}; give whole numbers of {least} or more with commas between.")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
 def strategy_names(text: str) -> list[str]:
     """Names between commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]

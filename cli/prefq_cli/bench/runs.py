@@ -17,12 +17,13 @@ from prefq.errors import PrefqError
 from prefq.simulation.controls import CONTROLS, begin_random
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.summary import summarise
+from prefq_cli.bench.checks import CHECKS, check_tasks, summarise_checks
 from prefq_cli.bench.folders import SUMMARY, Folder, Part, Unit
 from prefq_cli.bench.jobs import CurveTask, Job, SpeedTask
 from prefq_cli.bench.progress import progress
 from prefq_cli.bench.provenance import provenance
 from prefq_cli.bench.strategies import PEER, Address, Chosen
-from prefq_cli.bench.workers import Task, WorkerLostError, work
+from prefq_cli.bench.workers import WorkerLostError, work
 from prefq_cli.console import tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings
@@ -70,8 +71,8 @@ class Run:
         How this run talks.
     limits
         For peers.
-    extras
-        Tasks beside the curves; each gives a dictionary that is merged into the summary, `notes` being joined.
+    notes
+        Sentences for readers of the numbers, added to those of the summary.
     """
 
     job: Job
@@ -81,7 +82,7 @@ class Run:
     command: str
     settings: Settings
     limits: Limits = Limits()
-    extras: Sequence[Task] = ()
+    notes: Sequence[str] = ()
 
     def __call__(self) -> dict[str, Any]:
         """The summary, as it is in `summary.json`; Ctrl-C ends with exit code 130 and keeps what was finished."""
@@ -96,14 +97,23 @@ class Run:
         start, about = time.perf_counter(), provenance()
         folder = Folder.open(self.out, self.job.command, self.job.settings(), about)
         folder.keep_strategies({each.name: _entry(each, self.limits) for each in self.chosen})
+        try:
+            summary = self._results(folder, about)
+        finally:
+            folder.add_seconds(time.perf_counter() - start)
+        summary["seconds"] = folder.record["seconds"]
+        folder.write_json(SUMMARY, summary)
+        return summary
+
+    def _results(self, folder: Folder, about: dict[str, Any]) -> dict[str, Any]:
         results = self._curves(folder)
         table = self._merged(folder, results)
-        extras = self._extra_tasks()
+        checks = self._checks(folder, results)
         summary = self._summary(folder, results, table, self._speed(folder, results))
-        summary["notes"] += extras.pop("notes")
+        summary["notes"] += checks.pop("notes")
         for part in results.parts.values():
             about["versions"].update(part.about["versions"])
-        summary = {
+        return {
             "format_version": 1,
             "kind": self.job.command,
             "name": self.job.name,
@@ -111,14 +121,12 @@ class Run:
             "command": self.command,
             "provenance": about,
             "settings": dict(self.job.settings()),
-            "seconds": round(time.perf_counter() - start, 1),
+            "seconds": None,
             "cpu_seconds": round(sum(part.about["cpu_seconds"] for part in results.parts.values()), 1),
             "parts": {"computed": results.n_computed, "kept": len(results.parts) - results.n_computed},
             **summary,
-            **extras,
+            **checks,
         }
-        folder.write_json(SUMMARY, summary)
-        return summary
 
     def _curves(self, folder: Folder) -> Results:
         """Every unit, kept or computed now."""
@@ -183,16 +191,29 @@ class Run:
     def _n_rows(self, unit: Unit) -> int:
         return (unit.stop - unit.start) * (self.job.n_questions + 1)
 
-    def _extra_tasks(self) -> dict[str, Any]:
-        """What the extra tasks give, as one dictionary."""
-        merged: dict[str, Any] = {"notes": []}
-        with progress("Checks", [type(task).__name__ for task in self.extras], self.n_workers, self.settings) as shown:
-            for task, done in work(self.extras, self.n_workers):
-                shown.step(type(task).__name__, done.seconds)
-                found = dict(done.value())
-                merged["notes"] += found.pop("notes", [])
-                merged |= found
-        return merged
+    def _checks(self, folder: Folder, results: Results) -> dict[str, Any]:
+        """Guards, adaptivity and information; those that an earlier run made of the same strategies are kept."""
+        whole = [each for each in self.chosen if each.name in results.whole]
+        tasks = check_tasks(self.job, whole)
+        kept = folder.read_json(CHECKS) or {}
+        found = {
+            task.key: kept[task.key]
+            for task in tasks
+            if task.key in kept and kept[task.key].get("digest") == task.digest
+        }
+        todo = [task for task in tasks if task.key not in found]
+        notes = []
+        with progress("Checks", [task.name for task in todo], self.n_workers, self.settings) as shown:
+            for task, done in work(todo, self.n_workers):
+                shown.step(task.name, done.seconds)
+                if done.error is None:
+                    found[task.key] = {**done.result, "digest": task.digest}
+                else:
+                    notes.append(f"{task.name or 'The panel'} could not be checked: {done.error}")
+        found = {**kept, **found}
+        folder.write_json(CHECKS, found)
+        summary = summarise_checks(found, results.whole)
+        return {**summary, "notes": [*summary.get("notes", []), *sorted(notes)]}
 
     def _speed(self, folder: Folder, results: Results) -> dict[str, dict[str, float]]:
         """Times by strategy: taken now, one after the other with nothing else running, or kept where nothing is new."""
@@ -241,7 +262,7 @@ class Run:
         )
         for name, told in summary["strategies"].items():
             told["ms_to_begin"] = speed.get(name, {}).get("ms_to_begin")
-        summary["notes"] += _notes(entries, results)
+        summary["notes"] += [*_notes(entries, results), *self.notes]
         return summary
 
 
@@ -279,6 +300,7 @@ def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterat
     for users, worlds in sorted(limited, key=str):
         whom = [f"first {users} users" if users else "users", *([f"first {worlds} worlds"] if worlds else [])]
         yield f"Peers were measured on the {' of the '.join(whom)} only; comparisons with them are paired on these."
+    yield from sorted({note for part in results.parts.values() for note in part.about["notes"]})
     warned: dict[str, set[str]] = {}
     for unit, part in results.parts.items():
         if unit.strategy in results.whole:

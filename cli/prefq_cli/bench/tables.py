@@ -1,6 +1,6 @@
 """A run and what it shows on the terminal: a table a measure, what failed, and where the files are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ ESSENTIAL = ("kind", "name", "title", "command", "settings", "seconds", "cpu_sec
 def run_and_show(run: Run) -> None:
     """Run, write the report and the figures, and show the result; exit code 1 when a strategy failed."""
     summary = run()
-    files = [USERS, SUMMARY, *_report(run.out, summary)]
+    files = [USERS, SUMMARY, *write_report(run.out, summary)]
     if run.settings.as_json:
         write_json(essentials(summary))
     else:
@@ -53,44 +53,52 @@ def essentials(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def show(summary: Mapping[str, Any], settings: Settings) -> None:
-    """A table for each measure that the summary has."""
+    """A table for each measure that the summary has, and what else there is to know."""
     milestones = _milestones(summary)
     at = max((k for k in milestones if k <= COMPARED_AT), default=0)
-    write_words(f"{summary['title']}. Means after so many answers; gain over random after {at}, 95 % interval.")
+    write_words(f"{summary['title']}. Means after so many answers; gain over random questions after {at}.")
     for measure, title in SHOWN.items():
         measured = {name: each for name, each in summary["strategies"].items() if measure in each["curves"]}
-        if not measured:
-            continue
-        write("")
         rows = [
-            _row(name, each, measure, milestones, _gain(summary, name, measure, at)) for name, each in measured.items()
+            (
+                name,
+                *(_number(each["curves"][measure]["mean"][k]) for k in milestones),
+                *_gain_cells(_gain(summary, name, measure, at)),
+            )
+            for name, each in measured.items()
         ]
-        write_table(rows, (title, *map(str, milestones), "gain", "interval", "verdict", "ms a question"), settings)
+        if rows:
+            write(f"\n{title}")
+            write_table(rows, ("", *map(str, milestones), "gain", ""), settings)
     write("")
+    for sentence in _sentences(summary):
+        write_words(sentence)
+
+
+def _sentences(summary: Mapping[str, Any]) -> Iterator[str]:
+    times = {name: each["ms_per_question"] for name, each in summary["strategies"].items()}
+    told = [f"{name} {_milliseconds(time)}" for name, time in times.items() if time is not None]
+    if told:
+        yield f"Milliseconds a question, for one user: {', '.join(told)}."
     for name, why in failures(summary).items():
-        write_words(f"{name} failed: {why}")
-    for note in summary["notes"]:
-        write_words(note)
-    write_words(
-        f"Took {in_words(summary['seconds'])}, and {in_words(summary['cpu_seconds'])} of processor time for the curves."
-    )
+        yield f"{name} failed: {why}"
+    guards = summary.get("guards", {"alarms": []})
+    yield from (f"Alarm: {alarm}" for alarm in guards["alarms"])
+    yield from summary["notes"]
+    cpu = in_words(summary["cpu_seconds"])
+    yield f"Took {in_words(summary['seconds'])}; the curves {cpu} of processor time."
 
 
-def _row(
-    name: str, told: Mapping[str, Any], measure: str, milestones: Sequence[int], gain: Mapping[str, Any] | None
-) -> tuple[str, ...]:
-    means = [_number(told["curves"][measure]["mean"][k]) for k in milestones]
-    shown = (
-        ("", "", "")
-        if gain is None
-        else (
-            f"{gain['difference']:+.3f}",
-            "" if gain["low"] is None else f"{gain['low']:+.3f} to {gain['high']:+.3f}",
-            gain["verdict"],
-        )
-    )
-    speed = told["ms_per_question"]
-    return (name, *means, *shown, "" if speed is None else f"{speed:.1f}")
+def _milliseconds(time: float) -> str:
+    return f"{time:.1f}" if time < 100 else f"{time:.0f}"
+
+
+def _gain_cells(gain: Mapping[str, Any] | None) -> tuple[str, str]:
+    """The gain with half of its 95 % interval, and the verdict."""
+    if gain is None:
+        return "", ""
+    half = "" if gain["low"] is None else f" ±{_number((gain['high'] - gain['low']) / 2)}"
+    return f"{'-' if gain['difference'] < 0 else '+'}{_number(abs(gain['difference']))}{half}", gain["verdict"]
 
 
 def _gain(summary: Mapping[str, Any], name: str, measure: str, at: int) -> Mapping[str, Any] | None:
@@ -106,10 +114,11 @@ def _milestones(summary: Mapping[str, Any]) -> list[int]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    """Three decimals, without a leading nought."""
+    return "–" if value is None else f"{value:.3f}".replace("0.", ".", 1) if 0 <= value < 1 else f"{value:.3f}"
 
 
-def _report(out: Path, summary: Mapping[str, Any]) -> list[str]:
+def write_report(out: Path, summary: Mapping[str, Any]) -> list[str]:
     """Write the report and the figures; names of the files."""
     from prefq_cli.bench.figures import draw
     from prefq_cli.bench.report import render

@@ -1,0 +1,162 @@
+"""Checks beside the curves, on a few users of a few panels: guards against leaks, adaptivity, information in nats."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.simulation.adaptivity import adaptivity
+from prefq.simulation.guards import (
+    Finding,
+    check_strategy,
+    questions_apart,
+    shuffled_labels,
+    summarise_guards,
+)
+from prefq.simulation.information import (
+    MEASURED_AT,
+    Information,
+    information,
+    oracle,
+    summarise_information,
+    why_not,
+)
+from prefq.simulation.panels import History, Panel, Study
+from prefq.simulation.strategies import Strategy
+from prefq.vocabulary import Gaussian
+from prefq_cli.bench.jobs import Job, prepared
+from prefq_cli.bench.strategies import PEER, Address, Chosen, load
+
+USERS, PEER_USERS = 50, 4
+PANELS = 4  # on which adaptivity and information are measured; guards look at the first
+GUARD_QUESTIONS = 5
+ORACLE = "oracle"
+CHECKS = "checks.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTask:
+    """What is checked of one strategy on one panel; an address of None stands for the panel itself and the oracle.
+
+    `digest` is that of a peer's file.
+    """
+
+    job: Job
+    panel: int
+    address: Address | None
+    is_peer: bool = False
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "" if self.address is None else self.address.name
+
+    @property
+    def key(self) -> str:
+        """In the file of checks that were made."""
+        return f"{self.panel}/{self.name}"
+
+    def __call__(self) -> dict[str, Any]:
+        panel, prior = prepared(self.job, self.panel)
+        few = panel.users(slice(0, PEER_USERS if self.is_peer else USERS))
+        n_questions = min(self.job.n_questions, MEASURED_AT)
+        found: dict[str, Any] = {"findings": []}
+        if self.address is None:
+            if self.panel == 0:
+                found["findings"] = [questions_apart(few)._asdict()]
+            found["why_not"] = why_not(few)
+            if found["why_not"] is None:
+                found["information"] = self._information(oracle(few), few, prior, n_questions)
+            return found
+        strategy = load(self.address)
+        if self.panel == 0:
+            found["findings"] = [each._asdict() for each in self._guards(strategy, few, prior)]
+        if not self.is_peer:
+            if n_questions > 1:
+                shares = adaptivity(strategy, few, prior, n_questions=n_questions, rng=self._rng())
+                found["adaptivity"] = [None if np.isnan(share) else round(float(share), 4) for share in shares]
+            if why_not(few) is None:
+                found["information"] = self._information(strategy, few, prior, n_questions)
+        return found
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([self.job.seed, self.panel, zlib.crc32(b"check"), zlib.crc32(self.name.encode())])
+
+    def _guards(self, strategy: Strategy, panel: Panel, prior: Gaussian) -> Sequence[Finding]:
+        n_questions = min(self.job.n_questions, GUARD_QUESTIONS)
+        if self.is_peer:  # the others ask for more than a recipe that draws as it likes can keep
+            return [shuffled_labels(lambda _: strategy, panel, prior, n_questions=n_questions, rng=self._rng())]
+        return check_strategy(lambda _: strategy, panel, prior, n_questions=n_questions, rng=self._rng())
+
+    def _information(self, strategy: Strategy, panel: Panel, prior: Gaussian, n_questions: int) -> dict[str, Any]:
+        learn = strategy.begin(Study.of(panel, prior, n_questions), rng=self._rng())
+        history = History.empty(panel.n_users)
+        for n_answers in range(n_questions):
+            rows = learn(history).next_rows()
+            history = history.with_answers(rows, panel.replies(rows, n_answers))
+        bounds = information(panel, history, rng=self._rng())
+        return {name: np.round(values, 4).tolist() for name, values in bounds._asdict().items()}
+
+
+def check_tasks(job: Job, chosen: Sequence[Chosen]) -> list[CheckTask]:
+    """What there is to check of these strategies."""
+    panels = range(min(job.n_panels, PANELS))
+    tasks = [CheckTask(job, panel, None) for panel in panels]
+    for each in chosen:
+        if each.kind == PEER:
+            tasks.append(CheckTask(job, 0, each.address, is_peer=True, digest=each.digest))
+        else:
+            tasks += [CheckTask(job, panel, each.address) for panel in panels]
+    return sorted(tasks, key=lambda task: task.panel)
+
+
+def summarise_checks(found: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """The parts "guards", "adaptivity" and "information" of a summary, of these strategies.
+
+    `found` has what each task gave under its `key`.
+    """
+    by_name: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    for key, each in found.items():
+        panel, _, name = key.partition("/")
+        if name in names or not name:
+            by_name.setdefault(name, []).append((int(panel), each))
+    findings = [Finding(**finding) for each in by_name.values() for _, told in each for finding in told["findings"]]
+    summary: dict[str, Any] = {"guards": summarise_guards(findings)} if findings else {}
+    steps = {
+        name: np.array([told["adaptivity"] for _, told in by_name[name] if "adaptivity" in told], dtype=np.float64)
+        for name in names
+        if name in by_name
+    }
+    summary["adaptivity"] = {name: _shares(values) for name, values in steps.items() if values.size}
+    summary |= _information(by_name, names)
+    return summary
+
+
+def _shares(values: NDArray[np.float64]) -> list[float | None]:
+    """Of one strategy after 1, 2, … answers, from shares (n_panels, n_steps) that are NaN where nobody was counted."""
+    there = ~np.isnan(values)
+    return [
+        round(float(step[kept].mean()), 4) if kept.any() else None for step, kept in zip(values.T, there.T, strict=True)
+    ]
+
+
+def _information(
+    by_name: Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]], names: Sequence[str]
+) -> dict[str, Any]:
+    ceiling = {panel: told["information"] for panel, told in by_name.get("", ()) if "information" in told}
+    if not ceiling:
+        reasons = {told["why_not"] for _, told in by_name.get("", ()) if told.get("why_not")}
+        return {"notes": sorted(f"Not measured: {reason}" for reason in reasons)}
+    bounds = {}
+    for name in (*names, ORACLE):
+        own = (
+            ceiling if name == ORACLE else {p: t["information"] for p, t in by_name.get(name, ()) if "information" in t}
+        )
+        if own.keys() == ceiling.keys():
+            ends = (np.concatenate([np.array(own[panel][end]) for panel in sorted(own)]) for end in ("lower", "upper"))
+            bounds[name] = Information(*ends)
+    worlds = np.concatenate([np.full(len(ceiling[panel]["lower"]), panel) for panel in sorted(ceiling)])
+    return {"information": summarise_information(bounds, worlds)}
