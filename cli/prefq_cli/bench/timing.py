@@ -1,0 +1,340 @@
+"""Times and memory of selection: each size in a fresh process with one thread, ours and other ways in turn.
+
+Run as ``python -m prefq_cli.bench.timing JSON`` it measures one size and prints what it found; `measured` runs it so.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import prefq
+from prefq.pool.candidate_pool import CandidatePool
+from prefq.simulation.panels import GroupAnswers, History, Study
+from prefq.vocabulary import OUTCOMES, Array, parse_question_id
+from prefq_cli.bench import plain_numpy
+from prefq_cli.bench.strategies import Address, load
+from prefq_cli.bench.workers import ONE_THREAD
+
+N_ANSWERS = 10
+RESPONSES = 5  # to a prompt; all ten pairs of them are questions
+PAIRS = np.stack(np.triu_indices(RESPONSES, 1), axis=1)
+LEAST_ROUNDS, LEAST_PLAIN, LEAST_SESSIONS = 5, 3, 1
+SECONDS = 2.0  # after which no further round or session begins, the least done
+GROUP_USERS, GROUP_ANSWERS = 20, 30  # that recipes of others learn from before the clock runs
+SETUP_SECONDS = 120.0  # what a process may take besides the calls that are timed
+BYTES_PER_QUESTION = 300  # besides features and differences: margins, prompts, answers to ten questions
+BYTES_OF_LIBRARIES = 1 << 30  # address space that data of imported libraries take at most
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One size to measure, and how.
+
+    `rounds` is the most repetitions of a call. `file` and `strategy` name a recipe of others; without them prefq and
+    plain NumPy are measured.
+    """
+
+    n_questions: int
+    n_features: int
+    rounds: int
+    seed: int
+    memory_gib: float
+    call_seconds: float
+    file: str | None = None
+    strategy: str | None = None
+
+
+class NotRun(NamedTuple):
+    """Why a size was not measured: a clause that begins small and ends without a stop."""
+
+    reason: str
+
+
+def measured(size: Size) -> dict[str, Any] | NotRun:
+    """What a fresh process finds at this size, times in milliseconds and memory in MiB."""
+    if (needed := bytes_needed(size)) > size.memory_gib * GIB:
+        return NotRun(f"needs about {needed / GIB:.1f} GiB of memory, more than {size.memory_gib:g}")
+    command = [sys.executable, "-m", "prefq_cli.bench.timing", json.dumps(asdict(size))]
+    limit = SETUP_SECONDS + 2 * size.rounds * size.call_seconds
+    try:
+        ended = subprocess.run(
+            command, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return NotRun(f"took more than {limit:.0f} s to prepare")
+    if ended.returncode == -signal.SIGALRM:
+        return NotRun(f"slower than {size.call_seconds:g} s a question")
+    if ended.returncode:
+        return NotRun(_why(ended.returncode, ended.stderr, size))
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
+
+
+def bytes_needed(size: Size) -> float:
+    """An upper estimate of the memory of a process that measures this size."""
+    n_items = size.n_questions * RESPONSES / len(PAIRS)
+    features = 2 * n_items * size.n_features * 8  # as drawn, and as the pool keeps them
+    differences = (2 if size.strategy is None else 4) * size.n_questions * size.n_features * 8
+    return features + differences + size.n_questions * BYTES_PER_QUESTION
+
+
+def start_up(rounds: int) -> dict[str, list[float]]:
+    """Seconds of fresh processes, in turn: Python alone, `import numpy`, `import prefq`, and to the first question."""
+    programs = {
+        "python": "pass",
+        "import_numpy": "import numpy",
+        "import_prefq": "import prefq",
+        "first_question": "import prefq; prefq.select_next_question(prefq.load_pool('starter'), [])",
+    }
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+# --- in the process that measures ----------------------------------------------------------------------------
+
+
+def make_pool(n_questions: int, n_features: int, rng: np.random.Generator) -> CandidatePool:
+    """Five responses to each prompt and all ten pairs of them; prompts differ in spread by √Gamma(2, ½)."""
+    n_prompts = -(-n_questions // len(PAIRS))
+    features = rng.normal(size=(n_prompts, RESPONSES, n_features))
+    features *= np.sqrt(rng.gamma(2, 0.5, size=(n_prompts, 1, 1)))
+    pairs = (RESPONSES * np.arange(n_prompts)[:, None, None] + PAIRS).reshape(-1, 2)[:n_questions]
+    prompts = np.repeat(np.arange(n_prompts), RESPONSES).tolist()
+    return CandidatePool.from_arrays(features.reshape(-1, n_features), pairs, prompt_ids=prompts)
+
+
+def measure_prefq(size: Size) -> dict[str, Any]:
+    """Our call, the steps of sessions, the posterior and plain NumPy, each in turn with one pass over the features."""
+    rng = np.random.default_rng([size.seed, size.n_questions, size.n_features])
+    before = peak_memory()
+    pool = make_pool(size.n_questions, size.n_features, rng)
+    start = pool.starting_point()
+    direction = rng.normal(size=size.n_features)
+    clock = _Clock()
+    clock("first", lambda: prefq.select_next_question(pool, []))
+    answers: list[prefq.Answer] = []
+    while clock.goes_on("step", LEAST_SESSIONS * N_ANSWERS, size.rounds * N_ANSWERS):
+        answers = _session(pool, clock, direction, rng)
+    clock("select", lambda: prefq.select_next_question(pool, answers, max_questions=None))
+    peak = peak_memory()  # before what is compared makes arrays of its own
+    chosen, theirs = None, None
+    plain = _Plain.of(pool, answers, start.coefficients)
+    comparisons = pool.comparisons(answers)
+    clock.restart()
+    clock.times["select"].clear()
+    while clock.goes_on("select", LEAST_ROUNDS, size.rounds):
+        chosen = clock("select", lambda: prefq.select_next_question(pool, answers, max_questions=None))
+        clock("pass", lambda: pool.features @ direction)
+        if clock.goes_on("plain", LEAST_PLAIN, size.rounds):
+            theirs = clock("plain", plain.select)
+        clock("posterior", lambda: prefq.fit_posterior(start.coefficients, comparisons))
+        clock("plain_posterior", plain.fit)
+    assert chosen is not None
+    assert theirs is not None
+    return {
+        "n_items": pool.n_items,
+        "ms": {name: told(times) for name, times in clock.times.items()},
+        "same_question": set(parse_question_id(chosen.id)) == set(pool.pairs[theirs].tolist()),
+        "mib": {
+            "features": _mib(pool.features.nbytes),
+            "before": _mib(before),
+            "peak": _mib(peak),
+        },
+    }
+
+
+def measure_peer(size: Size) -> dict[str, Any]:
+    """The next question of a recipe of others after ten answers, learning included, in turn with one pass."""
+    assert size.file is not None
+    assert size.strategy is not None
+    strategy = load(Address(size.strategy, size.file))
+    _score_all(size.file, size.n_questions)
+    rng = np.random.default_rng([size.seed, size.n_questions, size.n_features])
+    pool = make_pool(size.n_questions, size.n_features, rng)
+    study, history = one_user(pool, rng)
+    direction = rng.normal(size=size.n_features)
+    learn = strategy.begin(study, rng=rng)
+    clock = _Clock()
+
+    def call(name: str) -> None:
+        _alarm(size.call_seconds)
+        clock(name, lambda: learn(history).next_rows())
+        _alarm(0)
+        clock("pass", lambda: pool.features @ direction)
+
+    call("first")  # which imports what the recipe needs
+    clock.restart()
+    while clock.goes_on("select", 1, size.rounds):
+        call("select")
+    return {"ms": {name: told(times) for name, times in clock.times.items()}, "mib": {"peak": _mib(peak_memory())}}
+
+
+def one_user(pool: CandidatePool, rng: np.random.Generator) -> tuple[Study, History]:
+    """A user who has answered ten random questions of a pool, as recipes of others are given one."""
+    prior = pool.starting_point()
+    first, second = pool.features[pool.pairs[:, 0]][None], pool.features[pool.pairs[:, 1]][None]
+
+    def replies(rows: NDArray[np.intp]) -> NDArray[np.int8]:
+        taste = rng.multivariate_normal(prior.coefficients.mean, prior.coefficients.covariance)
+        margins = (first[0, rows] - second[0, rows]) @ taste
+        return np.where(rng.random(rows.size) < 1 / (1 + np.exp(-margins)), 1, -1).astype(np.int8)
+
+    def some(n: int) -> NDArray[np.intp]:
+        return rng.choice(pool.n_questions, min(n, pool.n_questions - 1), replace=False)
+
+    asked = [some(GROUP_ANSWERS) for _ in range(GROUP_USERS)]
+    group = GroupAnswers(
+        np.concatenate([first[0, rows] - second[0, rows] for rows in asked]),
+        np.concatenate([replies(rows) for rows in asked]),
+        np.repeat(np.arange(GROUP_USERS), [rows.size for rows in asked]),
+    )
+    open_rows = np.ones((1, pool.n_questions), dtype=bool)
+    study = Study(first, second, open_rows, N_ANSWERS + 1, prior.coefficients, prior.response_model, group)
+    own = some(N_ANSWERS)
+    return study, History(own[None], replies(own)[None])
+
+
+def told(times: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and number of times, from seconds to milliseconds."""
+    p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
+    return {"p50": float(f"{p50:.4g}"), "p95": float(f"{p95:.4g}"), "n": len(times)}
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # elsewhere the kernel's other count goes on from the process that began this one
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    from resource import RUSAGE_SELF, getrusage
+
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _mib(n_bytes: int) -> float:
+    return round(n_bytes / 2**20, 1)
+
+
+def _alarm(seconds: float) -> None:
+    """Have the system end this process after so many seconds, whatever it is in; 0 calls it off."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+class _Clock:
+    """Times of calls by name, in seconds, and when to stop."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = {}
+        self.restart()
+
+    def __call__(self, name: str, call: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        found = call()
+        self.times.setdefault(name, []).append(time.perf_counter() - start)
+        return found
+
+    def restart(self) -> None:
+        self.began = time.perf_counter()
+
+    def goes_on(self, name: str, least: int, most: int) -> bool:
+        """Whether there are too few times of this name, or not too many and time is left."""
+        n = len(self.times.get(name, ()))
+        return n < least or (n < most and time.perf_counter() - self.began < SECONDS)
+
+
+class _Plain(NamedTuple):
+    """What plain NumPy is given: made once for a pool, but the answers."""
+
+    differences: Array
+    prompts: NDArray[np.int64]
+    mean: Array
+    covariance: Array
+    asked: NDArray[np.int64]
+    outcomes: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer], prior: prefq.Gaussian) -> "_Plain":
+        first, second = pool.pairs.T
+        assert pool.prompt_codes is not None
+        rows, _ = pool.asked(answers)
+        # As the pool has the pair, whichever side was shown first.
+        shown = np.array([parse_question_id(answer.question_id)[0] for answer in answers])
+        signs = np.where(shown == first[rows], 1, -1)
+        outcomes = (signs * [OUTCOMES[answer.choice] for answer in answers]).astype(np.int8)
+        differences = pool.features.take(first, axis=0).astype(np.float64, copy=False)
+        differences -= pool.features.take(second, axis=0)
+        return cls(differences, pool.prompt_codes[first], prior.mean, prior.covariance, rows, outcomes)
+
+    def select(self) -> int:
+        return plain_numpy.select(*self)
+
+    def fit(self) -> tuple[Array, Array]:
+        return plain_numpy.fit(self.mean, self.covariance, self.differences[self.asked], self.outcomes)
+
+
+def _session(pool: CandidatePool, clock: _Clock, direction: Array, rng: np.random.Generator) -> list[prefq.Answer]:
+    """Ten answers of somebody, the time of each step from an answer to the next question kept as `step`."""
+    prior = pool.starting_point().coefficients
+    user = prefq.SimulatedUser(rng.multivariate_normal(prior.mean, prior.covariance))
+    question = prefq.select_next_question(pool, [])
+    answers: list[prefq.Answer] = []
+    for _ in range(N_ANSWERS):
+        assert question is not None
+        answers.append(user.answer(pool, question, rng=rng))
+        question = clock("step", lambda: prefq.select_next_question(pool, answers, max_questions=None))
+        clock("pass", lambda: pool.features @ direction)
+    return answers
+
+
+def _score_all(file: str, n_questions: int) -> None:
+    """Have a recipe that scores a sample of large pools, of MAX_CANDIDATES questions, score them all."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) == file and hasattr(module, "MAX_CANDIDATES"):
+            module.MAX_CANDIDATES = n_questions
+
+
+def _cap_memory(gib: float) -> None:
+    """Have allocations beyond a limit fail rather than take memory from others; where the system can."""
+    if sys.platform == "linux":
+        from resource import RLIMIT_DATA, getrlimit, setrlimit
+
+        _, hard = getrlimit(RLIMIT_DATA)
+        setrlimit(RLIMIT_DATA, (int(gib * GIB) + BYTES_OF_LIBRARIES, hard))
+
+
+def _why(code: int, messages: str, size: Size) -> str:
+    """Why a process ended as it did, in a clause."""
+    last = (messages.strip().splitlines() or ["no message"])[-1]
+    memory = ("MemoryError", "can't allocate memory", "not enough memory", "Cannot allocate memory", "bad_alloc")
+    if code == -signal.SIGKILL or any(each in messages for each in memory):
+        return f"needs more than {size.memory_gib:g} GiB of memory"
+    return f"ended with exit code {code}: {last[:200]}"
+
+
+def main(arguments: Sequence[str]) -> None:
+    size = Size(**json.loads(arguments[0]))
+    _cap_memory(size.memory_gib)
+    found: Mapping[str, Any] = measure_prefq(size) if size.strategy is None else measure_peer(size)
+    print(json.dumps(found))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
