@@ -21,7 +21,14 @@ from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 N_USERS = 150
-PANEL = make_world("gaussian(3)", n_users=N_USERS, n_pool=300, rng=np.random.default_rng(1))
+WHOLE = make_world("gaussian(3)", n_users=N_USERS, n_pool=300, rng=np.random.default_rng(1))
+PANEL = replace(  # a third of the test tasks will do
+    WHOLE,
+    test_first=WHOLE.test_first[:, :200],
+    test_second=WHOLE.test_second[:, :200],
+    test_truth=WHOLE.test_truth[:, :200],
+    candidates=None,
+)
 PRIOR = fit_group_prior(PANEL.group, PANEL.response_model)
 NO_TIES, TIES = ResponseModel(), ResponseModel(tie_threshold=0.7)
 
