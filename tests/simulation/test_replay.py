@@ -1,0 +1,299 @@
+"""Replay: who is asked, tested and learned from, and that votes and ties come out as what they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prefq.errors import InputError
+from prefq.inference.likelihood import reply_probabilities
+from prefq.simulation.curves import learning_curve
+from prefq.simulation.group_prior import fit_group_prior
+from prefq.simulation.panels import GroupAnswers, Outcomes, Panel
+from prefq.simulation.replay import Recorded, Replay, divide, draw_folds, fit_tie_threshold, replay_panel
+from prefq.simulation.strategies import OURS, Strategy
+from prefq.simulation.votes import Votes, any_pairs, divide_votes, learn_item_features, pairs_once, votes_panel
+from prefq.vocabulary import Array, ResponseModel
+
+INFORMATION_GAIN = next(strategy for strategy in OURS if strategy.name == "information_gain")
+
+
+def choices(margins: Array, model: ResponseModel, rng: np.random.Generator) -> Outcomes:
+    """Replies drawn from a response model, one for each margin."""
+    shares = np.cumsum(reply_probabilities(margins, model), axis=1)
+    drawn = (rng.random(len(margins))[:, None] > shares[:, :-1]).sum(axis=1)
+    return np.array(model.outcomes, dtype=np.int8)[drawn]
+
+
+def people(
+    n_users: int = 40, n_tasks: int = 12, per_task: int = 2, tau: float = 0.0, seed: int = 5, spread: float = 1.5
+) -> Recorded:
+    """People with tastes of their own in three features, of very different units."""
+    rng = np.random.default_rng(seed)
+    n = n_users * n_tasks * per_task
+    users = np.repeat(np.arange(n_users), n_tasks * per_task)
+    units = np.array([1.0, 100.0, 0.01])
+    first, second = rng.normal(size=(2, n, 3))
+    tastes = rng.normal(size=(n_users, 3)) * spread + [0.5, 0.0, 0.0]
+    margins = ((first - second) * tastes[users]).sum(axis=1)
+    outcomes = choices(margins, ResponseModel(tie_threshold=tau), rng)
+    names = tuple(f"u{user:03d}" for user in range(n_users))
+    tasks = np.arange(n) // per_task
+    return Recorded("made", first * units, second * units, outcomes, users, tasks, names)
+
+
+def opinions(n_users: int = 120, n_items: int = 40, seed: int = 3) -> Votes:
+    """Two camps that disagree on half of the statements; two votes in three are cast."""
+    rng = np.random.default_rng(seed)
+    camps = np.repeat([-1.0, 1.0], n_users // 2)
+    sides = np.where(np.arange(n_items) % 2 == 0, 1.5, 0.0)
+    felt = 0.4 + camps[:, None] * sides * rng.choice([-1, 1], size=n_items) + rng.normal(size=(n_users, n_items)) * 0.7
+    users, items = np.nonzero(rng.random((n_users, n_items)) < 2 / 3)
+    values = (np.sign(felt) * (np.abs(felt) > 0.3))[users, items].astype(np.int8)
+    return Votes("camps", users, items, values, tuple(f"v{user}" for user in range(n_users)), n_items)
+
+
+def first_fold(recorded: Recorded, n_questions: int = 5, seed: int = 1) -> Replay:
+    measured = draw_folds(len(recorded.user_ids), 4, rng=np.random.default_rng([seed, 9])) == 0
+    division = divide(recorded, measured, n_questions=n_questions, rng=np.random.default_rng([seed, 1]))
+    return replay_panel(recorded, measured, division, rng=np.random.default_rng([seed, 2]))
+
+
+def votes_fold(votes: Votes, pairing: object = pairs_once) -> Replay:
+    measured = draw_folds(len(votes.user_ids), 4, rng=np.random.default_rng([1, 9])) == 0
+    assert callable(pairing)
+    division = divide_votes(votes, measured, n_questions=5, pairing=pairing, rng=np.random.default_rng([1, 1]))
+    return votes_panel(votes, measured, division, rng=np.random.default_rng([1, 2]))
+
+
+def curve_of(panel: Panel, strategy: Strategy = INFORMATION_GAIN, n_questions: int = 8) -> dict[str, Array]:
+    prior = fit_group_prior(panel.group, panel.response_model)
+    return learning_curve(strategy, panel, prior, n_questions=n_questions, rng=np.random.default_rng(4)).measures
+
+
+def shares_tasks(replay: Replay) -> bool:
+    """Whether anybody is tested on a task that can be asked about."""
+    return any(
+        (set(asked[asked >= 0].tolist()) & set(tested[tested >= 0].tolist()))
+        for asked, tested in zip(replay.question_tasks, replay.test_tasks, strict=True)
+    )
+
+
+@pytest.mark.parametrize("replay", [first_fold(people()), votes_fold(opinions()), votes_fold(opinions(), any_pairs)])
+def test_nobody_is_tested_on_a_task_that_can_be_asked_about_or_teaches_the_prior(replay: Replay) -> None:
+    assert not shares_tasks(replay)
+    assert not set(replay.panel.user_ids) & set(replay.group_ids)
+    assert replay.panel.n_users == replay.counts["measured"] > 5
+
+
+def test_every_person_is_in_one_fold_and_folds_are_of_one_size() -> None:
+    folds = draw_folds(103, 5, rng=np.random.default_rng([1, 2]))
+
+    assert sorted(np.bincount(folds)) == [20, 20, 21, 21, 21]
+    assert not np.array_equal(folds, draw_folds(103, 5, rng=np.random.default_rng([2, 2])))
+
+
+def test_replies_are_those_on_record_whichever_side_is_shown_first() -> None:
+    recorded = people(n_users=8, per_task=1)
+    panel = first_fold(recorded).panel
+    names = np.array(recorded.user_ids)[recorded.users]
+    others = ~np.isin(names, panel.user_ids)
+    unit = np.concatenate([recorded.first[others], recorded.second[others]]).std(axis=0)
+    own = np.flatnonzero(names == panel.user_ids[0])
+    preferred = (recorded.first[own] - recorded.second[own]) * recorded.outcomes[own, None]
+    shown = ((panel.first - panel.second)[0] * panel.outcomes[0, :, None])[panel.open[0]] * unit
+    tested = ((panel.test_first - panel.test_second)[0] * (2 * panel.test_truth[0, :, None] - 1)) * unit
+
+    # Each task is one line of preferred less other, and nothing is there twice: eight questions and four tests of 12.
+    lines = np.concatenate([shown, tested[~np.isnan(panel.test_truth[0])]])
+    matches = np.isclose(lines[:, None], preferred[None]).all(axis=2)
+    assert (matches.sum(axis=1) == 1).all()
+    assert sorted(matches.argmax(axis=1)) == list(range(12))
+
+
+def test_what_is_measured_does_not_depend_on_the_measured_peoples_answers_to_others() -> None:
+    recorded = people()
+    before = first_fold(recorded)
+    outcomes = recorded.outcomes.copy()
+    theirs = np.isin(np.array(recorded.user_ids)[recorded.users], before.panel.user_ids)
+    outcomes[theirs] *= -1
+    after = first_fold(replace(recorded, outcomes=outcomes))
+
+    np.testing.assert_array_equal(before.panel.group.differences, after.panel.group.differences)
+    np.testing.assert_array_equal(before.panel.first, after.panel.first)
+    np.testing.assert_array_equal(before.panel.outcomes, -after.panel.outcomes)
+
+
+def test_own_answers_help_where_people_differ_and_coin_flips_teach_nothing() -> None:
+    panel = first_fold(people(n_users=160, n_tasks=20), n_questions=8).panel
+    measures = curve_of(panel)
+    gain = measures["log_loss"][:, 0] - measures["log_loss"][:, -1]
+    flips = np.random.default_rng(8)
+    shuffled = replace(
+        panel,
+        outcomes=np.where(flips.random(panel.outcomes.shape) < 0.5, 1, -1).astype(np.int8),
+        test_truth=np.where(np.isnan(panel.test_truth), np.nan, flips.random(panel.test_truth.shape) < 0.5),
+    )
+
+    assert gain.mean() > 5 * gain.std(ddof=1) / np.sqrt(len(gain))
+    assert curve_of(shuffled)["accuracy"][:, -1].mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_ties_are_replies_and_no_tests_and_their_threshold_is_found() -> None:
+    recorded = people(n_users=80, n_tasks=30, tau=0.8, spread=0.3)
+    replay = first_fold(recorded)
+
+    assert (replay.panel.outcomes[replay.panel.open] == 0).any()
+    assert set(np.unique(replay.panel.test_truth[~np.isnan(replay.panel.test_truth)])) == {0.0, 1.0}
+    assert replay.counts["test_ties_left_out"] > 0
+    assert replay.panel.response_model.tie_threshold == pytest.approx(0.8, abs=0.1)
+
+
+def test_decided_tests_are_predicted_as_often_as_they_come_true_in_spite_of_ties() -> None:
+    # At the true coefficients and threshold, σ of the stretched margin is the chance given that it is no tie.
+    tau, rng = 0.8, np.random.default_rng(2)
+    margins = rng.normal(size=200_000)
+    outcomes = choices(margins, ResponseModel(tie_threshold=tau), rng)
+    decided = outcomes != 0
+    stretched = 2 / (1 + np.exp(-tau)) * margins[decided]
+    predicted = 1 / (1 + np.exp(-stretched))
+    for low in (0.1, 0.3, 0.5, 0.7):
+        there = (predicted > low) & (predicted < low + 0.2)
+        assert (outcomes[decided][there] > 0).mean() == pytest.approx(predicted[there].mean(), abs=0.01)
+
+
+def test_a_group_without_ties_has_threshold_zero() -> None:
+    group = GroupAnswers(np.ones((4, 1)), np.array([1, -1, 1, 1], dtype=np.int8), np.array([0, 0, 1, 1]))
+
+    assert fit_tie_threshold(group) == 0.0
+
+
+def test_people_with_few_answers_stop_early_or_are_left_out_and_counted() -> None:
+    full = people(n_users=20, n_tasks=12, per_task=1)
+    keep = np.ones(len(full.users), dtype=bool)
+    for user, n_answers in ((0, 3), (1, 9)):
+        keep[np.flatnonzero(full.users == user)[n_answers:]] = False
+    recorded = Recorded(
+        "short",
+        full.first[keep],
+        full.second[keep],
+        full.outcomes[keep],
+        full.users[keep],
+        full.tasks[keep],
+        full.user_ids,
+    )
+    measured = np.arange(20) < 10
+    division = divide(recorded, measured, n_questions=8, rng=np.random.default_rng([1, 1]))
+    replay = replay_panel(recorded, measured, division, rng=np.random.default_rng([1, 2]))
+    asked = learning_curve(
+        INFORMATION_GAIN,
+        replay.panel,
+        fit_group_prior(replay.panel.group, replay.panel.response_model),
+        n_questions=8,
+        rng=np.random.default_rng(1),
+    ).history.rows
+
+    assert replay.counts["people"] == 10
+    assert replay.counts["left_out"] == 1
+    assert replay.counts["fewer_than_asked"] == 1
+    assert "u000" not in replay.panel.user_ids
+    assert (asked[replay.panel.user_ids.index("u001")] >= 0).sum() == 6  # two thirds of nine tasks
+
+
+def test_one_user_is_refused() -> None:
+    recorded = people(n_users=2)
+    alone = recorded.users == 0
+
+    with pytest.raises(InputError, match="answers of 1 user"):
+        replace(
+            recorded,
+            first=recorded.first[alone],
+            second=recorded.second[alone],
+            outcomes=recorded.outcomes[alone],
+            users=recorded.users[alone],
+            tasks=recorded.tasks[alone],
+        )
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    recorded = people(n_users=4)
+    first = recorded.first.copy()
+    first[3, 1] = np.nan
+
+    with pytest.raises(InputError, match="not finite"):
+        replace(recorded, first=first)
+
+
+def test_nobody_with_enough_answers_is_an_error_that_says_what_to_do() -> None:
+    recorded = people(n_users=6, n_tasks=2, per_task=1)
+    measured = np.arange(6) < 2
+    division = divide(recorded, measured, n_questions=5, rng=np.random.default_rng([1, 1]))
+
+    with pytest.raises(InputError, match="--min-questions"):
+        replay_panel(recorded, measured, division, rng=np.random.default_rng([1, 2]))
+
+
+@pytest.mark.parametrize("n_folds", [1, 7])
+def test_folds_that_cannot_be_are_refused(n_folds: int) -> None:
+    with pytest.raises(InputError, match=f"there are {n_folds} folds for 6 users"):
+        draw_folds(6, n_folds, rng=np.random.default_rng(1))
+
+
+def test_each_vote_is_asked_about_once_and_every_pair_differs() -> None:
+    votes = opinions()
+    rows = np.flatnonzero(votes.users == 7)
+    pairs = pairs_once(rows, votes.values, np.random.default_rng(1))
+
+    assert len(np.unique(pairs)) == pairs.size
+    assert (votes.values[pairs[:, 0]] != votes.values[pairs[:, 1]]).all()
+    # What is left over all voted the same: no pair was missed.
+    assert len(np.unique(votes.values[np.setdiff1d(rows, pairs)])) <= 1
+
+
+def test_any_two_different_votes_may_be_asked_about_up_to_a_cap() -> None:
+    values = np.array([1, 1, -1, 0], dtype=np.int8)
+    pairs = any_pairs(np.arange(4), values, np.random.default_rng(1))
+
+    assert {tuple(sorted(pair)) for pair in pairs.tolist()} == {(0, 2), (1, 2), (0, 3), (1, 3), (2, 3)}
+
+
+def test_the_factor_that_divides_the_camps_is_found_from_some_of_the_votes() -> None:
+    votes = opinions()
+    features = learn_item_features(votes.users, votes.items, votes.values, votes.n_items, rng=np.random.default_rng(1))
+    # By a second way: the difference of the two camps' mean votes on each statement.
+    camp = votes.users >= 60
+    means = [
+        np.bincount(votes.items[side], votes.values[side], 40) / np.bincount(votes.items[side], minlength=40)
+        for side in (camp, ~camp)
+    ]
+
+    assert abs(np.corrcoef(features[:, 1], means[0] - means[1])[0, 1]) > 0.97
+    assert np.corrcoef(features[:, 0], (means[0] + means[1]) / 2)[0, 1] > 0.95
+
+
+def test_own_votes_help_where_two_camps_are_opposed() -> None:
+    measures = curve_of(votes_fold(opinions()).panel, n_questions=5)
+
+    assert measures["log_loss"][:, -1].mean() < measures["log_loss"][:, 0].mean() - 0.05
+    assert measures["swapped_log_loss"][:, -1].mean() > measures["log_loss"][:, -1].mean() + 0.05
+
+
+def test_factors_do_not_know_the_votes_of_the_measured() -> None:
+    votes = opinions()
+    before = votes_fold(votes)
+    theirs = np.isin(np.array(votes.user_ids)[votes.users], before.panel.user_ids)
+    after = votes_fold(replace(votes, values=np.where(theirs, -votes.values, votes.values).astype(np.int8)))
+
+    np.testing.assert_array_equal(before.panel.group.differences, after.panel.group.differences)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"), [("values", 2, "has a vote 2"), ("items", 0, "voted twice on one statement")]
+)
+def test_votes_that_cannot_be_are_refused(field: str, value: int, message: str) -> None:
+    votes = Votes("few", np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1, -1, 1], dtype=np.int8), ("a", "b"), 2)
+    wrong = getattr(votes, field).copy()
+    wrong[1] = value
+
+    with pytest.raises(InputError, match=message):
+        replace(votes, **{field: wrong})
