@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities, sigmoid
+from prefq.simulation.attributes import attributes
 from prefq.simulation.learned_worlds import agree, raters, text_factors
 from prefq.simulation.panels import GroupAnswers, Panel, Stated
 from prefq.simulation.scenes import (
@@ -229,6 +230,7 @@ WORLDS: Mapping[str, Generator] = MappingProxyType(
             "eight raters who share c of their taste; the group is the other seven",
             (Parameter("c", 0.6, 0, 1),),
         ),
+        "attributes": Generator(attributes, "two-trait personas and learned features, tuned to PReF's published curve"),
         "clustered": Generator(clustered, "tastes around three centres"),
         "starter": Generator(
             starter,
