@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from prefq_cli.bench.figures import LOOKS
 from prefq_cli.bench.page import slug
 from prefq_cli.bench.provenance import provenance
 from prefq_cli.bench.report import AT, RULE
@@ -35,7 +36,8 @@ def save_check(name: str, check: ModuleType, figures: Mapping[str, Any], *, seco
 def save_summary(summary: Mapping[str, Any]) -> None:
     """Keep what the page needs of a run's summary as ``results/<kind>/<name>.json``.
 
-    Of a thousand comparisons those after ten answers stay, of other strategies than the default rule in two measures.
+    Of a thousand comparisons those after ten answers stay, of other strategies than the default rule in two measures,
+    and those that a figure shows.
     """
     comparisons = [each for each in summary.get("comparisons") or [] if _is_kept(each)]
     kept = {**summary, "comparisons": comparisons} if comparisons else summary
@@ -49,7 +51,10 @@ def write(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _is_kept(comparison: Mapping[str, Any]) -> bool:
-    return comparison["n_answers"] == AT and (comparison["strategy"] == RULE or comparison["measure"] in LED_BY)
+    of_figure = (comparison["reference"], comparison["measure"]) == ("pooled", "log_loss")
+    if comparison["n_answers"] != AT:
+        return of_figure and comparison["strategy"] in LOOKS
+    return comparison["strategy"] == RULE or comparison["measure"] in LED_BY
 
 
 def _text(value: Any, indent: str = "") -> str:

@@ -122,7 +122,10 @@ def test_a_verdict_that_cannot_be_told_says_how_many_users_it_takes(summary: Sum
     needed = {"verdict": "cannot tell", "users_needed": 4321, "users_for_target": 98}
     (sentence, *_) = findings({**summary, "comparisons": [{**entry, **numbers, **needed}]})
 
-    assert "**cannot tell** (about 4,321 users would show a difference of this size; about 98 users" in sentence
+    assert (
+        "**cannot tell** (it would take about 4,321 users for this difference and 98 users for one of 0.01 nats)"
+        in sentence
+    )
     assert "+0.002 ± 0.010 nats of log loss saved a task (95 % interval −0.020 to +0.024, 12 users)" in sentence
 
 
@@ -159,14 +162,17 @@ def test_figure_draws_the_curve_of_the_summary(summary: Summary) -> None:
     assert np.asarray(band)[:, 1].max() == pytest.approx(highest)
 
 
-def test_gain_is_drawn_against_minutes_of_reading(summary: Summary) -> None:
+def test_paired_gain_is_drawn_against_minutes_of_reading(summary: Summary) -> None:
     figure = Figure()
     figures.FIGURES["reading"].draw(summary, figure)
     line = next(each for each in figure.axes[0].lines if each.get_label() == "random")
-    mean = np.array(summary["strategies"]["random"]["curves"]["log_loss"]["mean"])
+    found = [compared(summary, "random", "pooled", n_answers=n) for n in (3, 5, 10)]
 
-    np.testing.assert_allclose(np.asarray(line.get_xdata(), dtype=float), 0.5 * np.arange(N_QUESTIONS + 1))
-    np.testing.assert_allclose(np.asarray(line.get_ydata(), dtype=float), mean[0] - mean, atol=2e-4)
+    assert all(found)
+    np.testing.assert_allclose(np.asarray(line.get_xdata(), dtype=float), [1.5, 2.5, 5])  # half a minute a question
+    np.testing.assert_allclose(
+        np.asarray(line.get_ydata(), dtype=float), [each["difference"] for each in found if each]
+    )
 
 
 def test_same_summary_gives_the_same_svg_and_another_does_not(summary: Summary, tmp_path: Path) -> None:
@@ -204,7 +210,7 @@ def test_command_writes_report_and_figures_into_the_run(summary: Summary, tmp_pa
     assert found["report"] == render(summary) == (tmp_path / "report.md").read_text(encoding="utf-8")
     assert {Path(file).name for file in found["files"]} == {
         "report.md",
-        *(f"{name}.{ending}" for name in ("curves", "peers", "reading") for ending in ("svg", "png")),
+        *(f"{name}.{ending}" for name in ("curves", "gains", "peers", "reading") for ending in ("svg", "png")),
     }
     assert all((tmp_path / Path(file).name).stat().st_size > 100 for file in found["files"])
 

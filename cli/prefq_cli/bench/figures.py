@@ -32,6 +32,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 GREY = "#8C8C8C"
 FURTHEST = 0.5  # nats: what lies beyond is told in a number
 READER = "information_gain"  # the default rule
+BANDED = (READER, "random")  # more bands than these would hide each other
 OUR_PRIOR = "_with_prior"  # ends the name of a peer that starts from the prior that prefq fitted
 STYLE: Any = {  # for rc_context, whose keys are a type of their own
     "font.size": 8,
@@ -144,8 +145,8 @@ def _draw_curves(summary: Summary, figure: "Figure") -> None:
         for name in others:
             _line(axes, strategies[name], measure, Look(GREY, "-", ""), thin=True)
         for name, look in looks.items():
-            _line(axes, strategies[name], measure, look, label=name)
-        _fit_to(axes, [strategies[name] for name in looks], measure)
+            _line(axes, strategies[name], measure, look, label=name, band=name in BANDED)
+        _fit_to(axes, {name: strategies[name] for name in looks}, measure)
         axes.set(xlabel="answers", ylabel=AXIS_LABELS[measure])
     _legend(figure, columns=3, others=others)
 
@@ -185,26 +186,46 @@ def _n_answers(against: Mapping[str, Summary]) -> int:
     return int(next(iter(against.values()))["n_answers"])
 
 
+def _draw_gains(summary: Summary, figure: "Figure") -> None:
+    """Log loss saved against everybody's prediction, paired, after 3, 5, 10 and 20 answers."""
+    gains = _gains(summary)
+    places = {name: place - (len(gains) - 1) / 2 for place, name in enumerate(gains)}
+    # Side by side, so that the bars of strategies that do alike can be told apart.
+    points = {name: [(each["n_answers"] + 0.16 * places[name], each) for each in gains[name]] for name in gains}
+    axes = _intervals(summary, figure, points)
+    axes.set(xlabel="answers", xticks=sorted({each["n_answers"] for found in gains.values() for each in found}))
+
+
 def _draw_reading(summary: Summary, figure: "Figure") -> None:
-    """What is gained on the prediction before the first answer, against the minutes it takes to read the questions."""
-    figure.set_size_inches(WIDTH, 0.58 * WIDTH)
-    axes = figure.subplots()
-    strategies = _curves(summary)
-    # All begin with the group's prediction but those who have said something about themselves.
-    start = _number(strategies[READER]["curves"]["log_loss"]["mean"][0])
-    for name, look in LOOKS.items():
-        if name not in strategies or name == "pooled" or not _measured([strategies[name]], "words"):
-            continue
-        minutes = [_number(words) / WORDS_PER_MINUTE for words in strategies[name]["curves"]["words"]["mean"]]
-        gains = [start - _number(loss) for loss in strategies[name]["curves"]["log_loss"]["mean"]]
-        axes.plot(minutes, gains, **_drawn(look), label=name, markevery=5)
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set(
-        xlabel=f"minutes of reading ({WORDS_PER_MINUTE} words a minute; a mark every five answers)",
-        ylabel="log loss saved on the group's prediction, nats",
-    )
+    """The same against the minutes that it takes to read the questions."""
+    strategies, points = _curves(summary), {}
+    for name, found in _gains(summary).items():
+        words = (strategies[name]["curves"].get("words") or {}).get("mean") or []
+        if found and len(words) > found[-1]["n_answers"]:
+            points[name] = [(_number(words[each["n_answers"]]) / WORDS_PER_MINUTE, each) for each in found]
+    axes = _intervals(summary, figure, points)
+    axes.set_xlabel(f"minutes of reading ({WORDS_PER_MINUTE} words a minute) for {_counted(points)} answers")
     axes.set_xlim(0)
+
+
+def _intervals(summary: Summary, figure: "Figure", points: Mapping[str, list[tuple[float, Summary]]]) -> "Axes":
+    """Paired differences with their 95 % intervals, joined for each strategy."""
+    figure.set_size_inches(WIDTH, 0.6 * WIDTH)
+    axes = figure.subplots()
+    axes.axhline(0, color=BLACK, linewidth=0.8)
+    for name, found in points.items():
+        places = [place for place, _ in found]
+        axes.plot(places, [_number(each["difference"]) for _, each in found], **_drawn(LOOKS[name]), label=name)
+        low, high = ([_number(each[end]) for _, each in found] for end in ("low", "high"))
+        axes.vlines(places, low, high, color=LOOKS[name].colour, linewidth=0.9)
+    axes.set_ylabel(f"log loss saved against {_everybody(summary)}, nats")
     _legend(figure, columns=3)
+    return axes
+
+
+def _counted(points: Mapping[str, list[tuple[float, Summary]]]) -> str:
+    counts = sorted({str(each["n_answers"]) for found in points.values() for _, each in found}, key=int)
+    return " and ".join(filter(None, [", ".join(counts[:-1]), counts[-1]]))
 
 
 def _draw_speed(summary: Summary, figure: "Figure") -> None:
@@ -271,16 +292,16 @@ def _line(
         axes.fill_between(answers, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=2)
 
 
-def _fit_to(axes: "Axes", strategies: list[Summary], measure: str) -> None:
-    """Axis limits that show these curves whole, whatever the others do."""
+def _fit_to(axes: "Axes", strategies: Mapping[str, Summary], measure: str) -> None:
+    """Axis limits that show these curves and the bands among them whole, whatever the others do."""
     from matplotlib.ticker import MaxNLocator
 
-    values = [
-        _number(value)
-        for strategy in strategies
-        if _measured([strategy], measure)
-        for value in strategy["curves"][measure]["mean"]
-    ]
+    values = []
+    for name, strategy in strategies.items():
+        curve = strategy["curves"].get(measure) or {}
+        mean = [_number(value) for value in curve.get("mean") or []]
+        errors = [_number(value) for value in curve.get("se") or []] if name in BANDED else [0.0] * len(mean)
+        values += [value + side * BAND * se for value, se in zip(mean, errors, strict=True) for side in (-1, 1)]
     known = [value for value in values if value == value]
     if not known:
         return
@@ -355,9 +376,24 @@ def _has_peers(summary: Summary) -> bool:
     return bool(_against_peers(summary))
 
 
+def _everybody(summary: Summary) -> str:
+    """What gains are counted from: the pooled regression where it was measured, else random questions."""
+    return "pooled" if "pooled" in _curves(summary) else "random"
+
+
+def _gains(summary: Summary) -> dict[str, list[Summary]]:
+    """Log loss saved by the strategies that stand out, by number of answers."""
+    wanted = (_everybody(summary), "log_loss")
+    found: dict[str, list[Summary]] = {name: [] for name in LOOKS if name in _curves(summary)}
+    for each in summary.get("comparisons") or []:
+        if (each["reference"], each["measure"]) == wanted and each["strategy"] in found:
+            found[each["strategy"]].append(each)
+    return {name: sorted(each, key=lambda one: int(one["n_answers"])) for name, each in found.items() if each}
+
+
 def _has_reading(summary: Summary) -> bool:
-    reader = _curves(summary).get(READER)
-    return reader is not None and any(reader["curves"].get("words", {}).get("mean") or []) and _has_curves(summary)
+    strategies = _curves(summary)
+    return any(any(strategies[name]["curves"].get("words", {}).get("mean") or []) for name in _gains(summary))
 
 
 class Drawing(NamedTuple):
@@ -369,6 +405,7 @@ class Drawing(NamedTuple):
 
 FIGURES: Mapping[str, Drawing] = {
     "curves": Drawing(_has_curves, _draw_curves),
+    "gains": Drawing(lambda summary: bool(_gains(summary)), _draw_gains),
     "peers": Drawing(_has_peers, _draw_peers),
     "reading": Drawing(_has_reading, _draw_reading),
     "speed": Drawing(lambda summary: bool(_timed_sizes(summary)), _draw_speed),

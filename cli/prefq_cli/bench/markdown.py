@@ -13,7 +13,9 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def signed(number: float | None) -> str:
     """A difference with its sign."""
-    return NOTHING if number is None else f"{number:+.3f}".replace("-", "−")
+    if number is None:
+        return NOTHING
+    return f"{number:+.3f}".replace("-", "−") if abs(number) >= 0.0005 else "0.000"
 
 
 def with_error(number: float | None, error: float | None) -> str:

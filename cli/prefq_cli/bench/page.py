@@ -37,8 +37,9 @@ ATTRIBUTES = "attributes"  # the world that is tuned until PReF's recipe gives P
 CHECKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 CAPTIONS = {
     "curves": "Learning curves; bands are ± 1.96 standard errors of the level, wider than those of paired differences.",
-    "peers": "What the default rule saves against each peer, paired; bars are 95 % intervals.",
-    "reading": "Log loss saved on the group's prediction against minutes of reading.",
+    "gains": "Log loss saved against one pooled regression for everybody, paired; bars are 95 % intervals.",
+    "peers": "Log loss that the default rule saves against each peer, paired; bars are 95 % intervals.",
+    "reading": "Log loss saved against one pooled regression, paired, against minutes of reading; bars as above.",
     "calibration": "What was predicted against what came true.",
     "speed": "Time against the size of the pool.",
 }

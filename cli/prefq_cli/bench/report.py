@@ -7,6 +7,7 @@ Nothing is computed here: every number and every verdict stands in the summary. 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prefq.simulation.comparison import TARGETS
 from prefq_cli.bench.markdown import NOTHING, bullets, signed, table, with_error
 
 Summary = Mapping[str, Any]
@@ -39,6 +40,7 @@ NOT_SHOWN = {
 }
 STEPS = (1, 2, 3, 5, 9)  # answers after which adaptivity is shown
 ADAPTIVITY = "Share of users whose next question would have been another if their last answer had been the opposite."
+FORGET = 100_000  # users: more than anybody will ask
 NOBODY_ASKED = ("pooled", "stated")  # they predict without questions, so nothing was read
 
 
@@ -116,12 +118,8 @@ def finding(comparison: Summary, reference: str) -> str:
     unit = UNITS.get(comparison["measure"], comparison["measure"])
     interval = f"95 % interval {signed(comparison['low'])} to {signed(comparison['high'])}, {_n_users(comparison)}"
     verdict = f"**{comparison['verdict']}**"
-    needed = [
-        f"about {comparison[key]:,} users would show {what}"
-        for key, what in (("users_needed", "a difference of this size"), ("users_for_target", "one worth finding"))
-        if comparison.get(key) is not None and comparison["verdict"] == "cannot tell"
-    ]
-    told = f"{verdict} ({'; '.join(needed)})" if needed else verdict
+    needed = _needed(comparison)
+    told = f"{verdict} ({needed})" if needed else verdict
     difference = with_error(comparison["difference"], comparison["se"])
     return f"Against {reference}: {difference} {unit} ({interval}): {told}."
 
@@ -286,6 +284,18 @@ def _turned(comparison: Summary) -> Summary:
     return {**comparison, **turned, "difference": less(comparison["difference"]), "verdict": verdict}
 
 
+def _needed(comparison: Summary) -> str:
+    """How many users would tell, where it cannot be told."""
+    if comparison["verdict"] != "cannot tell":
+        return ""
+    unit = "nats" if comparison["measure"] == "log_loss" else ""
+    target = f"one of {TARGETS.get(comparison['measure'], 0):g} {unit}".rstrip()
+    told = {comparison.get("users_needed"): "this difference"}
+    told[comparison.get("users_for_target")] = target  # where "no harm" is asked, both are the same
+    counts = [f"{count:,} users for {what}" for count, what in told.items() if count is not None and count <= FORGET]
+    return f"it would take about {' and '.join(counts)}" if counts else ""
+
+
 def _n_users(comparison: Summary) -> str:
     n_worlds = comparison.get("n_worlds", 1)
     return f"{comparison['n_users']:,} users" + (f", {n_worlds} worlds or repeats" if n_worlds > 1 else "")
@@ -330,7 +340,7 @@ def _between(mean: float | None, error: float | None) -> str:
 
 
 def _adaptivity(found: Summary) -> str:
-    shares = {name: each.get("mean") if isinstance(each, Mapping) else each for name, each in found.items()}
+    shares = {name: list(each) for name, each in found.items()}
     after = [k for k in STEPS if any(len(each) >= k for each in shares.values())]
     rows = [
         [f"`{name}`", *(_share(each[k - 1]) if len(each) >= k else NOTHING for k in after)]
