@@ -12,18 +12,20 @@ scale and variance 1 is the prior's covariance, the model's mean is linear with 
 BoTorch's logistic one. BALD assumes a probit; it sees utilities times √(π/8), which turns logits into that probit's
 units (MacKay 1992). EUBO needs a datapoint, so its first question is taken by the Monte Carlo version.
 
-What the options allow is done for speed: all candidate pairs in one batch, no gradients, no checks of distributions.
-What is left of BALD's time is its samples: with 256 of them it took a third (24 users of gaussian(6): accuracy .890
-against .899 at ten answers, our prior). At most `MAX_CANDIDATES` pairs, drawn at random for each question, are scored.
-A linear kernel of more datapoints than features has a singular matrix, and near-twins make it worse: where BoTorch
-raises, it is tried again with more jitter, then without fitting, and `PairwiseBelief.repairs` says so; if nothing
-helps, the error is passed on. A tie is one comparison each way.
+What the options allow is done for speed: all candidate pairs in one batch, no gradients, no checks of distributions;
+what a process pays once, such as imports, is paid before the first question. What is left of BALD's time is its
+samples: with 256 of them it took a third (24 users of gaussian(6): accuracy .890 against .899 at ten answers, our
+prior). At most `MAX_CANDIDATES` pairs, drawn at random for each question, are scored. A linear kernel of more
+datapoints than features has a singular matrix, and near-twins make it worse: where BoTorch raises, it is tried again
+with more jitter, then without fitting, and `PairwiseBelief.repairs` says so; if nothing helps, the error is passed on.
+A tie is one comparison each way.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -229,6 +231,7 @@ def as_published(acquisition: Acquisition) -> Begin:
     """For one user: standard units, fitted hyper-parameters, a random first question."""
 
     def begin(study: Study, *, rng: np.random.Generator) -> Learner:
+        warmed_up()
         seed, n_features = int(rng.integers(2**32)), study.first.shape[2]
         items = np.concatenate([study.first[0], study.second[0]])
         spread = items.std(axis=0)
@@ -262,6 +265,7 @@ def with_prior(acquisition: Acquisition) -> Begin:
     """For one user: the prior fitted on the group in place of everything BoTorch would fit."""
 
     def begin(study: Study, *, rng: np.random.Generator) -> Learner:
+        warmed_up()
         seed, prior, n_features = int(rng.integers(2**32)), study.prior, study.first.shape[2]
         factor = covariance_factor(prior.covariance)
 
@@ -285,6 +289,22 @@ def with_prior(acquisition: Acquisition) -> Begin:
         return learn
 
     return each_user(begin)
+
+
+@cache  # once in a process
+def warmed_up() -> None:
+    """Import BoTorch and run everything once, so that no question's time holds what a process pays once."""
+    import torch
+
+    sides = np.eye(2)
+    with as_in_botorch(0):
+        for model, pairs in (
+            (published_model(sides, -sides, np.ones(2, dtype=np.int8)).model, sides[None]),
+            (prior_model(np.eye(2, 3), -np.eye(2, 3), np.ones(2, dtype=np.int8), 2).model, np.eye(2, 3)[None]),
+        ):
+            with torch.no_grad():
+                bald(model, torch.from_numpy(pairs))
+                eubo(model, torch.from_numpy(pairs))
 
 
 def best_of(acquisition: Acquisition, model: Any, pairs: Array, left: Any, rng: np.random.Generator) -> Rows:
