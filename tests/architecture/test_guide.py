@@ -14,7 +14,7 @@ import prefq
 from prefq.profiles.summary import sentences, summarize, system_prompt
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
-TERMINAL, SCRIPTS = GUIDE / "terminal.md", GUIDE / "scripts.md"
+TERMINAL, SCRIPTS, MEASURE = GUIDE / "terminal.md", GUIDE / "scripts.md", GUIDE / "measure-your-pool.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -71,6 +71,22 @@ def test_shell_blocks_of_the_page_about_scripts_run_as_written(tmp_path: Path) -
     assert '"random_share": 0.5' in written["dan.json"]
     assert '"by_rule": 1091' in written["arms.json"]
     assert prefq.load_profile(tmp_path / "bob.json").n_answers == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are written for a POSIX shell")
+def test_five_commands_go_from_a_record_to_a_report(tmp_path: Path) -> None:
+    shown = blocks(MEASURE, "sh")
+    for block in shown:
+        finished = run_in_shell(block, tmp_path)
+        assert finished.returncode == 0, finished.stderr
+
+    assert len(shown) == 5
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Against one pooled regression for everybody" in report
+    assert "Against another person's profile" in report
+    assert "| `static` (control) |" in report
+    assert "Of 40 people 40 are measured" in (tmp_path / "look.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are written for a POSIX shell")

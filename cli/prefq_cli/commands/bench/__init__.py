@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 # One line a subcommand: `learning-curve` is the function `learning_curve` of the file learning_curve.py.
-NAMES: tuple[str, ...] = ("learning-curve", "report", "sessions")
+NAMES: tuple[str, ...] = ("calibration", "learning-curve", "replay", "report", "sessions", "speed")
 
 
 class _OnDemand(Mapping[str, Any]):
