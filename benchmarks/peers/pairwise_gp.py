@@ -18,7 +18,7 @@ samples: with 256 of them it took a third (24 users of gaussian(6): accuracy .89
 prior). At most `MAX_CANDIDATES` pairs, drawn at random for each question, are scored. A linear kernel of more
 datapoints than features has a singular matrix, and near-twins make it worse: where BoTorch raises, it is tried again
 with more jitter, then without fitting, and `PairwiseBelief.repairs` says so; if nothing helps, the error is passed on.
-A tie is one comparison each way.
+A tie is one comparison each way; an answer between equal items is left out, for BoTorch would merge the two.
 """
 
 import warnings
@@ -49,6 +49,7 @@ from prefq.vocabulary import Array, Gaussian
 
 USERS_AT_ONCE = 4
 MAX_CANDIDATES = 2000
+SAME = 1e-4  # BoTorch takes items no further apart for one, which it would then compare with itself
 JITTERS = (1e-6, 1e-4, 1e-2)  # BoTorch's own, then more
 LOGITS_TO_PROBIT = np.sqrt(np.pi / 8)
 N_MONTE_CARLO = 1024  # of the first EUBO with our prior, before there is a datapoint
@@ -68,6 +69,23 @@ class Fitted(NamedTuple):
 
     model: Any
     repairs: tuple[str, ...]
+
+
+class Told(NamedTuple):
+    """Answers whose items BoTorch can tell apart: both sides (n_answers, n_columns), outcomes, and what is left out."""
+
+    first: Array
+    second: Array
+    outcomes: Outcomes
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, first: Array, second: Array, outcomes: Outcomes) -> "Told":
+        """All but the answers between equal items, which tell nothing."""
+        apart = np.abs(first - second).max(axis=1, initial=0) > SAME
+        n_same = int((~apart).sum())
+        left_out = (f"{n_same} answers between equal items left out",) if n_same else ()
+        return cls(first[apart], second[apart], outcomes[apart], left_out)
 
 
 def comparisons(outcomes: Outcomes) -> Tensor:
@@ -241,20 +259,21 @@ def as_published(acquisition: Acquisition) -> Begin:
         def learn(history: History) -> Belief:
             first, second, outcomes = own_answers(study, history)
             with as_in_botorch(seed + history.rows.shape[1]):
-                model, repairs = published_model((first - centre) / units, (second - centre) / units, outcomes)
+                told = Told.of((first - centre) / units, (second - centre) / units, outcomes)
+                model, repairs = published_model(told.first, told.second, told.outcomes)
                 mean, covariance = coefficients(model, n_features, n_features)
 
             def choose() -> Rows:
                 own = np.random.default_rng([seed, history.rows.shape[1]])
                 left = history.left(study.open)[0]
-                if not len(outcomes):
+                if model.datapoints is None:
                     return best_rows(own.random((1, left.size)), left[None])
                 pairs = (np.stack([study.first[0], study.second[0]], axis=1) - centre) / units
                 with as_in_botorch(seed + history.rows.shape[1]):
                     return best_of(acquisition, model, pairs, left, own)
 
             weights = Gaussians((mean / units)[None], (covariance_factor(symmetric(covariance)) / units[:, None])[None])
-            return PairwiseBelief(weights, choose, True, repairs)
+            return PairwiseBelief(weights, choose, True, told.left_out + repairs)
 
         return learn
 
@@ -275,7 +294,8 @@ def with_prior(acquisition: Acquisition) -> Begin:
         def learn(history: History) -> Belief:
             first, second, outcomes = own_answers(study, history)
             with as_in_botorch(seed + history.rows.shape[1]):
-                model, repairs = prior_model(columns(first), columns(second), outcomes, n_features)
+                told = Told.of(columns(first), columns(second), outcomes)
+                model, repairs = prior_model(told.first, told.second, told.outcomes, n_features)
                 weights = unwhitened(prior, factor, *coefficients(model, n_features, n_features + 1))
 
             def choose() -> Rows:
@@ -284,7 +304,7 @@ def with_prior(acquisition: Acquisition) -> Begin:
                 with as_in_botorch(seed + history.rows.shape[1]):
                     return best_of(acquisition, model, pairs, history.left(study.open)[0], own)
 
-            return PairwiseBelief(weights, choose, False, repairs)
+            return PairwiseBelief(weights, choose, False, told.left_out + repairs)
 
         return learn
 

@@ -120,21 +120,46 @@ def test_its_bald_with_our_prior_ranks_as_information_gain(peer: Peer) -> None:
     assert np.corrcoef(scores, exact)[0, 1] > 0.97
 
 
-def test_near_twins_and_contradictions_do_not_stop_it(peer: Peer, small_panel: MakePanel, prior: Gaussian) -> None:
+@pytest.mark.parametrize("recipe", ["as_published", "with_prior"])
+def test_near_twins_and_contradictions_do_not_stop_it(
+    peer: Peer, small_panel: MakePanel, prior: Gaussian, recipe: str
+) -> None:
     panel = small_panel(1)
     first = np.repeat(panel.first[:, :1], 12, axis=1) + 1e-9 * np.arange(12)[None, :, None]
     second = np.repeat(panel.second[:, :1], 12, axis=1)
-    second[0, 6:] = first[0, 6:] + 1e-7
-    study = Study(first, second, np.ones((1, 12), dtype=bool), 12, prior, ResponseModel(), panel.group)
+    second[0, 6:9] = first[0, 6:9] + 1e-7
+    second[0, 9:] = first[0, 9:] + 1e-3
     history = History(np.arange(11)[None], np.array([[1, -1] * 5 + [1]], dtype=np.int8))
+    study = Study(first, second, np.ones((1, 12), dtype=bool), 12, prior, ResponseModel(), panel.group)
     module = peer("pairwise_gp")
-    for begin in (module.as_published(module.bald), module.with_prior(module.eubo)):
-        belief = begin(study, rng=np.random.default_rng(0))(history)
-        probabilities = belief.predict(panel.test_first, panel.test_second)
+    learn = getattr(module, recipe)(module.bald)(study, rng=np.random.default_rng(0))
+    belief = learn(history)
+    probabilities = belief.predict(panel.test_first, panel.test_second)
 
-        assert belief.next_rows().tolist() == [11]
-        assert np.isfinite(probabilities).all()
-        assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert belief.next_rows().tolist() == [11]
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert belief.beliefs[0].repairs[0] == "3 answers between equal items left out"
+
+
+def test_an_answer_between_equal_items_tells_it_nothing(peer: Peer, small_panel: MakePanel, prior: Gaussian) -> None:
+    panel = small_panel(1)
+    second = panel.second.copy()
+    second[0, 3] = panel.first[0, 3]
+    study = Study(panel.first, second, panel.open, 5, prior, ResponseModel(), panel.group)
+    module = peer("pairwise_gp")
+    learn = module.with_prior(module.eubo)(study, rng=np.random.default_rng(0))
+    with_it, without = (
+        learn(History(np.array([rows]), np.array([outcomes], dtype=np.int8))).predict(
+            panel.test_first, panel.test_second
+        )
+        for rows, outcomes in (([8, 3, 20], [1, 1, -1]), ([8, 20], [1, -1]))
+    )
+
+    np.testing.assert_allclose(with_it, without, atol=1e-6)
+    only_it = History(np.array([[3]]), np.array([[1]], dtype=np.int8))
+    published = module.as_published(module.bald)(study, rng=np.random.default_rng(0))(only_it)
+    assert published.predict(panel.test_first, panel.test_second) == pytest.approx(0.5)
+    assert published.next_rows() != [3]
 
 
 def test_the_global_generators_are_left_as_they_were(peer: Peer) -> None:
