@@ -81,7 +81,8 @@ Pairing = Callable[[Rows, NDArray[np.int8], np.random.Generator], Rows]
 
 def pairs_once(rows: Rows, values: NDArray[np.int8], rng: np.random.Generator) -> Rows:
     """Pairs at random in which every vote is used at most once, so that no vote is counted as several answers."""
-    pairs, waiting = [], []
+    pairs: list[tuple[int, int]] = []
+    waiting: list[int] = []
     for row in rng.permutation(rows):
         if waiting and values[waiting[-1]] != values[row]:
             pairs.append((waiting.pop(), row))

@@ -102,7 +102,7 @@ def test_without_task_ids_the_same_two_items_are_one_task_whichever_way_round(tm
 
 
 def without(name: str) -> Callable[[Columns], None]:
-    return lambda columns: columns.pop(name) and None
+    return lambda columns: columns.__delitem__(name)
 
 
 def with_value(name: str, row: int, value: object) -> Callable[[Columns], None]:

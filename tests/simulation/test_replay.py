@@ -22,7 +22,7 @@ def choices(margins: Array, model: ResponseModel, rng: np.random.Generator) -> O
     """Replies drawn from a response model, one for each margin."""
     shares = np.cumsum(reply_probabilities(margins, model), axis=1)
     drawn = (rng.random(len(margins))[:, None] > shares[:, :-1]).sum(axis=1)
-    return np.array(model.outcomes, dtype=np.int8)[drawn]
+    return np.asarray(np.array(model.outcomes, dtype=np.int8)[drawn])
 
 
 def people(

@@ -41,11 +41,11 @@ class Source:
 
     def load(self, seed: int) -> tuple[Recorded | Votes, ...]:
         """The record, in parts that have no people in common."""
+        if self.set_name is None:
+            return (load_comparisons(Path(self.path), None if self.features is None else Path(self.features)),)
         if self.set_name in SETS:
             return SETS[self.set_name](Path(self.path))
-        if self.set_name in PUBLIC:
-            return PUBLIC[self.set_name](Path(self.path), rng=np.random.default_rng([seed, READING]))
-        return (load_comparisons(Path(self.path), None if self.features is None else Path(self.features)),)
+        return PUBLIC[self.set_name](Path(self.path), rng=np.random.default_rng([seed, READING]))
 
     def digest(self) -> str:
         """Of the files: other data are other results."""
