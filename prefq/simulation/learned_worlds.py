@@ -46,7 +46,7 @@ def agree(p: float, n_group_users: int, *, name: str, n_users: int, rng: np.rand
 
     def tastes(n: int) -> Array:
         sides = np.where(rng.random(n) < 0.5, 1.0, -1.0)
-        return np.where((rng.random(n) < p)[:, None], common, sides[:, None] * own)
+        return np.asarray(np.where((rng.random(n) < p)[:, None], common, sides[:, None] * own))
 
     group = _group(tastes(n_group_users), scene, rng)
     sd = np.full(N_FEATURES, strength / np.sqrt(N_FEATURES))
@@ -73,7 +73,8 @@ def text_scene(n_pool: int, rng: np.random.Generator) -> Scene:
     def items(*shape: int) -> Array:
         return np.asarray(DIFFERENCE_SD / np.sqrt(2) * rng.normal(size=(*shape, N_ENCODING)) @ factors)
 
-    return Scene(*items(2, n_pool), *items(2, N_TESTS), items(N_PROMPTS, N_CANDIDATES))
+    (first, second), (test_first, test_second) = items(2, n_pool), items(2, N_TESTS)
+    return Scene(first, second, test_first, test_second, items(N_PROMPTS, N_CANDIDATES))
 
 
 def _group(coefficients: Array, scene: Scene, rng: np.random.Generator) -> GroupAnswers:

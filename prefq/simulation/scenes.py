@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.inference.likelihood import reply_probabilities, sigmoid
 from prefq.simulation.panels import Candidates, GroupAnswers, Outcomes, Panel, Stated
@@ -65,7 +66,7 @@ class ReplyRule:
             return np.where(thrown < sigmoid(felt), 1, -1).astype(np.int8)
         chances = np.cumsum(reply_probabilities(felt, model), axis=-1)
         places = (thrown[..., None] >= chances[..., :-1]).sum(axis=-1)
-        return np.array(model.outcomes, dtype=np.int8)[places]
+        return np.asarray(np.array(model.outcomes, dtype=np.int8)[places])
 
 
 LOGISTIC = ReplyRule()
@@ -102,11 +103,17 @@ def gaussian_scene(n_features: int, n_pool: int, rng: np.random.Generator, *, n_
         return np.asarray(rng.normal(size=(*shape, len(mixing))) @ mixing / np.sqrt(2))
 
     first, second = items(2, n_pool) * np.sqrt(rng.gamma(2, 0.5, size=n_pool))[:, None]
-    return Scene(first, second, *items(2, N_TESTS), items(N_PROMPTS, N_CANDIDATES))
+    test_first, test_second = items(2, N_TESTS)
+    return Scene(first, second, test_first, test_second, items(N_PROMPTS, N_CANDIDATES))
 
 
 def group_answers(
-    coefficients: Array, n_answers: Array, scene: Scene, rule: ReplyRule, n_seen: int, rng: np.random.Generator
+    coefficients: Array,
+    n_answers: NDArray[np.intp],
+    scene: Scene,
+    rule: ReplyRule,
+    n_seen: int,
+    rng: np.random.Generator,
 ) -> GroupAnswers:
     """Replies of other people to questions of the pool, drawn at random for each.
 

@@ -192,7 +192,8 @@ def starter(
     # What is measured comes first and weighs nothing; what is weighed comes after it and is not seen.
     items = np.column_stack([pool.features, world.truth.features])
     candidates = np.stack([items[pool.prompt_codes == prompt] for prompt in prompts])
-    scene = Scene(*items[pairs[~held_out].T], *items[pairs[held_out].T], candidates)
+    (first, second), (test_first, test_second) = items[pairs[~held_out].T], items[pairs[held_out].T]
+    scene = Scene(first, second, test_first, test_second, candidates)
 
     def tastes(n: int) -> Array:
         weights = world.draw_coefficients(n, rng=rng)
@@ -218,4 +219,4 @@ def _words(pool: CandidatePool) -> Array:
     def counts(texts: tuple[str, ...] | None) -> Array:
         return np.array([len(text.split()) for text in texts] if texts else [0] * pool.n_items, dtype=np.float64)
 
-    return counts(pool.responses)[pool.pairs].sum(axis=1) + counts(pool.prompts)[pool.pairs[:, 0]]
+    return np.asarray(counts(pool.responses)[pool.pairs].sum(axis=1) + counts(pool.prompts)[pool.pairs[:, 0]])
