@@ -3,7 +3,7 @@
 A stand-in for the "Attributes" data of PReF (arXiv 2503.06358), which are not public: seven traits of two poles, the
 84 personas that want two of the 14 in different traits, a judge that leans a little by itself, and features learned
 from the answers of other personas. What is not published is tuned until the released recipe gives the published curve
-(docs/decisions/0014); nothing of ours was looked at while tuning.
+(docs/decisions/0014), never to any curve of ours.
 """
 
 from dataclasses import dataclass, fields
