@@ -31,6 +31,7 @@ PAIRS = np.stack(np.triu_indices(RESPONSES, 1), axis=1)
 LEAST_ROUNDS, LEAST_PLAIN, LEAST_SESSIONS = 5, 3, 1
 SECONDS = 2.0  # after which no further round or session begins, the least done
 GROUP_USERS, GROUP_ANSWERS = 20, 30  # that recipes of others learn from before the clock runs
+IMPORT_SECONDS = 30.0  # what the first call of a recipe may take besides, to import what it needs
 SETUP_SECONDS = 120.0  # what a process may take besides the calls that are timed
 BYTES_PER_QUESTION = 300  # besides features and differences: margins, prompts, answers to ten questions
 BYTES_OF_LIBRARIES = 1 << 30  # address space that data of imported libraries take at most
@@ -172,13 +173,13 @@ def measure_peer(size: Size) -> dict[str, Any]:
     learn = strategy.begin(study, rng=rng)
     clock = _Clock()
 
-    def call(name: str) -> None:
-        _alarm(size.call_seconds)
+    def call(name: str, more: float = 0.0) -> None:
+        _alarm(size.call_seconds + more)
         clock(name, lambda: learn(history).next_rows())
         _alarm(0)
         clock("pass", lambda: pool.features @ direction)
 
-    call("first")  # which imports what the recipe needs
+    call("first", IMPORT_SECONDS)
     clock.restart()
     while clock.goes_on("select", 1, size.rounds):
         call("select")
