@@ -1,7 +1,12 @@
 """The synthetic worlds are what their page says: populations, replies, noise, groups and frozen tests."""
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import prefq
 from prefq.errors import InputError, NotFoundError
@@ -17,6 +22,9 @@ from prefq.vocabulary import Array
 
 ALL = (*WORLDS, "agree(0)", "agree(1)", "noisy(0.2, known=1)")
 LOGISTIC_WORLDS = tuple(name for name in WORLDS if name not in ("noisy", "no_signal"))
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "maths" / "worlds.md"
 
 
 def texts() -> StarterTexts:
@@ -40,7 +48,7 @@ def differences(panel: Panel) -> Array:
     return np.asarray((panel.first - panel.second)[0])
 
 
-def arrays(panel: Panel) -> list[Array]:
+def arrays(panel: Panel) -> list[NDArray[Any]]:
     return [panel.first, panel.outcomes, panel.test_first, panel.test_truth, *panel.group]
 
 
@@ -82,6 +90,12 @@ def test_a_wrong_name_has_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises((InputError, NotFoundError)) as caught:
         make(text)
     assert str(caught.value).startswith(sentence)
+
+
+def test_every_world_and_its_parameters_are_on_the_page() -> None:
+    headings = dict(re.findall(r"^## `(\w+)(?:\(([^)]*)\))?`$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = {name: [parameter.name for parameter in generator.parameters] for name, generator in WORLDS.items()}
+    assert {name: re.findall(r"\w+", inside) for name, inside in headings.items()} == named
 
 
 def test_counts_and_texts_are_asked_for() -> None:
@@ -142,6 +156,7 @@ def test_replies_come_with_the_probability_of_their_margins(name: str) -> None:
 def test_margins_and_test_tasks_follow_the_tastes_that_judge_candidates(name: str) -> None:
     panel = make(name)
     weights = tastes(panel)
+    assert panel.margins is not None
     np.testing.assert_allclose(panel.margins, weights @ differences(panel).T, atol=1e-9)
     tests = (panel.test_first - panel.test_second)[0]
     np.testing.assert_allclose(panel.test_truth, sigmoid(weights @ tests.T), atol=1e-9)
@@ -199,12 +214,12 @@ def test_replies_to_unlike_pairs_are_noisier_at_the_same_mean_reliability() -> N
     panels = [make(name, n_users=400, n_pool=2000, seed=5) for name in ("gaussian", "unlike_noise")]
     plain, noisy = panels  # the same population, pool and users: the noise draws nothing
     np.testing.assert_array_equal(tastes(plain).round(9), tastes(noisy).round(9))
+    assert plain.margins is not None
     right = [panel.outcomes == np.sign(plain.margins) for panel in panels]
     difference = right[1].mean(axis=1) - right[0].mean(axis=1)
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(400)
     # Equal margins, unlike items: those further apart are answered worse, and worse than without the noise.
     norms = np.broadcast_to(np.linalg.norm(differences(plain), axis=1), plain.outcomes.shape)
-    assert plain.margins is not None
     alike_margins = np.abs(np.abs(plain.margins) - 2) < 0.5
     near, far = (alike_margins & (norms < 2)), (alike_margins & (norms > 4))
     assert right[1][near].mean() > right[1][far].mean() + 0.1
