@@ -396,6 +396,12 @@ def _has_reading(summary: Summary) -> bool:
     return any(any(strategies[name]["curves"].get("words", {}).get("mean") or []) for name in _gains(summary))
 
 
+def _draw_calibration(summary: Summary, figure: "Figure") -> None:
+    from prefq_cli.bench.calibration_figure import draw as draw_calibration  # which takes colours from here
+
+    draw_calibration(summary, figure)
+
+
 class Drawing(NamedTuple):
     """A figure: whether a summary has the numbers for it, and what draws it."""
 
@@ -409,4 +415,5 @@ FIGURES: Mapping[str, Drawing] = {
     "peers": Drawing(_has_peers, _draw_peers),
     "reading": Drawing(_has_reading, _draw_reading),
     "speed": Drawing(lambda summary: bool(_timed_sizes(summary)), _draw_speed),
+    "calibration": Drawing(lambda summary: bool(summary.get("calibration")), _draw_calibration),
 }
