@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from prefq.errors import InputError, PrefqError
-from prefq.simulation.replay import Recorded
+from prefq.simulation.curves import learning_curve
+from prefq.simulation.group_prior import fit_group_prior
+from prefq.simulation.replay import Recorded, divide, draw_folds, replay_panel
+from prefq.simulation.strategies import OURS
 from prefq_cli.bench.datasets.public import load_personalllm, load_prism, load_rfm
 from prefq_cli.bench.datasets.sets import SETS
 from prefq_cli.bench.datasets.tables import load_comparisons
@@ -26,6 +30,7 @@ needs_data = pytest.mark.skipif(
     not (DATA / "cars_conjoint").is_dir(),
     reason="the real sets are not here: put them in ../shared/data beside the checkout, or name them by PREFQ_DATA",
 )
+D_OPTIMAL = next(strategy for strategy in OURS if strategy.name == "d_optimal")
 Columns = dict[str, list[Any]]
 
 
@@ -231,6 +236,25 @@ def test_people_of_the_cars_are_all_measured_and_folds_are_not_those_of_their_nu
     assert not any(fold == {*np.flatnonzero(numbered == number).tolist()} for fold in folds for number in range(5))
     assert folds[0] != folds[5]
     assert any("not independent" in note for note in notes_of(job))
+
+
+@needs_data
+def test_coin_flips_of_real_people_teach_nothing() -> None:
+    (record,) = SETS["cars_conjoint"](DATA / "cars_conjoint")
+    assert isinstance(record, Recorded)
+    flips = np.random.default_rng(6).choice(np.array([-1, 1], dtype=np.int8), size=len(record.outcomes))
+    shuffled = replace(record, outcomes=flips)
+    folds = draw_folds(len(record.user_ids), 5, rng=np.random.default_rng(6))
+    shares = []
+    for fold in range(3):
+        divided = divide(shuffled, folds == fold, n_questions=10, rng=np.random.default_rng([6, fold]))
+        panel = replay_panel(shuffled, folds == fold, divided, rng=np.random.default_rng([7, fold])).panel
+        prior = fit_group_prior(panel.group, panel.response_model)
+        curve = learning_curve(D_OPTIMAL, panel, prior, n_questions=10, rng=np.random.default_rng([8, fold]))
+        shares.append(curve.measures["accuracy"][:, -1])
+
+    # 3,000 tests: the standard error is .009.
+    assert np.concatenate(shares).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_prism_compares_the_chosen_response_with_the_others_of_its_turn(tmp_path: Path) -> None:
