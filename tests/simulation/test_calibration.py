@@ -41,13 +41,16 @@ def test_coefficients_are_read_off_margins() -> None:
     panel = world(50)
     coefficients = true_coefficients(panel)
     assert coefficients is not None
+    assert panel.margins is not None
     np.testing.assert_allclose(coefficients @ (panel.first - panel.second)[0].T, panel.margins, atol=1e-9)
     tests = coefficients @ (panel.test_first - panel.test_second)[0].T
     np.testing.assert_allclose(1 / (1 + np.exp(-tests)), panel.test_truth, atol=1e-9)
     assert true_coefficients(replace(panel, margins=None)) is None
     assert true_coefficients(replace(panel, margins=np.tanh(panel.margins))) is None  # not linear
     own = replace(panel, first=np.tile(panel.first, (50, 1, 1)), second=np.tile(panel.second, (50, 1, 1)))
-    np.testing.assert_allclose(true_coefficients(own), coefficients, atol=1e-9)
+    of_own = true_coefficients(own)
+    assert of_own is not None
+    np.testing.assert_allclose(of_own, coefficients, atol=1e-9)
 
 
 def test_before_any_answer_the_true_prior_covers_what_it_promises() -> None:

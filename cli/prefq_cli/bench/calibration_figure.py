@@ -51,7 +51,7 @@ def draw(summary: Mapping[str, Any], figure: "Figure") -> None:
     coverage.set(
         xlabel="nominal level", ylabel="share of intervals that hold the truth", title=f"{k} answers, {of_what}s"
     )
-    coverage.set_xticks(found["levels"])
+    coverage.set_xticks(found["levels"], [f"{level:.2f}".lstrip("0") for level in found["levels"]])
     handles, labels = reliability.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
 

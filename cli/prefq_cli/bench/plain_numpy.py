@@ -24,7 +24,7 @@ def fit(mean: Array, covariance: Array, differences: Array, outcomes: NDArray[np
         w = w - step
         if np.abs(step).max() < 1e-9:
             break
-    return w, np.linalg.inv(hessian)
+    return w, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
 
 
 def information_gain(mean: Array, variance: Array) -> Array:

@@ -189,7 +189,7 @@ def measure_peer(size: Size) -> dict[str, Any]:
 def one_user(pool: CandidatePool, rng: np.random.Generator) -> tuple[Study, History]:
     """A user who has answered ten random questions of a pool, as recipes of others are given one."""
     prior = pool.starting_point()
-    first, second = pool.features[pool.pairs[:, 0]][None], pool.features[pool.pairs[:, 1]][None]
+    first, second = (pool.features[rows].astype(np.float64, copy=False)[None] for rows in pool.pairs.T)
 
     def replies(rows: NDArray[np.intp]) -> NDArray[np.int8]:
         taste = rng.multivariate_normal(prior.coefficients.mean, prior.coefficients.covariance)
@@ -309,7 +309,7 @@ def _score_all(file: str, n_questions: int) -> None:
     """Have a recipe that scores a sample of large pools, of MAX_CANDIDATES questions, score them all."""
     for module in list(sys.modules.values()):
         if getattr(module, "__file__", None) == file and hasattr(module, "MAX_CANDIDATES"):
-            module.MAX_CANDIDATES = n_questions
+            vars(module)["MAX_CANDIDATES"] = n_questions
 
 
 def _cap_memory(gib: float) -> None:
