@@ -358,7 +358,7 @@ def _number(value: float | None) -> float:
 
 
 def _has_curves(summary: Summary) -> bool:
-    return _measured(_curves(summary).values(), "log_loss")
+    return _measured((each for each in _curves(summary).values() if each["kind"] != "peer"), "log_loss")
 
 
 def _against_peers(summary: Summary) -> dict[str, Summary]:

@@ -23,7 +23,7 @@ from prefq_cli.bench.jobs import CurveTask, Job, SpeedTask
 from prefq_cli.bench.progress import progress
 from prefq_cli.bench.provenance import provenance
 from prefq_cli.bench.strategies import PEER, Address, Chosen
-from prefq_cli.bench.workers import WorkerLostError, work
+from prefq_cli.bench.workers import WorkerLostError, Workers
 from prefq_cli.console import tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings
@@ -106,10 +106,12 @@ class Run:
         return summary
 
     def _results(self, folder: Folder, about: dict[str, Any]) -> dict[str, Any]:
-        results = self._curves(folder)
-        table = self._merged(folder, results)
-        checks = self._checks(folder, results)
-        summary = self._summary(folder, results, table, self._speed(folder, results))
+        with Workers(self.n_workers) as workers:
+            results = self._curves(folder, workers)
+            table = self._merged(folder, results)
+            checks = self._checks(folder, results, workers)
+            speed = self._speed(folder, results, workers)
+        summary = self._summary(folder, results, table, speed)
         summary["notes"] += checks.pop("notes")
         for part in results.parts.values():
             about["versions"].update(part.about["versions"])
@@ -128,7 +130,7 @@ class Run:
             **checks,
         }
 
-    def _curves(self, folder: Folder) -> Results:
+    def _curves(self, folder: Folder, workers: Workers) -> Results:
         """Every unit, kept or computed now."""
         units = {name: list(self._units(name, entry)) for name, entry in folder.strategies().items()}
         parts = self._kept(folder, [unit for each in units.values() for unit in each])
@@ -141,7 +143,7 @@ class Run:
         ]
         names = [task.name for task in todo]
         with progress("Learning curves", names, self.n_workers, self.settings, kept=len(wanted) - len(todo)) as shown:
-            for task, done in work(todo, self.n_workers, skip=lambda task: task.name in failed):
+            for task, done in workers.work(todo, skip=lambda task: task.name in failed):
                 shown.step(task.name, done.seconds)
                 if isinstance(done.error, WorkerLostError):
                     failed[task.name] = str(done.error)
@@ -191,7 +193,7 @@ class Run:
     def _n_rows(self, unit: Unit) -> int:
         return (unit.stop - unit.start) * (self.job.n_questions + 1)
 
-    def _checks(self, folder: Folder, results: Results) -> dict[str, Any]:
+    def _checks(self, folder: Folder, results: Results, workers: Workers) -> dict[str, Any]:
         """Guards, adaptivity and information; those that an earlier run made of the same strategies are kept."""
         whole = [each for each in self.chosen if each.name in results.whole]
         tasks = check_tasks(self.job, whole)
@@ -204,7 +206,7 @@ class Run:
         todo = [task for task in tasks if task.key not in found]
         notes = []
         with progress("Checks", [task.name for task in todo], self.n_workers, self.settings) as shown:
-            for task, done in work(todo, self.n_workers):
+            for task, done in workers.work(todo):
                 shown.step(task.name, done.seconds)
                 if done.error is None:
                     found[task.key] = {**done.result, "digest": task.digest}
@@ -215,7 +217,7 @@ class Run:
         summary = summarise_checks(found, results.whole)
         return {**summary, "notes": [*summary.get("notes", []), *sorted(notes)]}
 
-    def _speed(self, folder: Folder, results: Results) -> dict[str, dict[str, float]]:
+    def _speed(self, folder: Folder, results: Results, workers: Workers) -> dict[str, dict[str, float]]:
         """Times by strategy: taken now, one after the other with nothing else running, or kept where nothing is new."""
         kept = (folder.read_json(SPEED) or {}).get("strategies", {})
         able = [each.address for each in self.chosen if each.name in results.whole]
@@ -224,7 +226,7 @@ class Run:
         taken = {}
         names = [address.name for address in able]
         with progress("Time per question", names, 1, self.settings) as shown:
-            for task, done in work([SpeedTask(self.job, address) for address in able], 1):
+            for task, done in workers.work([SpeedTask(self.job, address) for address in able], at_once=1):
                 shown.step(task.name, done.seconds)
                 if done.error is None:
                     taken[task.name] = done.result

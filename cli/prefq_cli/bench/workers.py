@@ -31,6 +31,11 @@ ONE_THREAD: Mapping[str, str] = dict.fromkeys(
 )
 
 
+# glibc hands large arrays back to the system when they are freed and faults them in again, page by page, for the next:
+# half of the time that a prior takes.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+
+
 class Task(Protocol):
     """Something to do in a worker process: picklable, as are instances of a dataclass at the top of a module."""
 
@@ -64,32 +69,57 @@ class Done(NamedTuple):
         return self.result
 
 
-def work(
-    tasks: Sequence[AnyTask], n_workers: int, *, skip: Callable[[AnyTask], bool] | None = None
-) -> Iterator[tuple[AnyTask, Done]]:
-    """Do tasks in `n_workers` processes and give each with what came of it, in the order in which they end.
+class Workers:
+    """Worker processes for several stages, so that panels that are made in one are there in the next.
 
-    Tasks for which `skip` is true when their turn comes are left out. When the iterator is closed, or an exception such
-    as KeyboardInterrupt passes through it, the workers are ended. A worker that is lost fails its task with
-    `WorkerLostError`, and another takes its place.
+    They end with the context, and when an exception such as KeyboardInterrupt passes through it, whatever they do.
     """
-    queue = _Queue(tasks, skip)
-    workers: list[_Worker] = []
-    try:
-        for _ in range(min(n_workers, len(tasks))):
-            workers.append(_Worker())
-            workers[-1].give(queue.next_for(workers[-1], workers))
-        while busy := [worker for worker in workers if worker.task is not None]:
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self.workers: list[_Worker] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.end()
+
+    def work(
+        self, tasks: Sequence[AnyTask], *, skip: Callable[[AnyTask], bool] | None = None, at_once: int | None = None
+    ) -> Iterator[tuple[AnyTask, Done]]:
+        """Do tasks and give each with what came of it, in the order in which they end.
+
+        Tasks for which `skip` is true when their turn comes are left out; at most `at_once` run at the same time. A
+        worker that is lost fails its task with `WorkerLostError`, and another takes its place.
+        """
+        queue = _Queue(tasks, skip)
+        for worker in self._some(min(at_once or self.n_workers, len(tasks)), tasks):
+            worker.give(queue.next_for(worker, self.workers))
+        while busy := [worker for worker in self.workers if worker.task is not None]:
             ready = wait([worker.connection for worker in busy])
             for worker in [worker for worker in busy if worker.connection in ready]:
                 task, done = worker.task, worker.taken()
                 if isinstance(done.error, WorkerLostError):
                     worker.restart()
-                worker.give(queue.next_for(worker, workers))
+                worker.give(queue.next_for(worker, self.workers))
                 yield task, done
-    finally:
-        for worker in workers:
-            worker.end()
+
+    def _some(self, n_workers: int, tasks: Sequence[Task]) -> "list[_Worker]":
+        """So many workers, those first that have a panel of the tasks."""
+        while len(self.workers) < n_workers:
+            self.workers.append(_Worker())
+        wanted = {task.panel for task in tasks}
+        return sorted(self.workers, key=lambda worker: worker.panel not in wanted)[:n_workers]
+
+
+def work(
+    tasks: Sequence[AnyTask], n_workers: int, *, skip: Callable[[AnyTask], bool] | None = None
+) -> Iterator[tuple[AnyTask, Done]]:
+    """Do tasks in workers of their own, as `Workers.work` does."""
+    with Workers(n_workers) as workers:
+        yield from workers.work(tasks, skip=skip)
 
 
 class _Queue:
@@ -171,8 +201,9 @@ def _how_it_ended(code: int | None) -> str:
 @contextmanager
 def _surroundings() -> Iterator[None]:
     """What a worker inherits: one thread for linear algebra, and deafness to Ctrl-C, which is this process's matter."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
+    wanted = {**_KEEP_MEMORY, **ONE_THREAD}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN) if current_thread() is main_thread() else None
     try:
         yield
