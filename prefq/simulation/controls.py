@@ -23,6 +23,7 @@ from prefq.simulation.strategies import (
     Strategy,
     active,
     best_rows,
+    expected_slope,
     from_group,
     posterior,
 )
@@ -79,7 +80,7 @@ def begin_batches(study: Study, *, rng: np.random.Generator) -> Learner:
             belief = posterior(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
             pending = History(history.rows[:, done:], history.outcomes[:, done:])
             mean, variance = belief.margins(differences)
-            curvature = _expected_curvature(mean, variance)
+            curvature = expected_slope(mean, variance)
             asked = pending.of(study.first) - pending.of(study.second)
             weights = np.take_along_axis(curvature, np.maximum(pending.rows, 0), axis=1)
             _, variance = _conditioned(belief, asked, weights).margins(differences)
@@ -168,12 +169,6 @@ def _static_order(study: Study, user: int, samples: Array) -> Rows:
         shrink = weights[:, row] / (1 + weights[:, row] * variance[:, row])
         covariances = covariances - shrink[:, None, None] * column[:, :, None] * column[:, None, :]
     return rows
-
-
-def _expected_curvature(mean: Array, variance: Array) -> Array:
-    """E σ'(m), approximated by the slope of a matched probit (MacKay 1992); any shape."""
-    scale = np.sqrt(1 + np.pi * variance / 8)
-    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale)
 
 
 def _conditioned(belief: Gaussians, asked: Array, weights: Array) -> Gaussians:

@@ -217,18 +217,20 @@ def active(acquisition: AcquisitionFunction, *, start: Callable[[Study], Gaussia
 
 
 def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
-    """Ask what is expected to lower the margins' variance over the whole pool most."""
+    """Ask what is expected to lower the variance of the predicted preferences over the pool's open questions most.
+
+    The variance of a preference probability is, to first order, that of its margin times the squared slope there.
+    """
     differences, priors = study.differences, from_group(study)
-    n_questions = differences.shape[1]
-    asked_of = differences if len(differences) == 1 else differences * study.open[..., None]
-    targets = np.matmul(asked_of.swapaxes(1, 2), asked_of) / n_questions  # (1 or n_users, d, d)
 
     def learn(history: History) -> Belief:
         belief = posterior(study, history, priors)
 
         def choose() -> Rows:
             mean, variance = belief.margins(differences)
-            # Mean square covariance with the targets: δᵀ Σ (mean τ τᵀ) Σ δ.
+            weights = study.open * expected_slope(mean, variance) ** 2
+            targets = np.matmul((differences * weights[..., None]).swapaxes(1, 2), differences)
+            # Mean square covariance with the targets, up to a factor: δᵀ Σ (Σ_τ weight τ τᵀ) Σ δ.
             spread = np.matmul(belief.covariances, np.matmul(targets, belief.covariances))
             squares = np.maximum((np.matmul(differences, spread) * differences).sum(axis=-1), 0.0)
             left = history.left(study.open)
@@ -279,10 +281,15 @@ def _most_informative(mean: Array, variance: Array, left: NDArray[np.bool_], stu
     return best_rows(scores, left)
 
 
-def _rough_squared_score(mean: Array, variance: Array) -> Array:
-    """`expected_squared_score` of plain replies by a matched probit (MacKay 1992), .71 to 1.07 of it; any shape."""
+def expected_slope(mean: Array, variance: Array) -> Array:
+    """E σ'(m), approximated by the slope of a matched probit (MacKay 1992); any shape."""
     scale = np.sqrt(1 + np.pi * variance / 8)
-    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale**2)
+    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale)
+
+
+def _rough_squared_score(mean: Array, variance: Array) -> Array:
+    """`expected_squared_score` of plain replies by a matched probit, .71 to 1.07 of it; any shape."""
+    return expected_slope(mean, variance) / np.sqrt(1 + np.pi * variance / 8)
 
 
 def _likely_best(rough: Array, left: NDArray[np.bool_], study: Study) -> NDArray[np.bool_]:
@@ -298,5 +305,7 @@ OURS: Sequence[Strategy] = (
         Strategy(name, active(acquisition), f"ours: `{name}`, fitted prior")
         for name, acquisition in ACQUISITIONS.items()
     ),
-    Strategy("target_variance", begin_target_variance, "ours: `target_variance` over the pool, fitted prior"),
+    Strategy(
+        "target_variance", begin_target_variance, "ours: `target_variance` of predictions over the pool, fitted prior"
+    ),
 )
