@@ -354,20 +354,22 @@ def symmetric(matrix: Array) -> Array:
 
 @contextmanager
 def as_in_botorch(seed: int) -> Iterator[None]:
-    """Seeded as BoTorch draws, warnings of jitter and retries silent, distributions unchecked; restored afterwards."""
+    """One thread, seeded, warnings of jitter and retries silent, distributions unchecked; all restored afterwards."""
     import torch
     from torch.distributions import Distribution
 
     # The mode's starting point comes from NumPy's global generator: there is no argument for it.
-    state = np.random.get_state()  # noqa: NPY002
+    state, n_threads = np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             Distribution.set_default_validate_args(False)  # a quarter of BALD's time
+            torch.set_num_threads(1)  # its matrices are small: a second thread mostly waits
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             yield
     finally:
+        torch.set_num_threads(n_threads)
         Distribution.set_default_validate_args(__debug__)
         np.random.set_state(state)  # noqa: NPY002
 
