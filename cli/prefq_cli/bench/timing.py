@@ -138,7 +138,7 @@ def measure_prefq(size: Size) -> dict[str, Any]:
     plain = _Plain.of(pool, answers, start.coefficients)
     comparisons = pool.comparisons(answers)
     clock.restart()
-    clock.times["select"].clear()
+    clock.forget("select")
     while clock.goes_on("select", LEAST_ROUNDS, size.rounds):
         chosen = clock("select", lambda: prefq.select_next_question(pool, answers, max_questions=None))
         clock("pass", lambda: pool.features @ direction)
@@ -150,7 +150,7 @@ def measure_prefq(size: Size) -> dict[str, Any]:
     assert theirs is not None
     return {
         "n_items": pool.n_items,
-        "ms": {name: told(times) for name, times in clock.times.items()},
+        "ms": clock.told(),
         "same_question": set(parse_question_id(chosen.id)) == set(pool.pairs[theirs].tolist()),
         "mib": {
             "features": _mib(pool.features.nbytes),
@@ -183,7 +183,7 @@ def measure_peer(size: Size) -> dict[str, Any]:
     clock.restart()
     while clock.goes_on("select", 1, size.rounds):
         call("select")
-    return {"ms": {name: told(times) for name, times in clock.times.items()}, "mib": {"peak": _mib(peak_memory())}}
+    return {"ms": clock.told(), "mib": {"peak": _mib(peak_memory())}}
 
 
 def one_user(pool: CandidatePool, rng: np.random.Generator) -> tuple[Study, History]:
@@ -240,17 +240,29 @@ def _alarm(seconds: float) -> None:
 
 
 class _Clock:
-    """Times of calls by name, in seconds, and when to stop."""
+    """Times of calls by name, in seconds by the wall clock and of the processor, and when to stop."""
 
     def __init__(self) -> None:
         self.times: dict[str, list[float]] = {}
+        self.cpu: dict[str, list[float]] = {}
         self.restart()
 
     def __call__(self, name: str, call: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         found = call()
-        self.times.setdefault(name, []).append(time.perf_counter() - start)
+        cpu_end, end = time.process_time(), time.perf_counter()
+        self.times.setdefault(name, []).append(end - start)
+        self.cpu.setdefault(name, []).append(cpu_end - cpu_start)
         return found
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """By name what `told` tells, and the median time of the processor as `cpu`."""
+        return {name: told(times) | {"cpu": told(self.cpu[name])["p50"]} for name, times in self.times.items()}
+
+    def forget(self, name: str) -> None:
+        """Begin again with this name."""
+        self.times.pop(name, None)
+        self.cpu.pop(name, None)
 
     def restart(self) -> None:
         self.began = time.perf_counter()
