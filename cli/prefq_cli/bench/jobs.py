@@ -65,6 +65,8 @@ class Job(Protocol):
     def no_harm_margin(self) -> float | None:
         """Nats of log loss within which a profile does no harm against the pooled regression; None: not asked."""
 
+    def __hash__(self) -> int: ...
+
     def settings(self) -> Mapping[str, Any]:
         """All that changes numbers, as JSON; with prefq's version it identifies the results."""
 

@@ -101,9 +101,8 @@ def load(address: Address) -> Strategy:
     return next(strategy for strategy in offered if strategy.name == address.name)
 
 
-@cache  # a file is run once in a process
 def load_peers(file: str) -> Peers:
-    """Run a peers' file and take what it offers.
+    """Run a peers' file, once in a process while it stays as it is, and take what it offers.
 
     Parameters
     ----------
@@ -116,6 +115,11 @@ def load_peers(file: str) -> Peers:
     InputError
         When the file cannot be run or offers no strategies.
     """
+    return _offered(file, hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16])
+
+
+@cache
+def _offered(file: str, digest: str) -> Peers:
     path = Path(file)
     module = _run(path)
     strategies = getattr(module, "STRATEGIES", None)
@@ -125,7 +129,6 @@ def load_peers(file: str) -> Peers:
             "add it, or begin the file's name with an underscore if it holds none."
         )
     unavailable: Callable[[], str | None] = getattr(module, "unavailable", _available)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     # Whatever a file from outside says of itself, it is a peer.
     return Peers(tuple(replace(each, kind=PEER) for each in strategies), digest, unavailable())
 
