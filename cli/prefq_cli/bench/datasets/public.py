@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_PROMPTS = 500  # of PersonalLLM and RFM, drawn at random: style features of all would take minutes in each process
 N_MIXTURES = 200  # simulated people of PersonalLLM
-CONCENTRATION = 0.1  # of the Dirichlet distribution of their weights (Zollo et al. 2024, section 3)
+CONCENTRATION = 0.1  # of the Dirichlet distribution of their weights; the authors use several, .1 and .01 among them
 ANSWERS = 60  # of a simulated person, each about another prompt
 RATER_ANSWERS = 300  # of a reward model as a person
 PRISM_FILE = "utterances.jsonl"
