@@ -1,11 +1,13 @@
 """Volume removal and mutual information with a belief of samples, as APReL has them (Bıyık, Talati and Sadigh 2021,
 arXiv 2108.07259; the rules: Sadigh et al. 2017, and Bıyık et al. 2019, arXiv 1910.04365).
 
-Independent implementation from the papers and the library's documentation. The belief is 100 samples by
-Metropolis-Hastings, drawn anew after every answer. As published, the weights have a uniform prior on the unit ball and
-choices follow a softmax with rationality 1; the walk is Gaussian with sd .05, 200 steps are thrown away and every 20th
-is kept. Weights of norm one at most make small margins, so probabilities stay near one half whatever is answered. A tie
-counts as one preference each way. Predictions are averaged over the samples.
+Independent implementation from the papers, with the settings of the released library. The belief is 100 samples by
+Metropolis-Hastings, drawn anew after every answer. As published, the weights have norm one: the prior is uniform on the
+unit ball, but every proposal is scaled back to the sphere. Choices follow a softmax with rationality 1; the walk is
+Gaussian with sd .05 before the scaling, 200 steps are thrown away and every 20th is kept. Weights of norm one make
+small margins, so probabilities stay near one half whatever is answered: judge it by accuracy. The release starts each
+walk at the last belief's mean; here every walk starts at a random point, because a learner keeps no state. A tie counts
+as one preference each way. Predictions are averaged over the samples.
 
 With our prior: samples of the posterior under the prior fitted on the group, walking in units of that prior.
 """
@@ -24,7 +26,7 @@ from prefq.vocabulary import Array, Gaussian
 
 N_SAMPLES = 100
 BURN_IN, THINNING = 200, 20
-BALL_STEP = 0.05
+SPHERE_STEP = 0.05
 WHITE_STEP = 1.2  # over √d, in standard deviations of the prior: half the best step for a Gaussian
 
 LogPrior = Callable[[Array], Array]
@@ -38,12 +40,16 @@ def metropolis(
     step: float,
     rng: np.random.Generator,
     n_samples: int = N_SAMPLES,
+    onto: Callable[[Array], Array] = lambda point: point,
 ) -> Array:
-    """Samples (n_users, n_samples, n_features) of densities of points (n_users, n_features), one chain a user."""
+    """Samples (n_users, n_samples, n_features) of densities of points (n_users, n_features), one chain a user.
+
+    `onto` is where a proposal is put before it is judged.
+    """
     point, density = start, log_density(start)
     kept = np.empty((len(start), n_samples, start.shape[1]))
     for walk in range(BURN_IN + n_samples * THINNING):
-        proposed = point + step * rng.normal(size=point.shape)
+        proposed = onto(point + step * rng.normal(size=point.shape))
         proposed_density = log_density(proposed)
         taken = np.log(rng.random(len(point))) < proposed_density - density
         point = np.where(taken[:, None], proposed, point)
@@ -64,17 +70,21 @@ def log_likelihood(weights: Array, differences: Array, outcomes: Outcomes) -> Ar
     return np.asarray(of_first + np.where(outcomes <= 0, log_second, 0.0).sum(axis=1))
 
 
-def unit_ball_samples(
+def unit_sphere_samples(
     differences: Array, outcomes: Outcomes, *, rng: np.random.Generator, n_samples: int = N_SAMPLES
 ) -> Array:
-    """The belief as published: uniform on the unit ball before the answers."""
+    """The belief as published: uniform on the unit sphere before the answers."""
 
     def log_density(weights: Array) -> Array:
-        outside = np.square(weights).sum(axis=1) > 1
-        return np.where(outside, -np.inf, log_likelihood(weights, differences, outcomes))
+        return log_likelihood(weights, differences, outcomes)
 
-    start = np.zeros((len(differences), differences.shape[2]))
-    return metropolis(log_density, start, step=BALL_STEP, rng=rng, n_samples=n_samples)
+    start = on_sphere(rng.normal(size=(len(differences), differences.shape[2])))
+    return metropolis(log_density, start, step=SPHERE_STEP, rng=rng, n_samples=n_samples, onto=on_sphere)
+
+
+def on_sphere(points: Array) -> Array:
+    """Points (n, n_features) scaled to norm one."""
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
 def gaussian_samples(
@@ -144,7 +154,7 @@ def recipe(rule: Rule, *, with_prior: bool) -> Begin:
             if with_prior:
                 samples = gaussian_samples(study.prior, asked, history.outcomes, rng=own)
             else:
-                samples = unit_ball_samples(asked, history.outcomes, rng=own)
+                samples = unit_sphere_samples(asked, history.outcomes, rng=own)
 
             def choose() -> Rows:
                 scores = np.stack([rule(probabilities) for probabilities in by_user(samples, differences)])
@@ -159,12 +169,15 @@ def recipe(rule: Rule, *, with_prior: bool) -> Begin:
 
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
-        "volume_removal", recipe(volume_removal, with_prior=False), "volume removal, 100 samples on a ball", kind="peer"
+        "volume_removal",
+        recipe(volume_removal, with_prior=False),
+        "volume removal, 100 samples on a sphere",
+        kind="peer",
     ),
     Strategy(
         "sampled_information",
         recipe(mutual_information, with_prior=False),
-        "mutual information, 100 samples on a ball",
+        "mutual information, 100 samples on a sphere",
         kind="peer",
     ),
     Strategy(
