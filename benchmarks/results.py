@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from prefq_cli.bench.figures import LOOKS
-from prefq_cli.bench.page import slug
+from prefq_cli.bench.page import result_file
 from prefq_cli.bench.provenance import provenance
 from prefq_cli.bench.report import AT, RULE
 
@@ -41,7 +41,7 @@ def save_summary(summary: Mapping[str, Any]) -> None:
     """
     comparisons = [each for each in summary.get("comparisons") or [] if _is_kept(each)]
     kept = {**summary, "comparisons": comparisons} if comparisons else summary
-    write(FOLDER / summary["kind"] / f"{slug(summary['name'])}.json", kept)
+    write(FOLDER / result_file(summary), kept)
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:

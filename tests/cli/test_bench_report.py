@@ -261,7 +261,7 @@ def test_page_is_headed_by_the_three_numbers_of_each_set(summary: Summary) -> No
             for each in (own, static)
         ),
         "5.0",
-        "`prefq bench replay --set polis`",
+        "`benchmarks/results/replay/polis.json`",
     ]
     assert "Not measured yet on people: `cars_conjoint`, `llmfao`." in text
 

@@ -148,7 +148,7 @@ def _draw_curves(summary: Summary, figure: "Figure") -> None:
             _line(axes, strategies[name], measure, look, label=name, band=name in BANDED)
         _fit_to(axes, {name: strategies[name] for name in looks}, measure)
         axes.set(xlabel="answers", ylabel=AXIS_LABELS[measure])
-    _legend(figure, columns=3, others=others)
+    legend(figure, columns=3, others=others)
 
 
 def _draw_peers(summary: Summary, figure: "Figure") -> None:
@@ -175,7 +175,7 @@ def _draw_peers(summary: Summary, figure: "Figure") -> None:
     axes.set_xlabel(
         f"log loss saved by {READER} after {_n_answers(against)} answers, nats (right of 0: prefq is better)"
     )
-    _legend(figure, columns=2)
+    legend(figure, columns=2)
 
 
 def _furthest(against: Mapping[str, Summary], recipe: str) -> float:
@@ -215,55 +215,17 @@ def _intervals(summary: Summary, figure: "Figure", points: Mapping[str, list[tup
     axes.axhline(0, color=BLACK, linewidth=0.8)
     for name, found in points.items():
         places = [place for place, _ in found]
-        axes.plot(places, [_number(each["difference"]) for _, each in found], **_drawn(LOOKS[name]), label=name)
+        axes.plot(places, [_number(each["difference"]) for _, each in found], **drawn(LOOKS[name]), label=name)
         low, high = ([_number(each[end]) for _, each in found] for end in ("low", "high"))
         axes.vlines(places, low, high, color=LOOKS[name].colour, linewidth=0.9)
     axes.set_ylabel(f"log loss saved against {_everybody(summary)}, nats")
-    _legend(figure, columns=3)
+    legend(figure, columns=3)
     return axes
 
 
 def _counted(points: Mapping[str, list[tuple[float, Summary]]]) -> str:
     counts = sorted({str(each["n_answers"]) for found in points.values() for _, each in found}, key=int)
     return " and ".join(filter(None, [", ".join(counts[:-1]), counts[-1]]))
-
-
-def _draw_speed(summary: Summary, figure: "Figure") -> None:
-    """Time of the next question against the size of the pool, for the fewest and the most features."""
-    sizes = _timed_sizes(summary)
-    fewest, most = min(each["n_features"] for each in sizes), max(each["n_features"] for each in sizes)
-    peers = dict.fromkeys(name for each in sizes for name in each.get("peers") or {})
-    ways = {"prefq": Look(BLUE, "-", "o"), "plain NumPy": Look(ORANGE, (0, (5, 1.5)), "s")}
-    ways |= {"one pass over the features": Look(BLACK, (0, (1, 1)), "x")}
-    looks = [Look(each, (0, (4, 1.5, 1, 1.5)), m) for each, m in zip((VERMILION, GREEN, PURPLE), "D^v", strict=True)]
-    ways |= {name: looks[i % len(looks)] for i, name in enumerate(peers)}
-    figure.set_size_inches(WIDTH, 0.62 * WIDTH)
-    panels = dict.fromkeys((fewest, most))
-    for axes, n_features in zip(figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels, strict=True):
-        for way, look in ways.items():
-            points = [
-                (each["n_questions"], ms)
-                for each in sizes
-                if each["n_features"] == n_features and (ms := _median_ms(each, way)) is not None
-            ]
-            if points:
-                axes.plot(*zip(*sorted(points), strict=True), **_drawn(look), label=way)
-        axes.set(xscale="log", yscale="log", xlabel="questions in the pool", title=f"{n_features} features")
-    figure.axes[0].set_ylabel("ms, median")
-    _legend(figure, columns=3)
-
-
-def _timed_sizes(summary: Summary) -> list[Summary]:
-    return [each for each in summary.get("sizes") or [] if not each.get("not_run")]
-
-
-def _median_ms(size: Summary, way: str) -> float | None:
-    """Time of the next question, or of one pass, at a size; None where it was not taken."""
-    call = {"prefq": "select", "plain NumPy": "plain", "one pass over the features": "pass"}.get(way)
-    if call is None:
-        peer = (size.get("peers") or {}).get(way) or {"not_run": True}
-        return None if peer.get("not_run") else float(peer["ms"]["select"]["p50"])
-    return float(size["ms"][call]["p50"])
 
 
 def _line(
@@ -285,7 +247,7 @@ def _line(
     if thin:
         axes.plot(answers, mean, color=GREY, linewidth=0.6, zorder=1)
         return
-    axes.plot(answers, mean, **_drawn(look), label=label, markevery=5 if len(mean) > 12 else 1, zorder=3)
+    axes.plot(answers, mean, **drawn(look), label=label, markevery=5 if len(mean) > 12 else 1, zorder=3)
     if band and se:
         low = [value - BAND * error for value, error in zip(mean, se, strict=True)]
         high = [value + BAND * error for value, error in zip(mean, se, strict=True)]
@@ -311,7 +273,7 @@ def _fit_to(axes: "Axes", strategies: Mapping[str, Summary], measure: str) -> No
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def _legend(figure: "Figure", *, columns: int, others: Iterable[str] = ()) -> None:
+def legend(figure: "Figure", *, columns: int, others: Iterable[str] = ()) -> None:
     """One legend for all panels, below them."""
     from matplotlib.lines import Line2D
 
@@ -324,7 +286,8 @@ def _legend(figure: "Figure", *, columns: int, others: Iterable[str] = ()) -> No
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 
-def _drawn(look: Look) -> dict[str, Any]:
+def drawn(look: Look) -> dict[str, Any]:
+    """A look, as what draws lines wants it."""
     return {"color": look.colour, "linestyle": look.line, "marker": look.marker, "markerfacecolor": "white"}
 
 
@@ -402,6 +365,16 @@ def _draw_calibration(summary: Summary, figure: "Figure") -> None:
     draw_calibration(summary, figure)
 
 
+def _draw_speed(summary: Summary, figure: "Figure") -> None:
+    from prefq_cli.bench.speed_figure import draw as draw_speed
+
+    draw_speed(summary, figure)
+
+
+def _has_speed(summary: Summary) -> bool:
+    return any(not each.get("not_run") for each in summary.get("sizes") or [])
+
+
 class Drawing(NamedTuple):
     """A figure: whether a summary has the numbers for it, and what draws it."""
 
@@ -414,6 +387,6 @@ FIGURES: Mapping[str, Drawing] = {
     "gains": Drawing(lambda summary: bool(_gains(summary)), _draw_gains),
     "peers": Drawing(_has_peers, _draw_peers),
     "reading": Drawing(_has_reading, _draw_reading),
-    "speed": Drawing(lambda summary: bool(_timed_sizes(summary)), _draw_speed),
+    "speed": Drawing(_has_speed, _draw_speed),
     "calibration": Drawing(lambda summary: bool(summary.get("calibration")), _draw_calibration),
 }

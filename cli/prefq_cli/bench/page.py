@@ -152,6 +152,11 @@ def figure_file(summary: Summary, name: str) -> str:
     return f"{slug(summary['name'])}-{name}.svg"
 
 
+def result_file(summary: Summary) -> str:
+    """Where a result is kept, in the folder of results."""
+    return f"{summary['kind']}/{slug(summary['name'])}.json"
+
+
 def slug(name: str) -> str:
     """A name as a file name: ``gaussian(6)`` is ``gaussian-6``."""
     return re.sub(r"[^a-z0-9_.]+", "-", name.lower()).strip("-")
@@ -196,7 +201,7 @@ def _headline(people: Sequence[Summary], worlds: Sequence[Summary]) -> str:
         if words is not None:
             minutes = f"{words / WORDS_PER_MINUTE:.1f}" + (f" ± {error / WORDS_PER_MINUTE:.1f}" if error else "")
         where = "people" if summary["kind"] == "replay" else "simulated"
-        source = f"`{summary['command']}`"
+        source = f"`benchmarks/results/{result_file(summary)}`"
         gains = [verdict_cell(compared(summary, RULE, reference)) for reference in ("pooled", "static")]
         rows.append([f"`{summary['name']}` ({where})", *gains, minutes, source])
     heading = ["where", "1 · own answers", "2 · adaptive minus static", "3 · minutes", "source"]
