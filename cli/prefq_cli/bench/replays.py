@@ -100,14 +100,14 @@ class ReplayJob:
     n_questions: int
     min_questions: int
     seed: int
-    pairs: str = ONCE
+    pairs: str = ANY
     command: str = "replay"
     repeated: bool = True
     no_harm_margin: float | None = NO_HARM
 
     @property
     def name(self) -> str:
-        return self.source.name if self.pairs == ONCE else f"{self.source.name}, pairs {self.pairs}"
+        return self.source.name if self.pairs == ANY else f"{self.source.name}, each vote {self.pairs}"
 
     @property
     def title(self) -> str:
@@ -166,7 +166,7 @@ class ReplayJob:
     def check(self) -> None:
         """InputError when the record cannot be folded, or nobody has enough answers."""
         if self.pairs not in PAIRINGS:
-            raise InputError(f"--pairs is {self.pairs!r}; give once or any.")
+            raise InputError(f"--pairs is {self.pairs!r}; give any or once.")
         divisions = [division(self, panel) for panel in range(self.n_panels)]
         if not any(len(each.users) for each in divisions):
             require_people(self.source.name, divisions[0])

@@ -49,7 +49,7 @@ MinQuestionsOption = Annotated[
 ]
 PairsOption = Annotated[
     str,
-    typer.Option("--pairs", metavar="once|any", help="For polis: each vote in one question at most, or in any pair."),
+    typer.Option("--pairs", metavar="any|once", help="For polis: each vote in any pair, or in one question at most."),
 ]
 
 
@@ -62,7 +62,7 @@ def replay(
     folds: FoldsOption = 5,
     seeds: SeedsOption = 3,
     min_questions: MinQuestionsOption = 5,
-    pairs: PairsOption = "once",
+    pairs: PairsOption = "any",
     strategies: StrategiesOption = "all",
     workers: WorkersOption = None,
     seed: SeedOption = 1,
@@ -99,7 +99,7 @@ def replay(
     chosen = choose(strategy_names(strategies), peers)
     job.check()
     unsuited = job.unsuited(chosen)
-    typed = {"set": set_name, "data": data, "features": features, **counts, "pairs": pairs if pairs != "once" else None}
+    typed = {"set": set_name, "data": data, "features": features, **counts, "pairs": pairs if pairs != "any" else None}
     run_and_show(
         Run(
             job,
