@@ -102,7 +102,7 @@ class _Lines:
     def __init__(self, title: str, left: TimeLeft, total: int, kept: int) -> None:
         self.title, self.left, self.total, self.n_done = title, left, total + kept, kept
         self.told_at = time.monotonic()
-        tell(f"{title}: {total} parts{f', {kept} more are there' if kept else ''}.")
+        tell(f"{title}: {total} to do{f', {kept} are there' if kept else ''}.")
 
     def step(self, name: str, seconds: float) -> None:
         self.left.step(name, seconds)

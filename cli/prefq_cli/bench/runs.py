@@ -90,7 +90,8 @@ class Run:
             return self._run()
         except KeyboardInterrupt:
             kept = sum(1 for _ in self.out.glob("parts/*.parquet"))
-            tell(f"Interrupted: {kept} finished parts are kept in {self.out}; the same command goes on from there.")
+            parts = "1 finished part is" if kept == 1 else f"{kept} finished parts are"
+            tell(f"Interrupted: {parts} kept in {self.out}; the same command goes on from there.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
     def _run(self) -> dict[str, Any]:
