@@ -287,6 +287,15 @@ def test_strategies_that_fail_are_told_and_the_others_are_written(prefq_: Any, t
     assert "a recipe that talks" not in result.out
 
 
+def test_strategies_that_cannot_run_here_are_listed_with_the_reason(prefq_: Any, tmp_path: Path, peers: Path) -> None:
+    out = tmp_path / "out"
+    asked = ("--users", 2, "--worlds", 1, "--questions", 1, "--strategies", "random,absent", "--peers", peers)
+    result = prefq_(*LEARNING_CURVE, *asked, "--out", out)
+
+    assert (result.code, f"absent failed: {NOT_HERE}" in result.out) == (ExitCode.DONE, True)
+    assert summary_of(out)["strategies"]["absent"]["failed"] == NOT_HERE
+
+
 def test_peers_can_be_limited_to_the_first_users_and_worlds(prefq_: Any, tmp_path: Path, peers: Path) -> None:
     out = tmp_path / "out"
     asked = ("--strategies", "random,slow", "--peers", peers, "--peer-users", 2, "--peer-worlds", 1, "--out", out)
@@ -297,7 +306,7 @@ def test_peers_can_be_limited_to_the_first_users_and_worlds(prefq_: Any, tmp_pat
     assert set(rows(out, strategy="slow")["world"]) == {0}
     assert len(rows(out, strategy="random")["world"]) == USERS * WORLDS * (QUESTIONS + 1)
     assert [found["strategies"]["slow"][count] for count in ("n_users", "n_worlds")] == [2, 1]
-    assert any("first 2 users of the first 1 worlds" in note for note in found["notes"])
+    assert any("first 2 users of the first world only" in note for note in found["notes"])
     # It sleeps for 50 milliseconds before every question of one user, and random does not.
     assert found["strategies"]["slow"]["ms_per_question"] >= 50
 

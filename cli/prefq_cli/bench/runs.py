@@ -301,8 +301,14 @@ def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterat
         if name in results.whole and (entry["users"], entry["worlds"]) != (None, None)
     }
     for users, worlds in sorted(limited, key=str):
-        whom = [f"first {users} users" if users else "users", *([f"first {worlds} worlds"] if worlds else [])]
-        yield f"Peers were measured on the {' of the '.join(whom)} only; comparisons with them are paired on these."
+        whom = [
+            f"first {users} users" if users else "users",
+            *(["first world" if worlds == 1 else f"first {worlds} worlds"] if worlds else []),
+        ]
+        yield (
+            f"Peers were measured on the {' of the '.join(whom)} only: their means are over these, and comparisons with "
+            "them are paired on these."
+        )
     yield from sorted({note for part in results.parts.values() for note in part.about["notes"]})
     warned: dict[str, set[str]] = {}
     for unit, part in results.parts.items():
