@@ -10,8 +10,9 @@ CHECKS = ("startup", "step_speed", "newton")
 LONG_CHECKS = ("starter_gain", "words", "kill")  # minutes; by name only
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
-SLOW = ("volume_removal", "sampled_information", "in_context")
+SLOW = ("volume_removal", "sampled_information")
 SLOWEST = ("pairwise_gp",)
+ASKED_FOR = "in_context"  # named in every command, so that the last one says why it could not be run
 WORLDS = (
     "equal_norm",
     "text_factors",
@@ -47,7 +48,7 @@ class Line:
             return [own]
         whose = ["--peers", "benchmarks/peers", "--peer-worlds", str(self.peer_worlds)]
         return [
-            [*own, *whose, "--peer-users", str(n_users), "--strategies", ",".join(names)]
+            [*own, *whose, "--peer-users", str(n_users), "--strategies", ",".join(dict.fromkeys([*names, ASKED_FOR]))]
             for n_users, names in zip(self.peers, by_cost(), strict=True)
             if n_users
         ]
@@ -62,12 +63,12 @@ def by_cost() -> tuple[list[str], list[str], list[str]]:
     return [name for name in names if name not in (*slow, *slowest)], slow, slowest
 
 
-_LARGE, _SMALL = "--worlds 4 --users 40 --questions 20", "--worlds 3 --users 16 --questions 10"
+_LARGE, _SMALL = "--worlds 4 --users 30 --questions 20", "--worlds 3 --users 16 --questions 10"
 LINES: tuple[Line, ...] = (
     Line("gaussian-6", f"learning-curve --world gaussian(6) {_LARGE}", (8, 4, 2)),
-    Line("unlike_noise", f"learning-curve --world unlike_noise {_LARGE}", (8, 4, 2)),
+    Line("unlike_noise", f"learning-curve --world unlike_noise {_LARGE}", (8, 4, 0)),
     Line("attributes", "learning-curve --world attributes --worlds 3 --users 20 --questions 20", (8, 3, 0)),
-    *(Line(name.partition("(")[0], f"learning-curve --world {name} {_SMALL}", (6, 0, 0)) for name in WORLDS),
+    *(Line(name.partition("(")[0], f"learning-curve --world {name} {_SMALL}", (4, 0, 0)) for name in WORLDS),
     Line("cars_conjoint", "replay --set cars_conjoint --seeds 1 --questions 20", (6, 3, 1), peer_worlds=1),
     Line("polis", "replay --set polis --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
     Line("llmfao", "replay --set llmfao --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
