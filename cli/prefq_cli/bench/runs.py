@@ -306,8 +306,8 @@ def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterat
             *(["first world" if worlds == 1 else f"first {worlds} worlds"] if worlds else []),
         ]
         yield (
-            f"Peers were measured on the {' of the '.join(whom)} only: their means are over these, and comparisons with "
-            "them are paired on these."
+            f"Peers were measured on the {' of the '.join(whom)} only: their means are over these, and "
+            "comparisons with them are paired on these."
         )
     yield from sorted({note for part in results.parts.values() for note in part.about["notes"]})
     warned: dict[str, set[str]] = {}

@@ -22,7 +22,7 @@ ESSENTIAL = ("kind", "name", "title", "command", "settings", "seconds", "cpu_sec
 
 
 def run_and_show(run: Run) -> None:
-    """Run, write the report and the figures, and show the result; exit code 1 when a strategy that could run here failed."""
+    """Run, write report and figures, and show the result; exit code 1 when a strategy that could run here failed."""
     summary = run()
     files = [USERS, SUMMARY, *write_report(run.out, summary)]
     if run.settings.as_json:
