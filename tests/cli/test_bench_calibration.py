@@ -23,7 +23,7 @@ def test_numbers_do_not_depend_on_workers_and_finished_worlds_are_kept(prefq_: P
 
     next((tmp_path / "one" / "parts").glob("001-*")).unlink()
     again = prefq_(*SMALL, "--out", tmp_path / "one", "--json")
-    assert "1 parts, 1 more are there" in again.err
+    assert "1 to do, 1 are there" in again.err
     assert again.json["calibration"] == two["calibration"]
     assert prefq_(*SMALL, "--seed", "1", "--out", tmp_path / "one").code == 5
     assert prefq_(*SMALL, "--true-prior", "--out", tmp_path / "one").code == 5
