@@ -63,14 +63,15 @@ def by_cost() -> tuple[list[str], list[str], list[str]]:
     return [name for name in names if name not in (*slow, *slowest)], slow, slowest
 
 
-_LARGE, _SMALL = "--worlds 4 --users 30 --questions 20", "--worlds 3 --users 16 --questions 10"
+_LARGE, _SMALL = "--worlds 8 --users 24 --questions 20", "--worlds 6 --users 10 --questions 10"
 LINES: tuple[Line, ...] = (
-    Line("gaussian-6", f"learning-curve --world gaussian(6) {_LARGE}", (8, 4, 2)),
-    Line("unlike_noise", f"learning-curve --world unlike_noise {_LARGE}", (8, 4, 0)),
-    Line("attributes", "learning-curve --world attributes --worlds 3 --users 20 --questions 20", (8, 3, 0)),
-    *(Line(name.partition("(")[0], f"learning-curve --world {name} {_SMALL}", (4, 0, 0)) for name in WORLDS),
+    Line("gaussian-6", f"learning-curve --world gaussian(6) {_LARGE}", (6, 3, 2)),
+    Line("unlike_noise", f"learning-curve --world unlike_noise {_LARGE}", (6, 3, 0)),
+    Line("attributes", "learning-curve --world attributes --worlds 6 --users 16 --questions 40", (6, 2, 0)),
+    *(Line(name.partition("(")[0], f"learning-curve --world {name} {_SMALL}", (3, 0, 0)) for name in WORLDS),
     Line("cars_conjoint", "replay --set cars_conjoint --seeds 1 --questions 20", (6, 3, 1), peer_worlds=1),
     Line("polis", "replay --set polis --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
+    Line("polis-once", "replay --set polis --pairs once --seeds 1 --questions 20"),
     Line("llmfao", "replay --set llmfao --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
     Line("speed", "speed --questions-in-pool 1000,10000,100000 --features 8,64 --peers benchmarks/peers --limit 3"),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),

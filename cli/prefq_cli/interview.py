@@ -109,19 +109,23 @@ class Interview:
         self._note, shown = "", time.monotonic()
         while True:
             key = self._key()
-            if choice := CHOICES.get(key):
+            choice = CHOICES.get(key)
+            if choice not in (None, Choice.SKIP) and not self.screen.both_begun():
+                self.screen.note("Response 2 has not been shown yet: space turns the page.")
+            elif choice is not None:
                 answer = question.answer(choice, seconds=round(time.monotonic() - shown, 3))
                 self._keep(self.session.tell(answer, time=now()))
                 return self.screen.heard(choice.value.replace("_", " "))
-            if key == "u" and self._undo():
-                return None
-            if key == "?":
+            elif key == "u":
+                if self._undo():
+                    return None
+            elif key == "?":
                 self._explain(question)
             elif key == " ":
                 self.screen.more()
             elif key == "\t":
                 self.screen.second()
-            elif key != "u":
+            else:
                 self._unknown(key, KEY_HINTS)
 
     def _explain(self, question: Question) -> None:

@@ -42,6 +42,9 @@ class Screen(Protocol):
     def second(self) -> None:
         """Show the second response of such a question from its beginning."""
 
+    def both_begun(self) -> bool:
+        """Whether the beginnings of both responses were shown."""
+
     def redraw(self) -> None:
         """Show the same again, the terminal having changed."""
 
@@ -61,10 +64,11 @@ class DrawnScreen:
         self._offer: tuple[str, Hints] = ("", ())
         self._note = ""
         self._page = self._second_page = 0
+        self._second_seen = False
 
     def question(self, view: "QuestionView", note: str = "") -> None:
         """Draw a question from its beginning."""
-        self._view, self._note, self._page = view, note, 0
+        self._view, self._note, self._page, self._second_seen = view, note, 0, False
         self.redraw()
 
     def heard(self, reply: str) -> None:
@@ -93,6 +97,10 @@ class DrawnScreen:
         """Draw the page where the second response begins."""
         self._page = self._second_page
         self.redraw()
+
+    def both_begun(self) -> bool:
+        """Whether the page where the second response begins was drawn."""
+        return self._second_seen
 
     def redraw(self) -> None:
         """Draw everything in one go."""
@@ -127,7 +135,7 @@ class DrawnScreen:
         header, body, second_at = question_page(self._console, self._view, width)
         note = [*wrapped(self._console, Text(self._note), min(width, WIDEST)), Text()] if self._note else []
         keys = key_line(SHORT_HINTS, width)
-        n_free = rows - len(header) - len(note) - len(keys) - 1
+        n_free, page, self._second_page = rows - len(header) - len(note) - len(keys) - 1, 0, 0
         if len(body) > n_free:
             n_free = max(n_free - 2, 1)
             n_pages, self._second_page = -(-len(body) // n_free), second_at // n_free
@@ -137,6 +145,8 @@ class DrawnScreen:
             turn = [("space", f"page {page + 1} of {n_pages}")]
             jump = [("tab", "to 2")] if self._second_page > page else []
             body += [Text(), *key_line([*turn, *jump], width)]
+        line = len(header) + second_at - self._second_page * n_free  # where the second response begins on its page
+        self._second_seen |= page >= self._second_page and line < rows
         return [*header, *body, Text(), *note, *keys]
 
     def _offer_lines(self, width: int) -> "list[Text]":
@@ -195,6 +205,10 @@ class PlainScreen:
             return self._say("There is no more to read.")
         label, text = self._rest.pop(0).split("\0")
         return self._fold(label, text)
+
+    def both_begun(self) -> bool:
+        """Always: both responses were written."""
+        return True
 
     def second(self) -> None:
         """Nothing: both responses were written."""

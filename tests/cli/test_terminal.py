@@ -278,6 +278,23 @@ def test_forty_columns_hold_every_line(terminal: Terminal) -> None:
     assert end(child) == 4
 
 
+def test_a_choice_waits_until_both_responses_were_shown(terminal: Terminal) -> None:
+    child = terminal("--max-questions", 2, columns=40, rows=9)
+    child.expect("page 1 of")
+    child.send("1")
+    child.expect("has not been shown yet")
+    child.send("s")  # to skip, nothing needs to be read
+    child.expect("page 1 of")
+    child.send("2")
+    child.expect("has not been shown yet")
+    assert choices() == ["skip"]
+    child.send("\t")
+    child.expect("page [2-9]")
+    child.send("2")
+    child.expect("2 of 2")
+    assert choices() == ["skip", "second"]
+
+
 def test_json_on_a_terminal_asks_there_and_prints_one_object(terminal: Terminal, tmp_path: Path) -> None:
     child = terminal("--max-questions", 1, "--no-sealed", "--json")
     child.expect("1 of 1")
