@@ -35,6 +35,7 @@ PANELS = 4  # on which adaptivity and information are measured; guards look at t
 GUARD_QUESTIONS = 5
 ORACLE = "oracle"
 CHECKS = "checks.json"
+HEARD = ("stated", "stated_then_questions")  # what they heard of a taste beforehand is not in the replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class CheckTask:
             if n_questions > 1:
                 shares = adaptivity(strategy, few, prior, n_questions=n_questions, rng=self._rng())
                 found["adaptivity"] = [None if np.isnan(share) else round(float(share), 4) for share in shares]
-            if why_not(few) is None:
+            if self.name not in HEARD and why_not(few) is None:
                 found["information"] = self._information(strategy, few, prior, n_questions)
         return found
 
