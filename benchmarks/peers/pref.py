@@ -100,7 +100,7 @@ def begin_with_prior(study: Study, *, rng: np.random.Generator) -> Learner:
 
     def learn(history: History) -> Belief:
         belief = posterior(study, history, priors)
-        return LinearBelief(belief, lambda: next_rows(study, history, belief, order), integrated=False)
+        return LinearBelief(belief, lambda: next_rows(study, history, belief, order))
 
     return learn
 
@@ -137,7 +137,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         "pref_released_with_prior",
         begin_with_prior,
-        "PReF's choice of questions as released, our prior and posterior",
+        "PReF's choice of questions as released; our prior, posterior and predictions",
         kind="peer",
     ),
 )

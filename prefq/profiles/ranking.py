@@ -118,14 +118,15 @@ def probability_best(coefficients: Gaussian, features: Array) -> Array:
     return np.asarray(shares / shares.sum())
 
 
-def normal_draws(coefficients: Gaussian) -> Array:
-    """Fixed quasi-random draws of coefficients (n_draws, n_features): a Korobov lattice with each point's mirror image.
+def normal_draws(coefficients: Gaussian, n_points: int = N_DRAWS) -> Array:
+    """Fixed quasi-random draws of coefficients (2 n_points, n_features): a Korobov lattice and its mirror image.
 
-    Reference: Niederreiter (1992), Random Number Generation and Quasi-Monte Carlo Methods, sec. 5.
+    n_points must be a prime. Reference: Niederreiter (1992), Random Number Generation and Quasi-Monte Carlo Methods,
+    sec. 5.
     """
     n_features = coefficients.n_features
-    generator = np.array([pow(LATTICE_MULTIPLIER, j, N_DRAWS) for j in range(n_features)], dtype=np.float64)
-    points = (np.arange(N_DRAWS)[:, None] * generator % N_DRAWS + 0.5) / N_DRAWS
+    generator = np.array([pow(LATTICE_MULTIPLIER, j, n_points) for j in range(n_features)], dtype=np.float64)
+    points = (np.arange(n_points)[:, None] * generator % n_points + 0.5) / n_points
     normal = ndtri(points)
     factor = covariance_factor(coefficients.covariance)
     return coefficients.mean + np.concatenate([normal, -normal]) @ factor.T

@@ -12,6 +12,7 @@ from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians, same_for_all
 from prefq.inference.likelihood import sigmoid
+from prefq.profiles.ranking import normal_draws
 from prefq.questions.acquisition import information_gain
 from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.panels import History, Rows, Study
@@ -31,7 +32,7 @@ from prefq.vocabulary import Array
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
-STATIC_SAMPLES = 64  # coefficients from the prior over which a static design is averaged
+STATIC_POINTS, STATIC_POINTS_EACH = 127, 31  # primes: half the draws that a static design is averaged over
 
 
 def begin_random(study: Study, *, rng: np.random.Generator) -> Learner:
@@ -52,11 +53,12 @@ def begin_static(study: Study, *, rng: np.random.Generator) -> Learner:
     """The same questions whatever the answers: greedy Bayesian D-optimal design against the prior.
 
     Maximises the expected log-determinant of the posterior precision (Chaloner and Verdinelli 1995, eq. 10), averaged
-    over coefficients drawn from the prior. Where all users have the same questions it is one questionnaire.
+    over fixed draws of the coefficients from the prior. Where all users have the same questions it is one
+    questionnaire; where they do not, each has one of their own.
     """
     same = len(study.first) == 1 and bool((study.open == study.open[:1]).all())
     users = slice(0, 1) if same else slice(None)
-    samples = rng.multivariate_normal(study.prior.mean, study.prior.covariance, size=STATIC_SAMPLES, method="eigh")
+    samples = normal_draws(study.prior, STATIC_POINTS if same else STATIC_POINTS_EACH)
     order = [_static_order(study, user, samples) for user in range(study.n_users)[users]]
     rows = np.tile(order[0], (study.n_users, 1)) if same else np.array(order)
     priors = from_group(study)
@@ -132,11 +134,11 @@ CONTROLS: Sequence[Strategy] = (
     Strategy("static", begin_static, "the same questions for everybody, chosen against the prior", kind="control"),
     Strategy("batches_of_five", begin_batches, "five questions chosen at once", kind="control"),
     Strategy("pooled", begin_pooled, "one pooled regression for everybody: no personal answer used", kind="control"),
-    Strategy("stated", begin_stated, "sliders set by the person, no questions", kind="control"),
+    Strategy("stated", begin_stated, "sliders set by the person, their noise known; no questions", kind="control"),
     Strategy(
         "stated_then_questions",
         active(information_gain, start=from_stated),
-        "sliders set by the person, then `information_gain`",
+        "sliders set by the person, their noise known, then `information_gain`",
         kind="control",
     ),
 )
