@@ -41,7 +41,7 @@ def calibration(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count how often intervals and probabilities keep what they promise, against simulated users.
+    """Check intervals and probabilities. How often they keep what they promise, on simulated users.
 
     Of three posteriors: Laplace, which prefq selects with; the same widened, which profiles are told from; expectation
     propagation, which prefq does not use yet. Ctrl-C keeps finished worlds, and the same command goes on from there.

@@ -43,7 +43,7 @@ def learning_curve(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put strategies to simulated users, and measure after every answer.
+    """Measure strategies on simulated users. Before the first and after every answer.
 
     Ctrl-C keeps what is finished, and the same command goes on from there. Another run of the same settings adds its
     strategies to the same folder.

@@ -73,7 +73,7 @@ def replay(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put strategies to people whose answers are on record, and measure after every answer.
+    """Measure strategies on recorded answers. Before the first and after every answer.
 
     A person is asked only what the record can answer, and is tested on tasks that were set aside before. The prior is
     fitted on other people.

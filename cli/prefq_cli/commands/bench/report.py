@@ -28,7 +28,7 @@ PageOption = Annotated[
 def report(
     runs: RunsArgument = None, results: ResultsOption = None, page: PageOption = None, as_json: JsonOption = False
 ) -> None:
-    """Write the reports of runs again, or the page of all results.
+    """Write reports of runs, or the whole page.
 
     A run's report goes to standard output, and with its figures into the run's folder; without runs it is the page, and
     --page writes it to a file.

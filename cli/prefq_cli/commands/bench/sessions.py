@@ -78,7 +78,7 @@ def sessions(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the arms of the sessions in the store: questions chosen, and questions at random.
+    """Compare the arms of stored sessions. Questions that were chosen, and questions at random.
 
     Only sessions count whose arm was drawn by chance and that have answered their test questions; the others are
     counted, with the reason. First comes the power: how many sessions would show a difference of so many points.
