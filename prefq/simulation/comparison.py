@@ -1,7 +1,8 @@
 """Paired comparison of two strategies on the same users: difference, interval, verdict, and users it would take.
 
 Both strategies are measured on the same users of the same worlds, so that what differs between users or worlds cancels.
-The unit of inference is the world where there are several, because users of one world share its pool and its prior.
+The unit of inference is the world where there are several, because users of one world share its pool and its prior. On
+record, the unit is the part, such as a conversation, where there are several, and else the user.
 """
 
 import math
@@ -22,7 +23,7 @@ EXACT_POWER_BELOW = 500  # units; from here on the normal approximation of the p
 
 
 class PairedDifference(NamedTuple):
-    """Strategy minus reference where higher is better, over units that are worlds or users.
+    """Strategy minus reference where higher is better, over units that are worlds, parts or users.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class PairedDifference(NamedTuple):
     def users_needed(self, difference: float | None = None, *, power: float = POWER, level: float = 0.05) -> int | None:
         """Users that a two-sided paired t test takes to show a difference, if users vary as these did.
 
-        Where units are worlds: users of as many worlds of this size as it takes.
+        Where units are worlds or parts: users of as many of this size as it takes.
 
         Parameters
         ----------
@@ -106,12 +107,14 @@ def paired_difference(
     *,
     worlds: NDArray[np.integer],
     users: NDArray[np.integer] | None = None,
+    parts: NDArray[np.integer] | None = None,
     level: float = 0.05,
 ) -> PairedDifference:
     """Strategy minus reference, paired by user.
 
     The unit is the world (its mean over users) where there are several, with a t interval of n_worlds - 1 degrees of
-    freedom; with one world it is the user.
+    freedom; with one world it is the user. Which of these it is depends on all rows, not on those that have both
+    numbers: a strategy that was measured in one of several worlds has one unit, and no interval.
 
     Parameters
     ----------
@@ -122,13 +125,16 @@ def paired_difference(
     users : (n,), optional
         Give it where worlds are repeats over the same people, such as seeds of a replay: rows of one user are then
         averaged, and the unit is the user.
+    parts : (n,), optional
+        With `users`: what users who share a pool and a prior have in common, such as their conversation. Where there
+        are several, users are averaged over each, and the unit is the part.
     level
         One minus the interval's coverage.
 
     Raises
     ------
     InputError
-        For arrays of different lengths.
+        For arrays of different lengths, or parts without users.
 
     Examples
     --------
@@ -138,19 +144,20 @@ def paired_difference(
     >>> found.estimate, round(found.se, 4), round(found.low, 3), round(found.high, 3), found.verdict
     (0.25, 0.1443, -0.371, 0.871, 'cannot tell')
     """
-    shapes = {values.shape for values in (strategy, reference, worlds, worlds if users is None else users)}
+    given = [each for each in (strategy, reference, worlds, users, parts) if each is not None]
+    shapes = {values.shape for values in given}
     if len(shapes) > 1 or strategy.ndim != 1:
         raise InputError(f"arrays of shapes {sorted(shapes)} arrived; give one number a row, in the same rows for all.")
+    if parts is not None and users is None:
+        raise InputError("parts arrived without users; give users, over whose repeats a part is averaged.")
     there = ~np.isnan(strategy)
     both, either = there & ~np.isnan(reference), there | ~np.isnan(reference)
-    people = worlds if users is None else users
-    n_worlds, several = np.unique(worlds[both]).size, np.unique(worlds[both]).size > 1
-    differences = strategy[both] - reference[both]
+    n_worlds = np.unique(worlds[both]).size
     # A user is a row, or all rows of one user: what counts is whether the user is measured under both anywhere.
     n_users, n_either = int(both.sum()), int(either.sum())
     if users is not None:
         n_users, n_either = np.unique(users[both]).size, np.unique(users[either]).size
-    units = unit_means(differences, people[both]) if users is not None or several else differences
+    units = means_of_units(strategy - reference, both, worlds=worlds, users=users, parts=parts)
     estimate, se = mean_and_error(units)
     half = float(stdtrit(units.size - 1, 1 - level / 2)) * se if units.size > 1 else math.nan
     return PairedDifference(
@@ -164,6 +171,28 @@ def paired_difference(
         n_either - n_users,
         np.unique(worlds[either]).size - n_worlds,
     )
+
+
+def means_of_units(
+    values: Array,
+    there: NDArray[np.bool_],
+    *,
+    worlds: NDArray[np.integer],
+    users: NDArray[np.integer] | None = None,
+    parts: NDArray[np.integer] | None = None,
+) -> Array:
+    """Means of the units of inference (n_units, …) of the rows of values (n, …) that are `there` (n,).
+
+    Units are those of `paired_difference`, by all rows.
+    """
+    if users is None:
+        several = np.unique(worlds).size > 1
+        return unit_means(values[there], worlds[there]) if several else values[there]
+    of_users = unit_means(values[there], users[there])
+    if parts is None or np.unique(parts).size == 1:
+        return of_users
+    _, first = np.unique(users[there], return_index=True)
+    return unit_means(of_users, parts[there][first])
 
 
 def unit_means(values: Array, units: NDArray[np.integer]) -> Array:

@@ -52,6 +52,31 @@ def test_repeats_over_the_same_people_are_averaged_before_anything_else() -> Non
     assert (found.n_users, found.n_units) == (25, 25)
 
 
+def test_people_of_one_part_are_one_unit_however_many_repeats_they_have() -> None:
+    rng = np.random.default_rng(10)
+    users = np.tile(np.arange(12), 2)
+    parts = np.array([0, 1, 2])[users % 3]
+    strategy = rng.normal(size=24)
+    strategy[5] = np.nan  # one repeat of user 5: the other one counts
+    people = [np.nanmean(strategy[users == user]) for user in range(12)]
+    interval = stats.ttest_1samp([np.mean(people[part::3]) for part in range(3)], 0).confidence_interval(0.95)
+    found = paired_difference(strategy, np.zeros(24), worlds=np.repeat([0, 1], 12), users=users, parts=parts)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.n_users, found.n_worlds, found.n_units) == (12, 2, 3)
+    # One part for all is no unit of inference: its people are.
+    same = paired_difference(strategy, np.zeros(24), worlds=np.repeat([0, 1], 12), users=users, parts=np.zeros(24, int))
+    assert same.n_units == 12
+
+
+def test_the_unit_stays_the_world_for_who_was_measured_in_one_of_several() -> None:
+    rng = np.random.default_rng(11)
+    worlds = np.repeat([0, 1, 2], 10)
+    strategy = np.where(worlds == 0, rng.normal(5, 1, size=30), np.nan)
+    found = paired_difference(strategy, np.zeros(30), worlds=worlds)
+    assert (found.n_users, found.n_units, found.verdict) == (10, 1, "cannot tell")
+    assert found.users_needed() is None
+
+
 def test_who_is_missing_under_one_of_the_two_is_left_out_and_counted() -> None:
     worlds = np.array([0, 0, 0, 1, 1, 2, 2])
     strategy = np.array([1.0, np.nan, 3.0, 1.0, 2.0, np.nan, np.nan])
@@ -148,5 +173,7 @@ def test_users_needed_come_in_worlds_of_the_same_size() -> None:
 def test_bad_input_has_a_sentence() -> None:
     with pytest.raises(InputError, match="one number a row, in the same rows for all"):
         paired_difference(np.zeros(3), np.zeros(2), worlds=np.zeros(3, dtype=np.intp))
+    with pytest.raises(InputError, match="parts arrived without users"):
+        paired_difference(np.zeros(2), np.zeros(2), worlds=np.zeros(2, int), parts=np.zeros(2, int))
     with pytest.raises(InputError, match="effect is 0; give a number above 0"):
         units_needed(0)
