@@ -9,11 +9,11 @@ from typing import Any
 from prefq_cli.bench.figures import LOOKS
 from prefq_cli.bench.page import result_file
 from prefq_cli.bench.provenance import provenance
-from prefq_cli.bench.report import AT, RULE
+from prefq_cli.bench.summaries import AT, RULE
 
 FOLDER = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
-LED_BY = ("log_loss", "best_of_n")
+LED_BY = ("log_loss", "best_of_n", "regret")
 
 
 def save_check(name: str, check: ModuleType, figures: Mapping[str, Any], *, seconds: float) -> None:

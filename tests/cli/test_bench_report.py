@@ -20,7 +20,8 @@ from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import make_world
 from prefq_cli.bench import figures
 from prefq_cli.bench.page import draw_page, read_results, render_page
-from prefq_cli.bench.report import compared, findings, render
+from prefq_cli.bench.report import findings, render
+from prefq_cli.bench.summaries import compared
 
 N_WORLDS, N_USERS, N_QUESTIONS = 2, 6, 10
 NAMES = ("information_gain", "random", "static", "pooled")
@@ -129,6 +130,92 @@ def test_a_verdict_that_cannot_be_told_says_how_many_users_it_takes(summary: Sum
     assert "+0.002 ± 0.010 nats of log loss saved a task (95 % interval −0.020 to +0.024, 12 users)" in sentence
 
 
+def test_users_that_would_tell_come_in_the_units_of_the_interval(summary: Summary) -> None:
+    entry = {"strategy": "information_gain", "reference": "random", "measure": "log_loss", "n_answers": 10}
+    numbers = {"difference": 0.002, "se": 0.01, "low": -0.02, "high": 0.024, "n_users": 80, "n_worlds": 8}
+    needed = {"verdict": "cannot tell", "users_needed": 485, "users_for_target": 80}
+    found = {**summary, "comparisons": [{**entry, **numbers, **needed}]}
+    (sentence, *_) = findings({**found, "unit": "worlds"})
+    # On record the eight are repeats over the same people, or those of so many conversations.
+    (of_people, *_) = findings({**found, "kind": "replay", "unit": "users"})
+    conversations = {"unit": "conversations", "comparisons": [{**found["comparisons"][0], "n_units": 8, "n_worlds": 1}]}
+    (of_parts, *_) = findings({**found, "kind": "replay", **conversations})
+
+    assert "80 users in 8 worlds): " in sentence
+    assert "about 485 users in 49 worlds for this difference and 80 users in 8 worlds for one of 0.01" in sentence
+    assert "80 users, 8 repeats): " in of_people
+    assert "about 485 users for this difference and 80 users for one of 0.01 nats" in of_people
+    assert "80 users in 8 conversations): " in of_parts
+    assert "about 485 users in 49 conversations for this difference" in of_parts
+
+
+def test_one_unit_has_no_band(summary: Summary) -> None:
+    of_worlds, of_people = {**summary, "unit": "worlds"}, {**summary, "kind": "replay", "unit": "users"}
+    eight, one = {"n_users": 8, "n_worlds": 8}, {"n_users": 1, "n_worlds": 1}
+
+    assert figures.band_of(of_worlds, eight) == pytest.approx(2.3646, abs=1e-4)  # Student's table, seven degrees
+    assert figures.band_of(of_people, {"n_users": 61, "n_worlds": 3}) == pytest.approx(2.0003, abs=1e-4)  # sixty
+    assert figures.band_of(of_people, one) == 0
+
+
+def test_each_conversation_and_people_with_a_choice_are_told(summary: Summary) -> None:
+    entry = next(
+        each
+        for each in summary["comparisons"]
+        if (each["strategy"], each["reference"], each["measure"], each["n_answers"])
+        == ("information_gain", "random", "log_loss", 10)
+    )
+    gain = {"difference": -0.085, "se": 0.03}
+    part = {
+        "part": "a town",
+        "n_users": 31,
+        "pooled": gain,
+        "random": {"difference": 0.108, "se": None},
+        "static": None,
+    }
+    text = render(
+        {
+            **summary,
+            "kind": "replay",
+            "by_part": {"unit": "conversation", "rows": [part]},
+            "enough_questions": {"at_least": 20, "n_users": 9, "comparisons": [entry]},
+        }
+    )
+
+    assert row(text, "a town") == ["a town", "31", "−0.085 ± 0.030", "+0.108"]
+    assert "Among the 9 people with at least 20 questions to choose from:\n\n- Against ten random questions: " in text
+
+
+def test_static_is_told_as_it_was_on_record(summary: Summary) -> None:
+    of_world, of_people = findings(summary), findings({**summary, "kind": "replay"})
+
+    assert any(each.startswith("Against the same ten questions for everybody: ") for each in of_world)
+    assert not any("for everybody: " in each for each in of_people if "pooled" not in each)
+    assert any(each.startswith("Against ten questions fixed beforehand, a list for each person") for each in of_people)
+
+
+def test_regret_is_shown_with_its_sign_turned(summary: Summary) -> None:
+    found = compared(summary, "static", "random", "regret")
+    mean = {name: summary["strategies"][name]["curves"]["regret"]["mean"][10] for name in ("static", "random")}
+    cells = dict(zip(row(render(summary), "strategy"), row(render(summary), "`static` (control)"), strict=True))
+
+    assert found is not None
+    assert found["difference"] == pytest.approx(mean["random"] - mean["static"], abs=2e-4)
+    shown = f"{found['difference']:+.3f} ± {found['se']:.3f} {found['verdict']}".replace("-", "−")
+    assert cells["regret saved against random"] == shown
+    assert cells["regret, logits"].startswith(f"{mean['static']:.3f} ± ")
+
+
+def test_worth_in_random_questions_is_told_only_where_more_were_asked(summary: Summary) -> None:
+    worth = {"static": {"at": 10, "value": ">10", "low": ">10", "high": ">10"}}
+    longer = json.loads(json.dumps({**summary, "random_equivalents": worth}))
+    curve = longer["strategies"]["random"]["curves"]["log_loss"]
+    curve["mean"] += curve["mean"][-1:] * 10
+
+    assert "in random questions" not in render({**summary, "random_equivalents": worth})
+    assert "worth of 10 answers in random questions" in render(longer)
+
+
 def test_failed_strategy_is_named_with_its_reason(summary: Summary) -> None:
     failed = {"kind": "peer", "summary": "", "failed": "no server answers.", "curves": {}, "n_users": 0}
     text = render({**summary, "strategies": {**summary["strategies"], "in_context": failed}})
@@ -158,8 +245,9 @@ def test_figure_draws_the_curve_of_the_summary(summary: Summary) -> None:
     curve = summary["strategies"]["information_gain"]["curves"]["log_loss"]
 
     np.testing.assert_allclose(np.asarray(line.get_ydata(), dtype=float), curve["mean"])
-    highest = max(mean + 1.96 * se for mean, se in zip(curve["mean"], curve["se"], strict=True))
-    assert np.asarray(band)[:, 1].max() == pytest.approx(highest)
+    # The band is a t interval over the two worlds: its tabulated quantile at one degree of freedom is 12.706.
+    highest = max(mean + 12.7062 * se for mean, se in zip(curve["mean"], curve["se"], strict=True))
+    assert np.asarray(band)[:, 1].max() == pytest.approx(highest, rel=1e-5)
 
 
 def test_paired_gain_is_drawn_against_minutes_of_reading(summary: Summary) -> None:
@@ -302,8 +390,18 @@ def test_page_shows_peers_by_their_difference_from_the_default_rule(summary: Sum
     found = compared(summary, "information_gain", "guesser")
 
     assert found is not None
-    assert row(render_page([summary]), "`guesser`")[1].endswith(found["verdict"])
-    assert f"{found['difference']:+.3f}" in row(render_page([summary]), "`guesser`")[1]
+    text = render_page([summary])
+    section = "### gaussian(2)\n\n| peer"
+    cells = dict(zip(row(text, "peer", section=section), row(text, "`guesser`", section=section), strict=True))
+
+    for measure, column in {"log_loss": "log loss saved", "accuracy": "accuracy gained"}.items():
+        each = compared(summary, "information_gain", "guesser", measure)
+        assert each is not None
+        shown = f"{each['difference']:+.3f} ± {each['se']:.3f} {each['verdict']}".replace("-", "−")
+        assert cells[column] == shown
+    assert cells["measured on"] == "12 users in 2 worlds"
+    counted = dict(zip(row(text, "against"), row(text, "`guesser`", section="| against"), strict=True))
+    assert counted[f"log loss: {found['verdict']}"] == "1"
 
 
 def test_what_is_committed_of_a_summary_gives_the_same_page(

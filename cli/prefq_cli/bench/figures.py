@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scipy.special import stdtrit
+
 from prefq.errors import PrefqError
+from prefq_cli.bench.summaries import AT, RULE, Summary, n_units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Summary = Mapping[str, Any]
-
 WIDTH = 16 / 2.54  # inches
-BAND = 1.96  # standard errors: a 95 % band
+BAND = 1.96  # standard errors: a 95 % band where counts are large
 WORDS_PER_MINUTE = 240  # as in prefq.simulation.measures
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
@@ -31,8 +32,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
 )
 GREY = "#8C8C8C"
 FURTHEST = 0.5  # nats: what lies beyond is told in a number
-READER = "information_gain"  # the default rule
-BANDED = (READER, "random")  # more bands than these would hide each other
+BANDED = (RULE, "random")  # more bands than these would hide each other
 OUR_PRIOR = "_with_prior"  # ends the name of a peer that starts from the prior that prefq fitted
 STYLE: Any = {  # for rc_context, whose keys are a type of their own
     "font.size": 8,
@@ -144,9 +144,10 @@ def _draw_curves(summary: Summary, figure: "Figure") -> None:
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for name in others:
             _line(axes, strategies[name], measure, Look(GREY, "-", ""), thin=True)
+        bands = {name: band_of(summary, strategies[name]) if name in BANDED else 0.0 for name in looks}
         for name, look in looks.items():
-            _line(axes, strategies[name], measure, look, label=name, band=name in BANDED)
-        _fit_to(axes, {name: strategies[name] for name in looks}, measure)
+            _line(axes, strategies[name], measure, look, label=name, band=bands[name])
+        _fit_to(axes, {name: (strategies[name], band) for name, band in bands.items()}, measure)
         axes.set(xlabel="answers", ylabel=AXIS_LABELS[measure])
     legend(figure, columns=3, others=others)
 
@@ -172,9 +173,7 @@ def _draw_peers(summary: Summary, figure: "Figure") -> None:
     axes.set_xlim(min(-0.1, least - 0.05), FURTHEST + 0.01)
     axes.set_yticks(range(len(recipes)), recipes)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(
-        f"log loss saved by {READER} after {_n_answers(against)} answers, nats (right of 0: prefq is better)"
-    )
+    axes.set_xlabel(f"log loss saved by {RULE} after {_n_answers(against)} answers, nats (right of 0: prefq is better)")
     legend(figure, columns=2)
 
 
@@ -236,9 +235,9 @@ def _line(
     *,
     label: str | None = None,
     thin: bool = False,
-    band: bool = True,
+    band: float = 0.0,
 ) -> None:
-    """A learning curve with its band; nothing where it was not measured."""
+    """A learning curve with its band of so many standard errors; nothing where it was not measured."""
     if not _measured([strategy], measure):
         return
     curve = strategy["curves"][measure]
@@ -249,21 +248,26 @@ def _line(
         return
     axes.plot(answers, mean, **drawn(look), label=label, markevery=5 if len(mean) > 12 else 1, zorder=3)
     if band and se:
-        low = [value - BAND * error for value, error in zip(mean, se, strict=True)]
-        high = [value + BAND * error for value, error in zip(mean, se, strict=True)]
+        low, high = ([value + side * band * error for value, error in zip(mean, se, strict=True)] for side in (-1, 1))
         axes.fill_between(answers, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=2)
 
 
-def _fit_to(axes: "Axes", strategies: Mapping[str, Summary], measure: str) -> None:
-    """Axis limits that show these curves and the bands among them whole, whatever the others do."""
+def band_of(summary: Summary, strategy: Summary) -> float:
+    """Half of a 95 % t interval of a strategy's level, in standard errors; 0 for a single unit, which has none."""
+    freedom = n_units(summary, strategy) - 1
+    return float(stdtrit(freedom, 0.975)) if freedom > 0 else 0.0
+
+
+def _fit_to(axes: "Axes", strategies: Mapping[str, tuple[Summary, float]], measure: str) -> None:
+    """Axis limits that show these curves whole with their bands of so many errors, whatever the others do."""
     from matplotlib.ticker import MaxNLocator
 
     values = []
-    for name, strategy in strategies.items():
+    for strategy, band in strategies.values():
         curve = strategy["curves"].get(measure) or {}
         mean = [_number(value) for value in curve.get("mean") or []]
-        errors = [_number(value) for value in curve.get("se") or []] if name in BANDED else [0.0] * len(mean)
-        values += [value + side * BAND * se for value, se in zip(mean, errors, strict=True) for side in (-1, 1)]
+        errors = [_number(value) for value in curve.get("se") or []] if band else [0.0] * len(mean)
+        values += [value + side * band * se for value, se in zip(mean, errors, strict=True) for side in (-1, 1)]
     known = [value for value in values if value == value]
     if not known:
         return
@@ -330,7 +334,7 @@ def _against_peers(summary: Summary) -> dict[str, Summary]:
     return {
         each["reference"]: each
         for each in summary.get("comparisons") or []
-        if (each["strategy"], each["measure"], each["n_answers"]) == (READER, "log_loss", 10)
+        if (each["strategy"], each["measure"], each["n_answers"]) == (RULE, "log_loss", AT)
         and each["reference"] in peers
     }
 

@@ -12,16 +12,8 @@ from pathlib import Path
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq_cli.bench import figures
 from prefq_cli.bench.markdown import NOTHING, table
-from prefq_cli.bench.report import (
-    AT,
-    RULE,
-    WORDS_PER_MINUTE,
-    Summary,
-    compared,
-    render,
-    value,
-    verdict_cell,
-)
+from prefq_cli.bench.report import WORDS_PER_MINUTE, render, told_users, verdict_cell
+from prefq_cli.bench.summaries import AT, RULE, Summary, compared, value
 
 FORMAT_VERSION = 1
 NOT_YET = "Not measured yet."
@@ -29,14 +21,17 @@ HEAD = """# Benchmarks
 
 This page is generated from the files in `benchmarks/results/` by `prefq bench report`; nothing on it is typed by hand.
 Every figure names the command that made it. ± is one standard error; differences are paired over the same users and
-positive where the strategy named first is better. Compare times within a run, not between machines.
+positive where the strategy named first is better. Verdicts are those of 95 % t intervals over the units that are named:
+worlds, people, or the conversations of a record. The suite behind this page is sized for ten minutes on two cores, so
+worlds have few users and recipes of others fewer; each table says how many. Compare times within a run, not between
+machines.
 """
 PEOPLE = ("cars_conjoint", "polis", "llmfao")
 FIRST_WORLDS = ("gaussian(6)", "unlike_noise")
 ATTRIBUTES = "attributes"  # the world that is tuned until PReF's recipe gives PReF's published curve
 CHECKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 CAPTIONS = {
-    "curves": "Learning curves; bands are ± 1.96 standard errors of the level, wider than those of paired differences.",
+    "curves": "Learning curves; bands are 95 % t intervals of the level, wider than those of paired differences.",
     "gains": "Log loss saved against one pooled regression for everybody, paired; bars are 95 % intervals.",
     "peers": "Log loss that the default rule saves against each peer, paired; bars are 95 % intervals.",
     "reading": "Log loss saved against one pooled regression, paired, against minutes of reading; bars as above.",
@@ -53,11 +48,21 @@ LIMITS = """- Worlds are simulated. They show that the method finds what is ther
 NUMBERS = f"""{AT} own answers to the questions of `{RULE}`, the default rule:
 
 1. What they save in log loss, in nats a task, against one pooled regression for everybody.
-2. What choosing each question by the answers so far saves against the same {AT} questions for everybody.
+2. What choosing each question by the answers so far saves against {AT} questions fixed beforehand: in worlds the same
+   for everybody, on record a list for each person of what that person can be asked.
 3. How many minutes it takes to read them, at {WORDS_PER_MINUTE} words a minute."""
-PEERS = f"""Log loss saved by `{RULE}` against each peer after {AT} answers, in nats a task; "better" is said of prefq.
-Each recipe comes as published and, where it can take one, with the prior that prefq fitted (`…_with_prior`), so that a
-rule is not credited for a prior. Milliseconds: the least and the most of these results."""
+PEERS = f"""What `{RULE}` gains against each recipe after {AT} answers, paired; "better" is said of prefq. Each recipe
+comes as published and, where it can take one, with the prior that prefq fitted (`…_with_prior`), so that a rule is not
+credited for a prior. Log loss judges probabilities, and some recipes do not promise any that are calibrated (`lore`,
+`volume_removal`, `sampled_information` and what fits without a regulariser): judge those by accuracy and the best-of-n
+share. Milliseconds are those of the same run."""
+PEER_MEASURES = {
+    "log_loss": "log loss saved",
+    "accuracy": "accuracy gained",
+    "best_of_n": "best-of-n share gained",
+    "regret": "regret saved",
+}
+VERDICTS = ("better", "worse", "cannot tell")
 
 
 def read_results(folder: Path) -> list[Summary]:
@@ -221,7 +226,7 @@ def _shown(people: Sequence[Summary], worlds: Sequence[Summary]) -> str:
     questions = (
         ("pooled", f"{AT} own answers against one pooled regression"),
         ("random", "chosen questions against random ones"),
-        ("static", "chosen questions against the same ones for everybody"),
+        ("static", "chosen questions against ones fixed beforehand"),
         ("swapped", "own profile against that of another person"),
     )
     lines = []
@@ -239,34 +244,51 @@ def _shown(people: Sequence[Summary], worlds: Sequence[Summary]) -> str:
 
 
 def _peers(results: Sequence[Summary]) -> str:
-    """What the default rule saves against each peer, result by result."""
+    """What the default rule gains against each peer: verdicts counted over all results, then result by result."""
     names = list(
         dict.fromkeys(
             name for each in results for name, one in (each.get("strategies") or {}).items() if one["kind"] == "peer"
         )
     )
+    tables = [f"### {summary['name']}\n\n{shown}" for summary in results if (shown := _against(summary))]
+    if not tables:
+        return ""
+    return "\n\n".join([PEERS, *_counted(results, names), *_failed(results, names), *tables]) + "\n"
+
+
+def _counted(results: Sequence[Summary], names: Sequence[str]) -> list[str]:
+    """How often the default rule was better, worse or neither, by log loss and by accuracy."""
     rows = []
     for name in names:
-        cells = [verdict_cell(compared(each, RULE, name)) for each in results]
+        cells = []
+        for measure in ("log_loss", "accuracy"):
+            verdicts = [each["verdict"] for one in results if (each := compared(one, RULE, name, measure))]
+            cells += [str(verdicts.count(verdict)) if verdicts else NOTHING for verdict in VERDICTS]
         if any(cell != NOTHING for cell in cells):
-            rows.append([f"`{name}`", *cells, _times(results, name)])
+            rows.append([f"`{name}`", *cells])
+    heading = [f"{measure}: {verdict}" for measure in ("log loss", "accuracy") for verdict in VERDICTS]
+    return [f"In so many of the results below `{RULE}` is:", table(["against", *heading], rows)]
+
+
+def _against(summary: Summary) -> str:
+    """One result's peers: differences in every measure, whom they were measured on, and times."""
+    strategies = summary.get("strategies") or {}
+    names = [name for name, one in strategies.items() if one["kind"] == "peer" and compared(summary, RULE, name)]
+    shown = [measure for measure in PEER_MEASURES if any(compared(summary, RULE, name, measure) for name in names)]
+    rows = []
+    for name in names:
+        found = [compared(summary, RULE, name, measure) for measure in shown]
+        whom = next(told_users(summary, each) for each in found if each)
+        rows.append([f"`{name}`", *map(verdict_cell, found), whom, _time(strategies[name])])
     if not rows:
         return ""
-    ours = table(["", "ms a question"], [[f"`{RULE}` (prefq)", _times(results, RULE)]])
-    shown = table(["peer", *(f"`{each['name']}`" for each in results), "ms a question"], rows)
-    return "\n\n".join([PEERS, shown, ours, *_failed(results, names)]) + "\n"
+    rows.append([f"`{RULE}` (prefq)", *[NOTHING] * (len(shown) + 1), _time(strategies.get(RULE) or {})])
+    return table(["peer", *(PEER_MEASURES[measure] for measure in shown), "measured on", "ms a question"], rows)
 
 
-def _times(results: Iterable[Summary], name: str) -> str:
-    times = [
-        ms
-        for each in results
-        if (ms := ((each.get("strategies") or {}).get(name) or {}).get("ms_per_question")) is not None
-    ]
-    if not times:
-        return NOTHING
-    low, high = f"{min(times):.3g}", f"{max(times):.3g}"
-    return low if low == high else f"{low} to {high}"
+def _time(strategy: Summary) -> str:
+    ms = strategy.get("ms_per_question")
+    return NOTHING if ms is None else f"{ms:.3g}"
 
 
 def _failed(results: Iterable[Summary], names: Iterable[str]) -> list[str]:

@@ -4,27 +4,39 @@ Nothing is computed here: every number and every verdict stands in the summary. 
 `prefq_cli.bench.page`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
 
 from prefq.simulation.comparison import TARGETS
 from prefq_cli.bench.markdown import NOTHING, bullets, signed, table, with_error
+from prefq_cli.bench.summaries import (
+    AT,
+    RULE,
+    Summary,
+    by_kind,
+    compared,
+    equivalents_of,
+    n_units,
+    unit_of,
+    value,
+)
 
-Summary = Mapping[str, Any]
-
-RULE = "information_gain"  # the default rule: what is said in sentences is said of it
-AT = 10  # answers: as many as an onboarding asks
 ALONG = (0, 3, 5, 10, 20)
 WORDS_PER_MINUTE = 240  # as in prefq.simulation.measures
-KINDS = {"ours": "ours", "control": "controls", "peer": "peers"}
 MEASURES = {
     "log_loss": "Log loss, nats (lower is better)",
     "best_of_n": "Share of the best-of-n gain",
+    "regret": "Regret of the response picked among the candidates of a prompt, logits (lower is better)",
     "accuracy": "Accuracy",
     "auc": "ROC AUC",
     "words": f"Minutes of reading ({WORDS_PER_MINUTE} words a minute)",
 }
-UNITS = {"log_loss": "nats of log loss saved a task", "best_of_n": "of the best-of-n gain", "accuracy": "of accuracy"}
+UNITS = {
+    "log_loss": "nats of log loss saved a task",
+    "best_of_n": "of the best-of-n gain",
+    "regret": "logits of regret saved a prompt",
+    "accuracy": "of accuracy",
+}
 REFERENCES = {
     "pooled": "one pooled regression for everybody",
     "random": "ten random questions",
@@ -32,6 +44,7 @@ REFERENCES = {
     "static": "the same ten questions for everybody",
     "swapped": "another person's profile",
 }
+ON_RECORD = {"static": "ten questions fixed beforehand, a list for each person of what that person can be asked"}
 NOT_SHOWN = {
     "learning-curve": "Not shown: anything about people. These users are simulated and answer as this world lays down; "
     "a gain here says that the method does what it should where the world is so.",
@@ -98,57 +111,45 @@ def source(summary: Summary) -> str:
 
 def findings(summary: Summary) -> list[str]:
     """Sentences on what ten answers of the default rule are worth, each with its error, interval and verdict."""
-    wanted = [("log_loss", name) for name in REFERENCES] + [("best_of_n", name) for name in ("random", "static")]
+    references = _references(summary)
+    wanted = [("log_loss", name) for name in references]
+    wanted += [(measure, name) for measure in ("best_of_n", "regret") for name in ("random", "static")]
     sentences = [
-        finding(comparison, REFERENCES[name])
+        finding(summary, comparison, references[name])
         for measure, name in wanted
         if (comparison := compared(summary, RULE, name, measure)) is not None
     ]
-    equivalent = (summary.get("random_equivalents") or {}).get(RULE)
-    if equivalent:
-        value, low, high = (str(equivalent[key]).replace(">", "more than ") for key in ("value", "low", "high"))
-        sentences.append(
-            f"In random questions: {value} (95 % interval {low} to {high}) are as good as {equivalent['at']} of these."
-        )
+    if equivalent := equivalents_of(summary).get(RULE):
+        worth, low, high = (str(equivalent[key]).replace(">", "more than ") for key in ("value", "low", "high"))
+        interval = "" if equivalent["low"] is None else f" (95 % interval {low} to {high})"
+        sentences.append(f"In random questions: {worth}{interval} are as good as {equivalent['at']} of these.")
     return sentences
 
 
-def finding(comparison: Summary, reference: str) -> str:
-    """One comparison in a sentence."""
+def _references(summary: Summary) -> dict[str, str]:
+    """What the default rule is compared with, in words that are true of this kind of summary."""
+    return REFERENCES | (ON_RECORD if summary.get("kind") == "replay" else {})
+
+
+def finding(summary: Summary, comparison: Summary, reference: str) -> str:
+    """One comparison of a summary in a sentence."""
     unit = UNITS.get(comparison["measure"], comparison["measure"])
-    interval = f"95 % interval {signed(comparison['low'])} to {signed(comparison['high'])}, {_n_users(comparison)}"
+    whom = told_users(summary, comparison)
+    interval = f"95 % interval {signed(comparison['low'])} to {signed(comparison['high'])}, {whom}"
+    if comparison["low"] is None:
+        interval = f"no interval, {whom}"
     verdict = f"**{comparison['verdict']}**"
-    needed = _needed(comparison)
+    needed = _needed(summary, comparison)
     told = f"{verdict} ({needed})" if needed else verdict
     difference = with_error(comparison["difference"], comparison["se"])
     return f"Against {reference}: {difference} {unit} ({interval}): {told}."
-
-
-def compared(
-    summary: Summary, strategy: str, reference: str, measure: str = "log_loss", n_answers: int = AT
-) -> Summary | None:
-    """A comparison of a summary, turned round where it was made the other way; None where it was not made."""
-    for each in summary.get("comparisons") or []:
-        if (each["measure"], each["n_answers"]) != (measure, n_answers):
-            continue
-        if (each["strategy"], each["reference"]) == (strategy, reference):
-            return dict(each)
-        if (each["strategy"], each["reference"]) == (reference, strategy):
-            return _turned(each)
-    return None
-
-
-def value(strategy: Summary, measure: str, n_answers: int, which: str = "mean") -> float | None:
-    """A point of a strategy's learning curve, or its standard error; None where there is none."""
-    curve = ((strategy.get("curves") or {}).get(measure) or {}).get(which) or []
-    return curve[n_answers] if n_answers < len(curve) else None
 
 
 def verdict_cell(comparison: Summary | None) -> str:
     """A comparison as a cell: difference, error, verdict."""
     if comparison is None:
         return NOTHING
-    return f"{with_error(comparison['difference'], comparison['se'])} {comparison['verdict']}"
+    return f"{with_error(comparison['difference'], comparison['se'])} {comparison.get('verdict', '')}".rstrip()
 
 
 def _measured(summary: Summary, level: int, along: Sequence[str], figures: str, *, besides: bool) -> list[str]:
@@ -162,8 +163,10 @@ def _measured(summary: Summary, level: int, along: Sequence[str], figures: str, 
     parts = [
         str(summary.get("text") or ""),
         *_worth(summary),
+        *_with_choice(summary),
         NOT_SHOWN[summary["kind"]],
         figures,
+        *_by_part(summary, below),
         f"{below} After {AT} answers",
         _at_ten(summary),
         "\n".join(failed),
@@ -183,32 +186,67 @@ def _worth(summary: Summary) -> list[str]:
     return [f"What {AT} answers to the questions of `{RULE}` are worth:", bullets(found)] if found else []
 
 
+def _with_choice(summary: Summary) -> list[str]:
+    """The same among people whose questions leave a choice, where some have too few."""
+    found = summary.get("enough_questions")
+    if not found:
+        return []
+    references = _references(summary)
+    sentences = [finding(summary, each, references[each["reference"]]) for each in found["comparisons"]]
+    head = f"Among the {found['n_users']:,} people with at least {found['at_least']} questions to choose from:"
+    return [head, bullets(sentences)]
+
+
+def _by_part(summary: Summary, below: str) -> list[str]:
+    """What the default rule saves in each part of a record, which are the units of inference."""
+    found = summary.get("by_part")
+    if not found:
+        return []
+    references = [name for name in ("pooled", "random", "static") if any(each.get(name) for each in found["rows"])]
+    rows = [
+        [str(each["part"]), f"{each['n_users']:,}", *(verdict_cell(each.get(name)) for name in references)]
+        for each in found["rows"]
+    ]
+    told = (
+        f"Log loss saved by `{RULE}` after {AT} answers in each {found['unit']}, ± one standard error over its people. "
+        f"People of a {found['unit']} share its questions and its prior, so intervals are over {found['unit']}s."
+    )
+    return [f"{below} By {found['unit']}", told, table([found["unit"], "people", *map(_against, references)], rows)]
+
+
+def _against(reference: str) -> str:
+    return f"against {reference}"
+
+
 def _at_ten(summary: Summary) -> str:
     """Every strategy at ten answers, the paired differences first."""
-    strategies = _by_kind(summary)
+    strategies = by_kind(summary)
     shown = [
         measure for measure in MEASURES if any(value(each, measure, AT) is not None for each in strategies.values())
     ]
-    with_best = "best_of_n" in shown
+    with_best, with_regret = "best_of_n" in shown, "regret" in shown
     not_all = len({each["n_users"] for each in strategies.values()}) > 1
     heading = ["strategy", "log loss saved against random", "against static"]
     heading += ["best-of-n share against random"] if with_best else []
-    heading += [_SHORT[measure] for measure in shown] + ["ms a question"] + ["users"] * not_all
+    heading += ["regret saved against random"] if with_regret else []
+    heading += [_SHORT[measure] for measure in shown] + ["ms a question"] + ["measured on"] * not_all
     rows = []
     for name, each in strategies.items():
         row = [_name_cell(name, each)]
         row += [verdict_cell(compared(summary, name, reference)) for reference in ("random", "static")]
         row += [verdict_cell(compared(summary, name, "random", "best_of_n"))] if with_best else []
+        row += [verdict_cell(compared(summary, name, "random", "regret"))] if with_regret else []
         row += [_level(name, each, measure, AT, error=True) for measure in shown]
         ms = each.get("ms_per_question")
         row.append(NOTHING if ms is None else f"{ms:.3g}")
-        rows.append([*row, *[f"{each['n_users']:,}"] * not_all])
+        rows.append([*row, *[told_users(summary, each)] * not_all])
     return table(heading, rows)
 
 
 _SHORT = {
     "log_loss": "log loss",
     "best_of_n": "best-of-n share",
+    "regret": "regret, logits",
     "accuracy": "accuracy",
     "auc": "AUC",
     "words": "minutes of reading",
@@ -218,7 +256,7 @@ _SHORT = {
 def _along(summary: Summary, measure: str) -> str:
     """One measure of every strategy after 0, 3, 5, … answers; empty where it was not measured."""
     strategies = {
-        name: each for name, each in _by_kind(summary).items() if any(value(each, measure, at) for at in ALONG)
+        name: each for name, each in by_kind(summary).items() if any(value(each, measure, at) for at in ALONG)
     }
     reached = [at for at in ALONG if any(value(each, measure, at) is not None for each in strategies.values())]
     rows = [
@@ -230,35 +268,28 @@ def _along(summary: Summary, measure: str) -> str:
 
 def _swap_and_equivalents(summary: Summary, below: str) -> list[str]:
     """What each strategy's profile is worth against a stranger's, against the group, and in random questions."""
-    equivalents = summary.get("random_equivalents") or {}
+    equivalents = equivalents_of(summary)
     rows = []
-    for name, each in _by_kind(summary).items():
+    for name, each in by_kind(summary).items():
         cells = [verdict_cell(compared(summary, name, reference)) for reference in ("pooled", "swapped")]
-        found = equivalents.get(name)
-        cells.append(f"{found['value']} ({found['low']} to {found['high']})" if found else NOTHING)
+        cells += [_worth_cell(equivalents.get(name))] if equivalents else []
         if any(cell != NOTHING for cell in cells):
             rows.append([_name_cell(name, each), *cells])
     if not rows:
         return []
-    heading = [
-        "strategy",
-        "against pooled",
-        "own against swapped profile",
-        f"worth of {AT} answers in random questions",
-    ]
+    heading = ["strategy", "against pooled", "own against swapped profile"]
+    heading += [f"worth of {AT} answers in random questions"] if equivalents else []
     return [f"{below} Log loss saved against the group and against strangers", table(heading, rows)]
-
-
-def _by_kind(summary: Summary) -> dict[str, Summary]:
-    """Strategies with results: ours, controls, peers."""
-    strategies = (summary.get("strategies") or {}).items()
-    return {
-        name: each for kind in KINDS for name, each in strategies if each.get("kind") == kind and each.get("curves")
-    }
 
 
 def _name_cell(name: str, strategy: Summary) -> str:
     return f"`{name}`" + {"control": " (control)", "peer": " (peer)"}.get(strategy["kind"], "")
+
+
+def _worth_cell(found: Summary | None) -> str:
+    if found is None:
+        return NOTHING
+    return str(found["value"]) + ("" if found["low"] is None else f" ({found['low']} to {found['high']})")
 
 
 def _level(name: str, strategy: Summary, measure: str, n_answers: int, *, error: bool) -> str:
@@ -272,33 +303,34 @@ def _level(name: str, strategy: Summary, measure: str, n_answers: int, *, error:
     return f"{mean * scale:.{digits}f}" + (f" ± {se * scale:.{digits}f}" if error and se is not None else "")
 
 
-def _turned(comparison: Summary) -> Summary:
-    """The same comparison, seen from the other side."""
-
-    def less(number: float | None) -> float | None:
-        return None if number is None else -number
-
-    low, high = less(comparison["high"]), less(comparison["low"])
-    verdict = "better" if low is not None and low > 0 else "worse" if high is not None and high < 0 else "cannot tell"
-    turned = {"strategy": comparison["reference"], "reference": comparison["strategy"], "low": low, "high": high}
-    return {**comparison, **turned, "difference": less(comparison["difference"]), "verdict": verdict}
-
-
-def _needed(comparison: Summary) -> str:
-    """How many users would tell, where it cannot be told."""
+def _needed(summary: Summary, comparison: Summary) -> str:
+    """How many users would tell, where it cannot be told, and in how many of the units that intervals are over."""
     if comparison["verdict"] != "cannot tell":
         return ""
-    unit = "nats" if comparison["measure"] == "log_loss" else ""
-    target = f"one of {TARGETS.get(comparison['measure'], 0):g} {unit}".rstrip()
+    scale = "nats" if comparison["measure"] == "log_loss" else ""
+    target = f"one of {TARGETS.get(comparison['measure'], 0):g} {scale}".rstrip()
     told = {comparison.get("users_needed"): "this difference"}
     told[comparison.get("users_for_target")] = target  # where "no harm" is asked, both are the same
-    counts = [f"{count:,} users for {what}" for count, what in told.items() if count is not None and count <= FORGET]
+    counts = []
+    for count, what in told.items():
+        if count is not None and count <= FORGET:
+            counts.append(f"{_in_units(summary, comparison, count)} for {what}")
     return f"it would take about {' and '.join(counts)}" if counts else ""
 
 
-def _n_users(comparison: Summary) -> str:
-    n_worlds = comparison.get("n_worlds", 1)
-    return f"{comparison['n_users']:,} users" + (f", {n_worlds} worlds or repeats" if n_worlds > 1 else "")
+def _in_units(summary: Summary, comparison: Summary, n_users: int) -> str:
+    units, unit = n_units(summary, comparison), unit_of(summary, comparison)
+    told = f"{n_users:,} users"
+    return told if unit == "user" else f"{told} in {math.ceil(n_users * units / comparison['n_users']):,} {unit}s"
+
+
+def told_users(summary: Summary, entry: Summary) -> str:
+    """Whom a comparison or a strategy was measured on: users, units of inference, repeats."""
+    unit, n_worlds = unit_of(summary, entry), entry.get("n_worlds") or 1
+    told = f"{entry['n_users']:,} users"
+    if unit != "user":
+        told += f" in {n_units(summary, entry)} {unit}s"
+    return told + (f", {n_worlds} repeats" if n_worlds > 1 and summary.get("kind") == "replay" else "")
 
 
 def _tables(summary: Summary) -> list[str]:
@@ -331,7 +363,11 @@ def _information(found: Summary) -> list[str]:
         f"answers can tell {found['most']:.2f} at most."
     )
     if found.get("ceiling"):
-        told += f" `{found['ceiling']}` knows each taste when it asks: a ceiling, not a strategy."
+        told += (
+            f" `{found['ceiling']}` knows each taste when it asks, so its row is a log density ratio of a design that "
+            "knows the taste, and no information: a ceiling in practice, not a bound. Designs that heard a taste "
+            "beforehand are left out."
+        )
     return [told, table(["strategy", "at least", "at most"], rows)]
 
 
