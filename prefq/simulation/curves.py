@@ -97,7 +97,7 @@ def learning_curve(
 def measure(belief: Belief, panel: Panel, history: History) -> dict[str, Array]:
     """Every measure of `MEASURES` for each user (n_users,), NaN where it is not defined."""
     truth = panel.truth(history.rows.shape[1])
-    predicted = _checked_probabilities(belief.predict(panel.test_first, panel.test_second), truth)
+    predicted = _checked_probabilities(belief.predict(*panel.tests), truth)
     nothing = np.full(panel.n_users, np.nan)
     share, regret = _candidates(belief, panel, history.rows.shape[1])
     swapped, swapped_truth = _swapped(belief, panel, truth, history.rows.shape[1])
@@ -138,7 +138,7 @@ def _swapped(belief: Belief, panel: Panel, truth: Array, n_answers: int) -> tupl
 
     if n_answers not in MILESTONES or panel.n_users < 2:
         return np.full(truth.shape, 0.5), np.full(truth.shape, np.nan)
-    predicted = belief.predict(of_next(panel.test_first), of_next(panel.test_second))
+    predicted = belief.predict(*map(of_next, panel.tests))
     return predicted, np.roll(truth, -1, axis=0)
 
 

@@ -241,7 +241,7 @@ def _run(
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()
         history = history.with_answers(rows, panel.replies(rows, n_answers))
-    return strategy, history, learn(history).predict(panel.test_first, panel.test_second)
+    return strategy, history, learn(history).predict(*panel.tests)
 
 
 def _within(least: float, error: float) -> float:

@@ -64,7 +64,7 @@ class Panel:
     outcomes : (n_users, n_questions) int8
         What the user replies if asked, in the sides' order: +1, 0 or -1.
     test_first, test_second : (1 or n_users, n_tests, n_features)
-        Features of the two items of each test task.
+        Features of the two items of each test task; what a belief is given of them is `tests`.
     test_truth : (n_users, n_tests)
         Probability that the user prefers the first: 0 or 1 where a choice was recorded, NaN where there is no task.
     group
@@ -87,6 +87,9 @@ class Panel:
         The population that simulated users were drawn from, for ablations that say so.
     notes
         Sentences that a table of this panel must carry.
+    test_stretch
+        Factor of a margin in the log-odds of a test reply: 1, or 2σ(τ) where ties, with threshold τ, were left out of
+        the tests.
 
     Raises
     ------
@@ -112,6 +115,7 @@ class Panel:
     user_ids: tuple[str, ...] = ()
     true_prior: Gaussian | None = None
     notes: tuple[str, ...] = ()
+    test_stretch: float = 1.0
 
     def __post_init__(self) -> None:
         require_instance(self.response_model, ResponseModel, "response_model")
@@ -139,6 +143,15 @@ class Panel:
     def n_users(self) -> int:
         """Number of users."""
         return len(self.outcomes)
+
+    @property
+    def tests(self) -> tuple[Array, Array]:
+        """Features of the two items of each test task as a belief is given them: stretched, alike for every strategy.
+
+        A belief predicts σ(margin). Given that a reply is no tie, its odds at margin m and threshold τ are
+        (1 + e^(τ + m)) / (1 + e^(τ − m)), which is e^(2σ(τ) m) to second order in m.
+        """
+        return self.test_first * self.test_stretch, self.test_second * self.test_stretch
 
     def replies(self, rows: Rows, n_answers: int) -> Outcomes:
         """What the users reply to the questions in these rows (n_users,) after `n_answers` answers; 0 in row -1."""
@@ -177,6 +190,7 @@ class Panel:
             self.user_ids[rows],
             self.true_prior,
             self.notes,
+            self.test_stretch,
         )
 
 

@@ -42,11 +42,16 @@ class Recorded:
     users : (n_answers,)
         Rows of `user_ids`.
     tasks : (n_answers,)
-        Numbers of tasks. Answers of one person with the same number are never divided between questions and tests.
+        Numbers of tasks. Answers of one person with the same number are never divided between questions and tests, and
+        one of them at most is a test: comparisons that come from one choice tell each other's outcome.
     user_ids
         Names of the people.
     words : (n_answers,), optional
         Words that a comparison makes a person read.
+    prompts : (n_answers,), optional
+        Numbers of the prompts or conversations that comparisons are about, by which they can be divided.
+    items : (n_answers, 2), optional
+        Numbers of the two items; only to count how much tests and questions have in common.
 
     Raises
     ------
@@ -62,14 +67,16 @@ class Recorded:
     tasks: Rows
     user_ids: tuple[str, ...]
     words: Array | None = None
+    prompts: Rows | None = None
+    items: Rows | None = None
 
     def __post_init__(self) -> None:
         n_answers = len(self.outcomes)
-        for name in ("first", "second", "users", "tasks"):
-            if len(getattr(self, name)) != n_answers:
+        for name in ("first", "second", "users", "tasks", "words", "prompts", "items"):
+            values = getattr(self, name)
+            if values is not None and len(values) != n_answers:
                 raise InputError(
-                    f"{name} of {self.name!r} has {len(getattr(self, name))} rows; expected {n_answers}, one for each "
-                    "answer."
+                    f"{name} of {self.name!r} has {len(values)} rows; expected {n_answers}, one for each answer."
                 )
         if self.first.shape != self.second.shape or self.first.ndim != 2:
             raise InputError(
@@ -148,13 +155,16 @@ def divide(
     *,
     n_questions: int,
     rng: np.random.Generator,
+    apart: Rows | None = None,
     min_questions: int = MIN_QUESTIONS,
     test_share: float = TEST_SHARE,
 ) -> Division:
     """Divide the tasks of each measured person at random into some to ask about and some to test on.
 
-    Recorded ties are replies; ties among the tests are left out, since they tell no preference. People with fewer than
-    `min_questions` comparisons to ask about or fewer than two decided tests are left out and counted.
+    Recorded ties are replies; ties among the tests are left out, since they tell no preference. Of the other test
+    comparisons of a task one is drawn at random: the item that several have in common would be known as the one that
+    was chosen. A test whose items have the features of a question's is left out, too. People with fewer than
+    `min_questions` comparisons to ask about or fewer than two tests are left out and counted.
 
     Parameters
     ----------
@@ -166,21 +176,30 @@ def divide(
         How many will be asked; only to count who has fewer.
     rng
         Draws which tasks are tests.
+    apart : (n_answers,), optional
+        Numbers by which answers are divided in place of tasks, such as `recorded.prompts`: of a person none is on both
+        sides. A task that is about several of them is a test where one is.
     min_questions
         At least 1.
     test_share
-        Of each person's tasks.
+        Of each person's tasks, or numbers in `apart`.
     """
-    users, questions, tests, test_ties = [], [], [], 0
+    users, questions, tests = [], [], []
+    found = dict.fromkeys(("test_ties_left_out", "tests_like_questions", "test_repeats_set_aside"), 0)
     people = [user for user in np.flatnonzero(measured) if (recorded.users == user).any()]
     for user in people:
-        asked, test = _divided(np.flatnonzero(recorded.users == user), recorded.tasks, test_share, rng)
+        rows = np.flatnonzero(recorded.users == user)
+        asked, test = _divided(rows, recorded.tasks, recorded.tasks if apart is None else apart, test_share, rng)
         decided = test[recorded.outcomes[test] != 0]
-        if len(asked) >= min_questions and len(decided) >= MIN_TESTS:
+        unlike = decided[~np.isin(_pair_keys(recorded, decided), _pair_keys(recorded, asked))]
+        one_a_task = _one_of_each(unlike, recorded.tasks, rng)
+        if len(asked) >= min_questions and len(one_a_task) >= MIN_TESTS:
             users.append(user)
             questions.append(asked)
-            tests.append(decided)
-            test_ties += len(test) - len(decided)
+            tests.append(one_a_task)
+            steps = (test, decided, unlike, one_a_task)
+            for name, before, after in zip(found, steps, steps[1:], strict=False):
+                found[name] += len(before) - len(after)
     counts = {
         "people": len(people),
         "measured": len(users),
@@ -189,7 +208,8 @@ def divide(
         "questions": sum(map(len, questions)),
         "question_ties": sum(int((recorded.outcomes[each] == 0).sum()) for each in questions),
         "tests": sum(map(len, tests)),
-        "test_ties_left_out": test_ties,
+        **found,
+        **_in_common(recorded, measured, questions, tests),
     }
     return Division(np.array(users, dtype=np.intp), questions, tests, counts)
 
@@ -275,26 +295,25 @@ def panel_of_rows(
 ) -> Panel:
     """A panel from rows of answers, padded with -1: questions (n_users, n_questions) and tests (n_users, n_tests).
 
-    The tie threshold τ is fitted on the group. Tests are decided, and given that a reply is no tie, the odds of the
-    first are (1 + e^(τ + m)) / (1 + e^(τ − m)), which is e^(2σ(τ) m) to second order in the margin m. So the tests'
-    features are stretched by 2σ(τ), which makes σ(margin) that chance for every strategy; without ties it is 1.
+    The tie threshold τ is fitted on the group. Tests are decided, so their stretch (`Panel.tests`) is 2σ(τ), which
+    makes σ(margin) the chance of the first given that the reply is no tie; without ties it is 1.
     """
     truth = np.where(tests >= 0, (1.0 + outcomes[np.maximum(tests, 0)]) / 2, np.nan)
     model = ResponseModel(tie_threshold=fit_tie_threshold(group))
-    stretch = 2 * sigmoid(np.array(model.tie_threshold))
     return Panel(
         name,
         first[np.maximum(questions, 0)],
         second[np.maximum(questions, 0)],
         questions >= 0,
         np.where(questions >= 0, outcomes[np.maximum(questions, 0)], 0).astype(np.int8),
-        first[np.maximum(tests, 0)] * stretch,
-        second[np.maximum(tests, 0)] * stretch,
+        first[np.maximum(tests, 0)],
+        second[np.maximum(tests, 0)],
         truth,
         group,
         model,
         words=None if words is None else np.where(questions >= 0, words[np.maximum(questions, 0)], 0.0),
         user_ids=user_ids,
+        test_stretch=float(2 * sigmoid(np.array(model.tie_threshold))),
     )
 
 
@@ -328,14 +347,51 @@ def fit_tie_threshold(group: GroupAnswers) -> float:
     )
 
 
-def _divided(rows: Rows, tasks: Rows, test_share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def _divided(rows: Rows, tasks: Rows, apart: Rows, test_share: float, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Rows of answers to ask about, and rows to test on; both empty where a person did only one task."""
-    own = rng.permutation(np.unique(tasks[rows]))
+    own = rng.permutation(np.unique(apart[rows]))
     if len(own) < 2:
         return rows[:0], rows[:0]
     n_tests = min(max(1, round(test_share * len(own))), len(own) - 1)
-    tested = np.isin(tasks[rows], own[:n_tests])
-    return rows[~tested], rows[tested]
+    tested = np.isin(apart[rows], own[:n_tests])
+    asked = ~tested & ~np.isin(tasks[rows], tasks[rows[tested]])
+    return rows[asked], rows[tested]
+
+
+def _one_of_each(rows: Rows, tasks: Rows, rng: np.random.Generator) -> Rows:
+    """Of the rows of each task one at random."""
+    shuffled = rng.permutation(rows)
+    _, places = np.unique(tasks[shuffled], return_index=True)
+    return np.sort(shuffled[places])
+
+
+def _pair_keys(recorded: Recorded, rows: Rows) -> NDArray[np.object_]:
+    """Equal for pairs of items with the same features, whatever the sides."""
+    sides = (recorded.first[rows] + 0.0, recorded.second[rows] + 0.0)  # nought added, so that -0 is 0
+    keys = [b"".join(sorted(side.tobytes() for side in pair)) for pair in zip(*sides, strict=True)]
+    return np.array(keys, dtype=object)
+
+
+def _in_common(
+    recorded: Recorded, measured: NDArray[np.bool_], questions: list[Rows], tests: list[Rows]
+) -> dict[str, int]:
+    """Tests with an item or prompt of the person's own questions, and tests whose pair other people judged."""
+    counts = {}
+    if recorded.prompts is not None:
+        prompts = recorded.prompts
+        counts["tests_sharing_prompt"] = sum(
+            int(np.isin(prompts[test], prompts[asked]).sum()) for asked, test in zip(questions, tests, strict=True)
+        )
+    if recorded.items is not None:
+        items = np.sort(recorded.items, axis=1)
+        pairs = items[:, 0] * (items.max() + 1) + items[:, 1]
+        others = pairs[~measured[recorded.users]]
+        counts["tests_sharing_item"] = sum(
+            int(np.isin(items[test], items[asked]).any(axis=1).sum())
+            for asked, test in zip(questions, tests, strict=True)
+        )
+        counts["tests_judged_by_others"] = sum(int(np.isin(pairs[test], others).sum()) for test in tests)
+    return counts
 
 
 def _with_random_sides(recorded: Recorded, rng: np.random.Generator) -> tuple[Array, Array, Outcomes]:
