@@ -6,23 +6,29 @@ to that panel, as one that peeks must, is put to its altered copy in the same wa
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from prefq.simulation.comparison import mean_and_error
 from prefq.simulation.curves import MEASURES, learning_curve
+from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.panels import History, Outcomes, Panel, Rows, Study
-from prefq.simulation.strategies import Strategy
+from prefq.simulation.replay import Recorded, Replay
+from prefq.simulation.strategies import Belief, Strategy
+from prefq.simulation.votes import Votes
 from prefq.vocabulary import Array, Gaussian
 
 StrategyFor = Callable[[Panel], Strategy]
+Record = TypeVar("Record", Recorded, Votes)
 
 CHANCE_WITHIN = 0.03  # accuracy on shuffled labels: .50 give or take this, or three standard errors if they are more
 ERRORS_WITHIN = 3.0
 SAME_WITHIN = 1e-6  # of any measure when sides are swapped
+SAME_ALONE_WITHIN = 1e-9  # of any prediction when a task is predicted without others
+ALONE = 3  # test tasks that are predicted one by one
 UNSEEN_BETTER_BY = 0.03  # accuracy on unseen replies above that on seen ones: an alarm
 
 
@@ -68,10 +74,10 @@ def check_strategy(
     Returns
     -------
     list of Finding
-        Of `shuffled_labels`, `unseen_replies`, `swapped_sides` and `seen_and_unseen`, which can be called one by one
-        for strategies that one of them does not suit.
+        Of `shuffled_labels`, `unseen_replies`, `swapped_sides`, `seen_and_unseen` and `one_by_one`, which can be
+        called singly for strategies that one of them does not suit.
     """
-    guards = (shuffled_labels, unseen_replies, swapped_sides, seen_and_unseen)
+    guards = (shuffled_labels, unseen_replies, swapped_sides, seen_and_unseen, one_by_one)
     return [guard(strategy_for, panel, prior, n_questions=n_questions, rng=rng) for guard in guards]
 
 
@@ -89,12 +95,7 @@ def shuffled_labels(
     strategy = strategy_for(shuffled)
     curve = learning_curve(strategy, shuffled, prior, n_questions=n_questions, rng=copy.deepcopy(rng))
     values = curve.measures["accuracy"][:, -1]
-    share, error = mean_and_error(values[~np.isnan(values)])
-    within = _within(CHANCE_WITHIN, error)
-    passed = abs(share - 0.5) <= within
-    meaning = "as chance has it" if passed else f"more than {within:.3f} from .5: it is reported as leaking"
-    sentence = f"With replies and test labels replaced by coin flips, accuracy is {share:.3f}, {meaning}."
-    return Finding("shuffled labels", strategy.name, passed, sentence)
+    return _chance("shuffled labels", strategy.name, values, "With replies and test labels replaced by coin flips")
 
 
 def unseen_replies(
@@ -106,14 +107,14 @@ def unseen_replies(
     asking; but only for strategies that do the same again when they are handed the same generator.
     """
     outcomes = _coins(panel.outcomes.shape, rng)
-    strategy, history, predicted = _run(strategy_for, panel, prior, n_questions, rng)
+    strategy, history, belief = _run(strategy_for, panel, prior, n_questions, rng)
     users, answers = np.nonzero(history.rows >= 0)
     rows = history.rows[users, answers]
     outcomes[users, rows] = panel.outcomes[users, rows]
     altered = replace(_with_other_tastes(panel), outcomes=outcomes, test_truth=1 - panel.test_truth)
-    _, again, other = _run(strategy_for, altered, prior, n_questions, rng)
+    _, again, other_belief = _run(strategy_for, altered, prior, n_questions, rng)
     asked = float((history.rows == again.rows).all(axis=1).mean())
-    moved = float(np.abs(predicted - other).max(initial=0))
+    moved = float(np.abs(belief.predict(*panel.tests) - other_belief.predict(*altered.tests)).max(initial=0))
     passed = asked == 1 and moved <= SAME_WITHIN
     sentence = "With other test labels and other replies to what it did not ask, it asks and predicts the same."
     if not passed:
@@ -152,11 +153,11 @@ def seen_and_unseen(
     it, so that both kinds are equally noisy; ties are left out. A strategy that asks what is hardest to predict can
     set this alarm off by itself; then look at the other guards.
     """
-    strategy, history, predicted = _run(strategy_for, panel, prior, n_questions, rng)
+    strategy, history, last = _run(strategy_for, panel, prior, n_questions, rng)
     belief = strategy_for(panel).begin(Study.of(panel, prior, n_questions), rng=copy.deepcopy(rng))(history)
     asked = np.where(history.outcomes == 0, np.nan, (history.outcomes + 1) / 2)
     seen = _agreement(belief.predict(history.of(panel.first), history.of(panel.second)), asked)
-    unseen = _agreement(predicted, panel.truth(n_questions))
+    unseen = _agreement(last.predict(*panel.tests), panel.truth(n_questions))
     both = ~np.isnan(unseen - seen)
     gap, error = mean_and_error((unseen - seen)[both])
     passed = not gap > _within(UNSEEN_BETTER_BY, error)
@@ -167,6 +168,76 @@ def seen_and_unseen(
             f"{unseen[both].mean():.3f} of the test replies{'.' if passed else ': unseen better than seen.'}"
         )
     return Finding("seen and unseen", strategy.name, passed, sentence)
+
+
+def one_by_one(
+    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+) -> Finding:
+    """Test tasks predicted alone, and some without the others: each must be predicted as it is among all.
+
+    Parameters as in `check_strategy`. What is tested together can tell more than each task: comparisons that come from
+    one choice have the chosen item in common. Not for strategies that draw anew for each prediction.
+    """
+    strategy, _, belief = _run(strategy_for, panel, prior, n_questions, rng)
+    drawn = rng.permutation(np.flatnonzero(~np.isnan(panel.test_truth).all(axis=0)))
+    parts = [*(drawn[place : place + 1] for place in range(min(ALONE, len(drawn)))), np.sort(drawn[len(drawn) // 2 :])]
+    # The smallest first, so that nothing is remembered of the others.
+    apart = [belief.predict(*(side[:, part] for side in panel.tests)) for part in parts]
+    whole = belief.predict(*panel.tests)
+    changes = (np.abs(whole[:, part] - alone).max(initial=0) for part, alone in zip(parts, apart, strict=True))
+    moved = float(max(changes))
+    passed = moved <= SAME_ALONE_WITHIN
+    sentence = "Test tasks that are predicted without the others are predicted the same."
+    if not passed:
+        sentence = (
+            f"Without the other test tasks predictions move by up to {moved:.2g}: it looks at the tasks together, or "
+            "does not repeat itself."
+        )
+    return Finding("one by one", strategy.name, passed, sentence)
+
+
+def coin_record(record: Record, *, rng: np.random.Generator) -> Record:
+    """A record in which a coin turns each outcome, or each vote, into its opposite; ties and passes stay."""
+    if isinstance(record, Votes):
+        return replace(record, values=record.values * _coins(record.values.shape, rng))
+    return replace(record, outcomes=record.outcomes * _coins(record.outcomes.shape, rng))
+
+
+def shuffled_record(
+    strategy: Strategy, panels: Iterable[Panel], *, n_questions: int, rng: np.random.Generator
+) -> Finding:
+    """Panels that were made of `coin_record`: a gain would have come by the way from the record to the prediction.
+
+    `shuffled_labels` looks at the strategy; here the division, scales, factors and prior are made of coin flips, too.
+
+    Parameters
+    ----------
+    strategy
+        One that is known to be honest.
+    panels
+        Of the record, divided and learned from anew after the coins; at least one.
+    n_questions
+        At least 0.
+    rng
+        The strategy's.
+    """
+    shares = []
+    for panel in panels:
+        prior = fit_group_prior(panel.group, panel.response_model)
+        curve = learning_curve(strategy, panel, prior, n_questions=n_questions, rng=rng)
+        shares.append(curve.measures["accuracy"][:, -1])
+    what = "With every outcome on record turned by a coin before anything is learned"
+    return _chance("shuffled record", strategy.name, np.concatenate(shares), what)
+
+
+def tasks_apart(replay: Replay) -> Finding:
+    """No test task of a person on record may be among the tasks, or with votes the statements, that can be asked."""
+    there = replay.test_tasks >= 0
+    pairs = zip(replay.question_tasks, replay.test_tasks, there, strict=True)
+    n_shared, n_tasks = sum(int(np.isin(own[real], asked).sum()) for asked, own, real in pairs), int(there.sum())
+    count = n_shared or "none"
+    sentence = f"Of {n_tasks} tasks behind the tests {count} {'is' if n_shared < 2 else 'are'} behind a question, too."
+    return Finding("tasks apart", "", n_shared == 0, sentence)
 
 
 def questions_apart(panel: Panel) -> Finding:
@@ -233,15 +304,24 @@ def _with_other_tastes(panel: Panel) -> Panel:
 
 def _run(
     strategy_for: StrategyFor, panel: Panel, prior: Gaussian, n_questions: int, rng: np.random.Generator
-) -> tuple[Strategy, History, Array]:
-    """What a strategy asks with a copy of the generator, and what it predicts of the test tasks in the end."""
+) -> tuple[Strategy, History, Belief]:
+    """What a strategy asks with a copy of the generator, and what it believes in the end."""
     strategy = strategy_for(panel)
     learn = strategy.begin(Study.of(panel, prior, n_questions), rng=copy.deepcopy(rng))
     history = History.empty(panel.n_users)
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()
         history = history.with_answers(rows, panel.replies(rows, n_answers))
-    return strategy, history, learn(history).predict(*panel.tests)
+    return strategy, history, learn(history)
+
+
+def _chance(guard: str, strategy: str, accuracy: Array, what: str) -> Finding:
+    """Whether the accuracy of users (n_users,), NaN where there is none, is that of chance."""
+    share, error = mean_and_error(accuracy[~np.isnan(accuracy)])
+    within = _within(CHANCE_WITHIN, error)
+    passed = abs(share - 0.5) <= within
+    meaning = "as chance has it" if passed else f"more than {within:.3f} from .5: it is reported as leaking"
+    return Finding(guard, strategy, passed, f"{what}, accuracy is {share:.3f}, {meaning}.")
 
 
 def _within(least: float, error: float) -> float:

@@ -158,6 +158,7 @@ def summarise_information(
     worlds: NDArray[np.integer],
     *,
     n_contrasts: int = CONTRASTS,
+    n_outcomes: int = 2,
 ) -> dict[str, Any]:
     """The part "information" of a summary.
 
@@ -170,12 +171,14 @@ def summarise_information(
         World of each row, the same for all strategies.
     n_contrasts
         With which they were taken.
+    n_outcomes
+        That a reply can have: 3 with ties.
 
     Returns
     -------
     dict
-        JSON types: "at" answers, and by strategy "lower", "upper" (means over users in nats) and their standard errors
-        "lower_se", "upper_se"; worlds are the unit where there are several.
+        JSON types: "at" answers, "most" that so many replies can tell, and by strategy "lower", "upper" (means over
+        users in nats) and their standard errors "lower_se", "upper_se"; worlds are the unit where there are several.
     """
     n_answers = min((MEASURED_AT, *(each.lower.shape[1] - 1 for each in bounds.values())))
     strategies = {
@@ -190,7 +193,7 @@ def summarise_information(
         "at": n_answers,
         "unit": "nats",
         "n_contrasts": n_contrasts,
-        "most": round(n_answers * math.log(2), 4),
+        "most": round(n_answers * math.log(n_outcomes), 4),
         "ceiling": "oracle" if "oracle" in bounds else None,
         "strategies": strategies,
     }

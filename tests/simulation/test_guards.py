@@ -119,6 +119,7 @@ def test_ours_and_the_controls_pass(name: str) -> None:
         "unseen replies",
         "swapped sides",
         "seen and unseen",
+        "one by one",
     }
 
 

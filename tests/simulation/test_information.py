@@ -205,3 +205,4 @@ def test_the_summary_averages_over_worlds_and_is_json() -> None:
     assert summary["strategies"]["random"] == {"lower": 2.75, "lower_se": 1.25, "upper": 3.75, "upper_se": 1.25}
     assert (summary["at"], summary["ceiling"], summary["most"]) == (10, "oracle", 6.9315)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summarise_information(bounds, np.array([0, 0, 1, 1]), n_outcomes=3)["most"] == 10.9861  # ten log 3

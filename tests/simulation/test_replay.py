@@ -9,9 +9,10 @@ from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities
 from prefq.simulation.curves import learning_curve
 from prefq.simulation.group_prior import fit_group_prior
-from prefq.simulation.panels import GroupAnswers, Outcomes, Panel
+from prefq.simulation.guards import coin_record, one_by_one, questions_apart, shuffled_record, tasks_apart
+from prefq.simulation.panels import GroupAnswers, Outcomes, Panel, Rows, Study
 from prefq.simulation.replay import Recorded, Replay, divide, draw_folds, fit_tie_threshold, replay_panel
-from prefq.simulation.strategies import OURS, Strategy
+from prefq.simulation.strategies import OURS, Belief, Learner, Strategy
 from prefq.simulation.votes import Votes, any_pairs, divide_votes, learn_item_features, pairs_once, votes_panel
 from prefq.vocabulary import Array, ResponseModel
 
@@ -297,3 +298,201 @@ def test_votes_that_cannot_be_are_refused(field: str, value: int, message: str) 
 
     with pytest.raises(InputError, match=message):
         replace(votes, **{field: wrong})
+
+
+def choice_sets(n_users: int = 60, n_tasks: int = 15, n_others: int = 2, seed: int = 5) -> Recorded:
+    """Of each set of items one is chosen; each of the others is compared with it, as a record of choices would be."""
+    rng = np.random.default_rng(seed)
+    n_sets = n_users * n_tasks
+    tastes = rng.normal(size=(n_users, 3))
+    shown = rng.normal(size=(n_sets, 1 + n_others, 3))
+    felt = np.einsum("sif,sf->si", shown, np.repeat(tastes, n_tasks, axis=0)) + rng.gumbel(size=shown.shape[:2])
+    best_first = np.take_along_axis(shown, np.argsort(-felt, axis=1)[..., None], axis=1)
+    n = n_sets * n_others
+    return Recorded(
+        "sets",
+        np.repeat(best_first[:, 0], n_others, axis=0),
+        best_first[:, 1:].reshape(n, 3),
+        np.ones(n, dtype=np.int8),
+        np.repeat(np.arange(n_users), n_tasks * n_others),
+        np.repeat(np.arange(n_sets), n_others),
+        tuple(f"u{user}" for user in range(n_users)),
+    )
+
+
+class CountsItems:
+    """Believes that of two items the one is preferred that is in more of the tasks it is asked to predict."""
+
+    def __init__(self, honest: Belief) -> None:
+        self.honest = honest
+
+    def next_rows(self) -> Rows:
+        return self.honest.next_rows()
+
+    def score(self, items: Array) -> Array:
+        return self.honest.score(items)
+
+    def predict(self, first: Array, second: Array) -> Array:
+        items = np.stack([first, second], axis=2)  # (n_users, n_tests, 2, n_features)
+        alike = (items[:, :, :, None, None] == items[:, None, None]).all(axis=-1)
+        often = alike.sum(axis=(3, 4))
+        return np.asarray(0.5 + 0.4 * np.sign(often[..., 0] - often[..., 1]))
+
+
+def begin_counting(study: Study, *, rng: np.random.Generator) -> Learner:
+    learn = INFORMATION_GAIN.begin(study, rng=rng)
+    return lambda history: CountsItems(learn(history))
+
+
+COUNTING = Strategy("counting", begin_counting, "")
+
+
+def test_who_counts_items_among_the_tests_knows_nothing_and_is_caught_where_it_would() -> None:
+    recorded = choice_sets()
+    replay = first_fold(recorded)
+    # The same with every comparison as a task of its own, so that several tests come from one choice.
+    leaking = first_fold(replace(recorded, tasks=np.arange(len(recorded.tasks)))).panel
+    honest = curve_of(replay.panel, COUNTING, n_questions=0)["accuracy"]
+    told = curve_of(leaking, COUNTING, n_questions=0)["accuracy"]
+
+    assert replay.counts["test_repeats_set_aside"] == replay.counts["tests"]
+    assert honest.mean() == pytest.approx(0.5, abs=0.01)
+    assert told.mean() > 0.6
+    for strategy, passes in ((COUNTING, False), (INFORMATION_GAIN, True)):
+        found = one_by_one(
+            lambda panel, made=strategy: made,
+            leaking,
+            fit_group_prior(leaking.group, leaking.response_model),
+            n_questions=2,
+            rng=np.random.default_rng(1),
+        )
+        assert found.passed is passes, found.sentence
+
+
+def test_the_one_test_of_a_task_is_any_of_its_comparisons() -> None:
+    recorded = choice_sets(n_users=40, n_others=3)
+    measured = np.ones(40, dtype=bool)
+    division = divide(recorded, measured, n_questions=5, rng=np.random.default_rng(1))
+    rows = np.concatenate(division.tests)
+
+    assert all(len(np.unique(recorded.tasks[test])) == len(test) == 5 for test in division.tests)
+    # 200 tests among three comparisons each: 67 of every place are expected, with a standard deviation of 6.7.
+    assert np.bincount(rows % 3).min() > 45
+
+
+def test_divided_by_prompt_nothing_of_a_tested_prompt_can_be_asked() -> None:
+    recorded = replace(people(n_users=20), prompts=np.tile(np.repeat(np.arange(6), 4), 20))
+    measured = np.arange(20) < 10
+    options = {"n_questions": 5, "rng": np.random.default_rng(1)}
+    by_task, by_prompt = (
+        divide(recorded, measured, apart=apart, **options)  # type: ignore[arg-type]
+        for apart in (None, recorded.prompts)
+    )
+
+    assert recorded.prompts is not None
+    for asked, test in zip(by_prompt.questions, by_prompt.tests, strict=True):
+        assert not set(recorded.prompts[asked]) & set(recorded.prompts[test])
+        assert len(set(recorded.prompts[test])) == 2  # a third of six
+    assert by_prompt.counts["tests_sharing_prompt"] == 0
+    assert by_task.counts["tests_sharing_prompt"] > by_task.counts["tests"] / 2
+
+
+def test_a_test_with_the_features_of_a_question_is_left_out_whatever_the_sides() -> None:
+    recorded = people(n_users=24, n_tasks=12, per_task=1)
+    first, second = recorded.first.copy(), recorded.second.copy()
+    # The last three of everybody's tasks show what the first three showed, the other way round.
+    for user in range(24):
+        rows = np.flatnonzero(recorded.users == user)
+        first[rows[9:]], second[rows[9:]] = second[rows[:3]], first[rows[:3]]
+    doubled = replace(recorded, first=first, second=second)
+    replay = first_fold(doubled, n_questions=5)
+
+    assert replay.counts["tests_like_questions"] > 0
+    assert questions_apart(replay.panel).passed
+    assert tasks_apart(replay).passed
+
+
+def test_what_tests_and_questions_have_in_common_is_counted() -> None:
+    # Two people; the measured one answers three pairs, of items 0 1, 1 2 and 3 4; the other answers 4 3.
+    numbers = np.random.default_rng(1).normal(size=(5, 1))
+    items = np.array([[0, 1], [1, 2], [3, 4], [4, 3]])
+    recorded = Recorded(
+        "few",
+        numbers[items[:, 0]],
+        numbers[items[:, 1]],
+        np.array([1, 1, 1, 1], dtype=np.int8),
+        np.array([0, 0, 0, 1]),
+        np.arange(4),
+        ("a", "b"),
+        prompts=np.array([0, 0, 1, 1]),
+        items=items,
+    )
+    seen = set()
+    for seed in range(20):
+        division = divide(
+            recorded,
+            np.array([True, False]),
+            n_questions=1,
+            min_questions=1,
+            test_share=2 / 3,
+            rng=np.random.default_rng(seed),
+        )
+        (asked,) = division.questions
+        names = ("tests_sharing_prompt", "tests_sharing_item", "tests_judged_by_others")
+        found = tuple(division.counts[name] for name in names)
+        assert found == {0: (1, 1, 1), 1: (1, 1, 1), 2: (0, 0, 0)}[int(asked[0])]
+        seen.add(int(asked[0]))
+    assert seen == {0, 1, 2}
+
+
+def test_tests_are_compared_with_questions_as_they_are_and_predicted_stretched() -> None:
+    panel = first_fold(people(n_users=80, n_tasks=30, tau=0.8)).panel
+    tau = panel.response_model.tie_threshold
+    overlapping = replace(
+        panel,
+        test_first=panel.first[:, : panel.test_truth.shape[1]],
+        test_second=panel.second[:, : panel.test_truth.shape[1]],
+    )
+
+    assert panel.test_stretch == pytest.approx(2 / (1 + np.exp(-tau)))
+    assert panel.users(slice(0, 3)).test_stretch == panel.test_stretch > 1.1
+    np.testing.assert_array_equal(panel.tests[0], panel.test_first * panel.test_stretch)
+    assert questions_apart(panel).passed
+    assert not questions_apart(overlapping).passed
+
+
+def test_a_statement_on_both_sides_is_found() -> None:
+    replay = votes_fold(opinions())
+    tests = replay.test_tasks.copy()
+    tests[2, 0] = replay.question_tasks[2, 0]
+
+    assert tasks_apart(replay).passed
+    found = tasks_apart(replay._replace(test_tasks=tests))
+    assert not found.passed
+    assert "1 is behind a question, too" in found.sentence
+
+
+def coin_panels(record: Recorded | Votes, n_folds: int = 2) -> list[Panel]:
+    coins = coin_record(record, rng=np.random.default_rng(3))
+    if isinstance(coins, Votes):
+        return [votes_fold(coins, any_pairs).panel]
+    return [first_fold(coins, seed=seed).panel for seed in range(n_folds)]
+
+
+@pytest.mark.parametrize("record", [people(n_users=160, n_tasks=20, per_task=1), opinions()], ids=["taste", "camps"])
+def test_coins_for_a_whole_record_leave_chance(record: Recorded | Votes) -> None:
+    found = shuffled_record(INFORMATION_GAIN, coin_panels(record), n_questions=5, rng=np.random.default_rng(1))
+
+    assert found.passed, found.sentence
+    assert 0.45 < float(found.sentence.split("accuracy is ")[1].split(",")[0]) < 0.55
+
+
+def test_a_way_to_the_panel_that_tells_the_outcome_is_caught_by_coins_for_the_record() -> None:
+    # Planted: a feature that was made of the outcomes, as a mean vote over everybody would be.
+    coins = coin_record(people(n_users=120, n_tasks=20, per_task=1), rng=np.random.default_rng(3))
+    told = np.column_stack([coins.first, coins.outcomes + np.random.default_rng(4).normal(size=len(coins.outcomes))])
+    leaking = replace(coins, first=told, second=np.column_stack([coins.second, np.zeros(len(told))]))
+    found = shuffled_record(INFORMATION_GAIN, [first_fold(leaking).panel], n_questions=5, rng=np.random.default_rng(1))
+
+    assert not found.passed
+    assert "turned by a coin" in found.sentence
