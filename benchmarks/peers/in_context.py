@@ -3,7 +3,9 @@
 No paper owns it; reviewers of PReF (2503.06358) asked for it, and the RFM paper (2503.17338) reports it. Any server
 that speaks `POST {base}/chat/completions` as OpenAI documents it will do: `PREFQ_LLM_BASE_URL` (or `OPENAI_BASE_URL`)
 is its address up to and with ``/v1``, `PREFQ_LLM_MODEL` (or `OPENAI_MODEL`) the model's name, `OPENAI_API_KEY` is sent
-if it is set. Questions are random. The temperature is 0, and a prompt is sent once in a run.
+if it is set. Questions are random. The temperature is 0, and a prompt is sent once in a run. Each pair is a request of
+its own, up to `AT_ONCE` of them at the same time: read beside one another, the pairs of a record could tell which item
+was chosen by how often it occurs. A test set of hundreds of pairs is then hundreds of requests after every answer.
 
 Panels hold features, not texts, so the model reads numbers: each feature in standard units of the pool, to one decimal.
 A model that reads the texts themselves would do better; this row is what the route gives on the evidence that the
@@ -16,6 +18,7 @@ import os
 import re
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,14 +29,15 @@ from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.strategies import Belief, Learner, Strategy, best_rows, each_user, own_answers
 from prefq.vocabulary import Array
 
-TASKS_PER_REQUEST = 25
+ITEMS_PER_REQUEST = 25
+AT_ONCE = 8  # requests
 TIMEOUT = 300.0  # seconds
 SUREST = 0.01  # no chance below it or above its complement is believed
 CHOSEN = {1: "A", 0: "neither", -1: "B"}
 SYSTEM = "You predict what one person prefers, from choices this person made. You reply with numbers only."
 PAIRS = (
-    "For each pair below, give the chance in percent that this person prefers A. Reply with one whole number from 0 to "
-    "100 a pair, in order, separated by commas, and with nothing else."
+    "For the pair below, give the chance in percent that this person prefers A. Reply with one whole number from 0 to "
+    "100 and with nothing else."
 )
 ITEMS = (
     "For each item below, say how much this person would like it. Reply with one whole number from 0 (not at all) to "
@@ -114,19 +118,18 @@ class Reader:
     units: Array
     replies: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, told: str, task: str, lines: list[str]) -> tuple[Array, int]:
+    def ask(self, told: str, task: str, lines: list[str], per_request: int) -> tuple[Array, int]:
         """Shares (n,) for the lines, and how many of them got no readable reply."""
-        shares, unread = [], 0
-        for start in range(0, len(lines), TASKS_PER_REQUEST):
-            block = lines[start : start + TASKS_PER_REQUEST]
-            listed = "\n".join(f"{i}. {line}" for i, line in enumerate(block, start=1))
-            prompt = f"{told}\n\n{task}\n{listed}"
-            if prompt not in self.replies:
-                self.replies[prompt] = complete(self.at, prompt)
-            read = numbers(self.replies[prompt], len(block))
-            unread += 0 if read is not None else len(block)
-            shares.append(np.full(len(block), 0.5) if read is None else read)
-        return np.concatenate(shares), unread
+        blocks = [lines[start : start + per_request] for start in range(0, len(lines), per_request)]
+        listed = ("\n".join(f"{i}. {line}" for i, line in enumerate(block, start=1)) for block in blocks)
+        prompts = [f"{told}\n\n{task}\n{each}" for each in listed]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.replies]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            self.replies.update(zip(new, threads.map(lambda prompt: complete(self.at, prompt), new), strict=True))
+        read = [numbers(self.replies[prompt], len(block)) for prompt, block in zip(prompts, blocks, strict=True)]
+        unread = sum(len(block) for block, shares in zip(blocks, read, strict=True) if shares is None)
+        halves = (np.full(len(block), 0.5) for block in blocks)
+        return np.concatenate([half if own is None else own for half, own in zip(halves, read, strict=True)]), unread
 
     def pair(self, first: Array, second: Array) -> str:
         """One pair in words."""
@@ -153,14 +156,14 @@ class ShownAnswers:
     def predict(self, first: Array, second: Array) -> Array:
         """The model's percentages (1, n)."""
         lines = [self.reader.pair(one, other) for one, other in zip(first[0], second[0], strict=True)]
-        shares, unread = self.reader.ask(self.told, PAIRS, lines)
+        shares, unread = self.reader.ask(self.told, PAIRS, lines, 1)
         self.unread += unread
         return np.clip(shares, SUREST, 1 - SUREST)[None]
 
     def score(self, items: Array) -> Array:
         """The model's ratings (1, n)."""
         lines = [described(self.reader.standard(item)) for item in items[0]]
-        shares, unread = self.reader.ask(self.told, ITEMS, lines)
+        shares, unread = self.reader.ask(self.told, ITEMS, lines, ITEMS_PER_REQUEST)
         self.unread += unread
         return shares[None]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prefq.simulation.curves import learning_curve
+from prefq.simulation.guards import one_by_one
 from prefq.simulation.panels import Panel
 from prefq.simulation.strategies import Strategy
 from prefq.vocabulary import Gaussian
@@ -84,3 +85,13 @@ def test_the_same_seed_gives_the_same_numbers(
 
     np.testing.assert_array_equal(once.history.rows, twice.history.rows)
     np.testing.assert_array_equal(once.measures["log_loss"], twice.measures["log_loss"])
+
+
+@pytest.mark.parametrize(("file", "name"), NAMES)
+def test_a_task_is_predicted_alone_as_it_is_among_others(
+    peer: Peer, small_panel: MakePanel, prior: Gaussian, file: str, name: str
+) -> None:
+    made = strategy(peer, file, name)
+    found = one_by_one(lambda _: made, small_panel(2), prior, n_questions=2, rng=np.random.default_rng(0))
+
+    assert found.passed, found.sentence

@@ -13,6 +13,7 @@ import pytest
 
 from prefq.errors import PrefqError
 from prefq.simulation.curves import learning_curve
+from prefq.simulation.guards import one_by_one
 from prefq.simulation.measures import accuracy
 from prefq.simulation.panels import History, Panel, Study
 from prefq.vocabulary import Gaussian
@@ -24,6 +25,8 @@ Answer = Callable[[str], str]
 
 class Server(ThreadingHTTPServer):
     """Replies to a prompt by a function, and keeps what it was asked."""
+
+    request_queue_size = 64  # the peer asks several things at once
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -70,7 +73,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Server
 
 def by_chosen_directions(prompt: str) -> str:
     """A small reader: the direction from what was not chosen to what was, then how far each task lies along it."""
-    told, tasks = re.split(r"\n\nFor each ", prompt)
+    told, tasks = re.split(r"\n\nFor (?:the pair|each item) ", prompt)
     weights = np.zeros(2)
     for line in told.splitlines():
         if "chosen: A" in line or "chosen: B" in line:
@@ -109,9 +112,10 @@ def test_what_a_model_reads_is_what_it_predicts_from_and_each_prompt_is_sent_onc
     assert directly.std() > 0.1
     prompts = [(body["messages"][-1]["content"], body["authorization"]) for body in server.asked]
     assert all(body["temperature"] == 0 for body in server.asked)
-    # 60 tasks are three requests, 20 items one, for each user and number of answers; before the first answer, and for
-    # the neighbour's tasks, the same prompts come again.
-    assert len(prompts) == 4 * 9 * 4
+    # 60 tasks are as many requests, 20 items one, for each user and number of answers; before the first answer, and for
+    # the neighbour's tasks, the same prompts come again. No request shows two tasks.
+    assert len(prompts) == 4 * 9 * (60 + 1)
+    assert {len(re.findall(r"^\d+\. A:", prompt, re.MULTILINE)) for prompt, _ in prompts} == {0, 1}
     assert {authorization for _, authorization in prompts} == {None}
 
 
@@ -123,7 +127,7 @@ def test_the_prompt_holds_the_answers_and_nothing_else_of_the_user(
     (strategy,) = peer("in_context").STRATEGIES
     learn = strategy.begin(Study.of(panel, prior, 3), rng=np.random.default_rng(0))
     history = History(np.array([[4, 9], [1, -1]]), np.array([[1, -1], [0, 0]], dtype=np.int8))
-    learn(history).predict(panel.test_first[:, :3], panel.test_second[:, :3])
+    learn(history).predict(panel.test_first[:, :1], panel.test_second[:, :1])
     items = np.concatenate([panel.first[0], panel.second[0]])
     shown = (panel.first[0, 4] - items.mean(axis=0)) / items.std(axis=0)
     one, other = (body["messages"][-1]["content"] for body in server.asked)
@@ -132,7 +136,18 @@ def test_the_prompt_holds_the_answers_and_nothing_else_of_the_user(
     assert one.count("chosen: A") == 1
     assert one.count("chosen: B") == 1
     assert other.count("chosen:") == other.count("chosen: neither") == 1
-    assert one.rsplit("\n", 3)[1].startswith("1. A: f1")
+    assert one.rsplit("\n", 1)[1].startswith("1. A: f1")
+
+
+def test_two_tasks_are_read_the_same_alone_and_together(
+    peer: Peer, small_panel: MakePanel, prior: Gaussian, serve: Callable[[Answer], Server]
+) -> None:
+    serve(by_chosen_directions)
+    (strategy,) = peer("in_context").STRATEGIES
+    panel = small_panel(1, n_tests=2)
+    found = one_by_one(lambda _: strategy, panel, prior, n_questions=2, rng=np.random.default_rng(0))
+
+    assert found.passed, found.sentence
 
 
 @pytest.mark.parametrize("reply", ["I would say A.", "50, 60", "50, 60, 170", ""])
