@@ -5,6 +5,7 @@ To measure something more, add a line. More users, worlds and seeds give narrowe
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 CHECKS = ("startup", "step_speed", "newton")
 LONG_CHECKS = ("starter_gain", "words", "kill")  # minutes; by name only
@@ -13,45 +14,54 @@ PEERS = Path(__file__).parent / "peers"
 SLOW = ("volume_removal", "sampled_information")
 SLOWEST = ("pairwise_gp",)
 ASKED_FOR = "in_context"  # named in every command, so that the last one says why it could not be run
-WORLDS = (
-    "equal_norm",
-    "text_factors",
-    "agree",
-    "raters",
-    "clustered",
-    "starter",
-    "noisy",
-    "no_signal",
-    "outside_span",
-    "wrong_prior",
-    "drift(5)",  # so that ten answers see the change
-)
+
+
+class Few(NamedTuple):
+    """On whom recipes of others are measured: the first users of each world, and of the first worlds, or of all.
+
+    On record a world is a repeat, and the users are those of each fold, of each part of the record.
+    """
+
+    users: int
+    worlds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of the suite: its name here, and what stands after `prefq bench`.
+    """A run of the suite.
 
-    `peers` is on how many users, of each of so many worlds, the quick, slow and slowest recipes of others are measured;
-    0 leaves them out, and None is for commands without strategies.
+    Parameters
+    ----------
+    name
+        In the suite; where `title` is given, also of the result.
+    arguments
+        What stands after `prefq bench`.
+    peers
+        On whom the quick, slow and slowest recipes of others are measured; those without an entry are left out.
+    title
+        Of the result, in place of the command's.
+    alone
+        Whether nothing else may run, since what is measured is time.
     """
 
     name: str
     arguments: str
-    peers: tuple[int, int, int] | None = None
-    peer_worlds: int = 2
+    peers: tuple[Few, ...] = ()
+    title: str | None = None
+    alone: bool = False
 
     def commands(self) -> list[list[str]]:
         """What is run, one after the other, into one folder."""
-        own = self.arguments.split()
-        if self.peers is None:
+        # One process a line: lines run side by side, and a line's processes would each make every world anew.
+        own = [*self.arguments.split(), *([] if self.alone else ["--workers", "1"])]
+        if not self.peers:
             return [own]
-        whose = ["--peers", "benchmarks/peers", "--peer-worlds", str(self.peer_worlds)]
-        return [
-            [*own, *whose, "--peer-users", str(n_users), "--strategies", ",".join(dict.fromkeys([*names, ASKED_FOR]))]
-            for n_users, names in zip(self.peers, by_cost(), strict=True)
-            if n_users
-        ]
+        commands = []
+        for few, names in zip(self.peers, by_cost(), strict=False):
+            whose = ["--peers", "benchmarks/peers", "--peer-users", str(few.users)]
+            whose += [] if few.worlds is None else ["--peer-worlds", str(few.worlds)]
+            commands.append([*own, *whose, "--strategies", ",".join(dict.fromkeys([*names, ASKED_FOR]))])
+        return commands
 
 
 def by_cost() -> tuple[list[str], list[str], list[str]]:
@@ -63,16 +73,40 @@ def by_cost() -> tuple[list[str], list[str], list[str]]:
     return [name for name in names if name not in (*slow, *slowest)], slow, slowest
 
 
-_LARGE, _SMALL = "--worlds 8 --users 24 --questions 20", "--worlds 6 --users 10 --questions 10"
+def _world(name: str, size: str, *peers: Few) -> Line:
+    from prefq_cli.bench.page import slug
+
+    return Line(slug(name), f"learning-curve --world {name} {size}", peers)
+
+
+_LARGE = "--worlds 8 --users 24 --questions 20"
+_SMALL = "--worlds 6 --users 8 --questions 10"
+_SMALLER = "--worlds 6 --users 4 --questions 10"
+_ON_RECORD = "--seeds 1 --questions 20"
+
+# The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
-    Line("gaussian-6", f"learning-curve --world gaussian(6) {_LARGE}", (6, 3, 2)),
-    Line("unlike_noise", f"learning-curve --world unlike_noise {_LARGE}", (6, 3, 0)),
-    Line("attributes", "learning-curve --world attributes --worlds 6 --users 16 --questions 40", (6, 2, 0)),
-    *(Line(name.partition("(")[0], f"learning-curve --world {name} {_SMALL}", (3, 0, 0)) for name in WORLDS),
-    Line("cars_conjoint", "replay --set cars_conjoint --seeds 1 --questions 20", (6, 3, 1), peer_worlds=1),
-    Line("polis", "replay --set polis --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
-    Line("polis-once", "replay --set polis --pairs once --seeds 1 --questions 20"),
-    Line("llmfao", "replay --set llmfao --seeds 1 --questions 20", (6, 3, 0), peer_worlds=1),
-    Line("speed", "speed --questions-in-pool 1000,10000,100000 --features 8,64 --peers benchmarks/peers --limit 3"),
+    Line("speed", "speed", alone=True),
+    Line(
+        "speed-peers",
+        "speed --questions-in-pool 1000,10000 --features 8 --peers benchmarks/peers --limit 3",
+        title="Speed of recipes of others",
+        alone=True,
+    ),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1), Few(1, worlds=4)),
+    _world("unlike_noise", _LARGE, Few(2), Few(1)),
+    Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),)),
+    Line("cars_conjoint", f"replay --set cars_conjoint {_ON_RECORD}", (Few(4), Few(1), Few(1))),
+    Line("llmfao", f"replay --set llmfao {_ON_RECORD}", (Few(4), Few(1))),
+    Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),
+    _world("attributes", "--worlds 6 --users 16 --questions 40", Few(2)),
+    _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1)),
+    *(_world(f"agree({p})", _SMALLER, Few(1)) for p in ("0", "0.5", "1")),
+    *(
+        _world(name, _SMALL, Few(1))
+        for name in ("text_factors", "raters", "equal_norm", "noisy(0.2)", "no_signal", "outside_span", "wrong_prior")
+    ),
+    _world("drift(5)", _SMALL, Few(1)),  # so that ten answers see the change
+    _world("starter", _SMALL, Few(1)),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
 )

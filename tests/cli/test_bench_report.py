@@ -12,12 +12,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmarks import results as kept_results
+from benchmarks import run as suite_run
+from benchmarks.suite import LINES, Line, by_cost
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, learning_curve
 from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.strategies import OURS
 from prefq.simulation.summary import summarise
-from prefq.simulation.synthetic import make_world
+from prefq.simulation.synthetic import WORLDS, make_world
 from prefq_cli.bench import figures
 from prefq_cli.bench.page import draw_page, read_results, render_page
 from prefq_cli.bench.report import findings, render
@@ -439,3 +441,30 @@ def test_suite_refuses_a_name_that_is_not_in_it() -> None:
 
     assert ended.returncode == 2
     assert "there is no 'nothing'; choose among startup, step_speed, newton" in ended.stderr
+
+
+def test_suite_has_every_world_and_recipe() -> None:
+    worlds = [line.arguments.split()[2] for line in LINES if line.arguments.startswith("learning-curve")]
+    asked = {name for line in LINES for command in line.commands() for name in command[-1].split(",")}
+
+    assert {name.partition("(")[0] for name in worlds} == set(WORLDS)
+    assert {name for names in by_cost() for name in names} <= asked
+
+
+def test_lines_side_by_side_keep_their_results_and_tell_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(suite_run, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(kept_results, "FOLDER", tmp_path / "results")
+    size = "--worlds 2 --users 2 --questions 3 --strategies random,pooled"
+    lines = [
+        Line("tiny", f"learning-curve --world gaussian(2) {size}", title="Tiny"),
+        Line("broken", "learning-curve --world nowhere"),
+    ]
+    failed = suite_run.run_lines(lines)
+    (kept,) = read_results(tmp_path / "results")
+
+    assert failed == ["broken"]
+    assert "there is no world 'nowhere'" in " ".join(capsys.readouterr().out.split())
+    assert (kept["name"], kept["title"], kept["command"]) == ("tiny", "Tiny", "python -m benchmarks.run tiny")
+    assert kept["strategies"]["random"]["n_worlds"] == 2

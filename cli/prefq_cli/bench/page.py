@@ -55,7 +55,7 @@ PEERS = f"""What `{RULE}` gains against each recipe after {AT} answers, paired; 
 comes as published and, where it can take one, with the prior that prefq fitted (`…_with_prior`), so that a rule is not
 credited for a prior. Log loss judges probabilities, and some recipes do not promise any that are calibrated (`lore`,
 `volume_removal`, `sampled_information` and what fits without a regulariser): judge those by accuracy and the best-of-n
-share. Milliseconds are those of the same run."""
+share. Milliseconds are those of the same run, with other runs on the other cores."""
 PEER_MEASURES = {
     "log_loss": "log loss saved",
     "accuracy": "accuracy gained",

@@ -5,6 +5,7 @@ Run as ``python -m prefq_cli.bench.timing JSON`` it measures one size and prints
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -339,7 +340,8 @@ def _why(code: int, messages: str, size: Size) -> str:
     memory = ("MemoryError", "can't allocate memory", "not enough memory", "Cannot allocate memory", "bad_alloc")
     if code == -signal.SIGKILL or any(each in messages for each in memory):
         return f"needs more than {size.memory_gib:g} GiB of memory"
-    return f"ended with exit code {code}: {last[:200]}"
+    told = re.sub(r"(?<!\S)/\S*/", "", last)  # names of files without their folders, which are this machine's own
+    return f"ended with exit code {code}: {told[:200]}"
 
 
 def main(arguments: Sequence[str]) -> None:
