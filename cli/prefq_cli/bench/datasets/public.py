@@ -16,7 +16,7 @@ import numpy as np
 from prefq.errors import InputError, NotFoundError
 from prefq.simulation.replay import Recorded
 from prefq.vocabulary import Array
-from prefq_cli.bench.datasets.tables import read_table, require_columns, style_features
+from prefq_cli.bench.datasets.tables import read_table, require_columns, style_features, word_counts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,7 @@ CONCENTRATION = 0.1  # of the Dirichlet distribution of their weights; the autho
 ANSWERS = 60  # of a simulated person, each about another prompt
 RATER_ANSWERS = 300  # of a reward model as a person
 PRISM_FILE = "utterances.jsonl"
+PRISM_TEXTS = ("user_prompt", "model_response")
 PRISM_COLUMNS = ("user_id", "conversation_id", "interaction_id", "user_prompt", "model_response", "if_chosen")
 
 
@@ -42,8 +43,8 @@ class _Scored(NamedTuple):
 def load_prism(path: Path, *, rng: np.random.Generator) -> tuple[Recorded]:  # noqa: ARG001  (nothing to draw)
     """PRISM (Kirk et al. 2024): `utterances.jsonl`, or the folder that holds it.
 
-    In each turn the response that the person chose is compared with each of the others; a conversation is one task, so
-    that no turn of it is divided from another. Style features.
+    In each turn, a task, the response that the person chose is compared with each of the others; a conversation counts
+    as one prompt, so that no turn of it is divided from another. Style features.
     """
     file = path / PRISM_FILE if path.is_dir() else path
     turns: dict[str, list[Mapping[str, Any]]] = {}
@@ -56,12 +57,16 @@ def load_prism(path: Path, *, rng: np.random.Generator) -> tuple[Recorded]:  # n
             pairs += [(chosen[0], row) for row in rows if row["if_chosen"] is False]
     if not pairs:
         raise InputError(f"{file.name} has no turn with one chosen and another response; is it PRISM's {PRISM_FILE}?")
-    texts = {str(row["model_response"] or ""): row for pair in pairs for row in pair}
-    matrix, lengths = style_features([str(row["user_prompt"] or "") for row in texts.values()], list(texts))
-    place = {text: row for row, text in enumerate(texts)}
-    first, second = (np.array([place[str(pair[side]["model_response"] or "")] for pair in pairs]) for side in (0, 1))
+    # The same response to another prompt has other features.
+    texts = [[tuple(str(row[name] or "") for name in PRISM_TEXTS) for row in pair] for pair in pairs]
+    place = {text: row for row, text in enumerate(dict.fromkeys(text for pair in texts for text in pair))}
+    prompts, responses = zip(*place, strict=True)
+    matrix, lengths = style_features(prompts, responses)
+    items = np.array([[place[text] for text in pair] for pair in texts], dtype=np.intp)
+    first, second = items.T
     user_ids, users = np.unique([str(pair[0]["user_id"]) for pair in pairs], return_inverse=True)
-    _, tasks = np.unique([str(pair[0]["conversation_id"]) for pair in pairs], return_inverse=True)
+    _, tasks = np.unique([str(pair[0]["interaction_id"]) for pair in pairs], return_inverse=True)
+    _, conversations = np.unique([str(pair[0]["conversation_id"]) for pair in pairs], return_inverse=True)
     return (
         Recorded(
             "prism",
@@ -71,7 +76,9 @@ def load_prism(path: Path, *, rng: np.random.Generator) -> tuple[Recorded]:  # n
             users.astype(np.intp),
             tasks.astype(np.intp),
             tuple(user_ids.tolist()),
-            lengths[first] + lengths[second],
+            lengths[first] + lengths[second] + word_counts(prompts)[first],
+            conversations.astype(np.intp),
+            items,
         ),
     )
 
@@ -138,7 +145,7 @@ def _simulated(
         users,
         prompts,
         user_ids,
-        lengths[first] + lengths[second],
+        lengths[first] + lengths[second] + word_counts(flat_prompts)[first],
     )
 
 

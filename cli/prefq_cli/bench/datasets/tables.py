@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OUTCOME_OF_CHOICE: Mapping[str, int] = {"a": 1, "b": -1, "tie": 0}
 COMPARISON_COLUMNS = ("user_id", "item_a", "item_b", "choice")
-ID, RESPONSE, PROMPT = "item_id", "response", "prompt"
+ID, PROMPT_ID, RESPONSE, PROMPT = "item_id", "prompt_id", "response", "prompt"
 FEATURE, SIDES = "feature_", ("a_", "b_")
 
 
@@ -28,7 +28,8 @@ def load_comparisons(path: Path, features: Path | None = None) -> Recorded:
     ----------
     path
         Parquet with the columns `user_id`, `item_a`, `item_b` and `choice` (a, b or tie), and perhaps `task_id` or
-        `prompt_id`; without `features` also numeric columns `a_…` and `b_…`, the features of both sides.
+        `prompt_id`; without `features` also numeric columns `a_…` and `b_…`, the features of both sides. Comparisons
+        that come from one choice, such as the best of three, must share a `task_id`: their outcomes tell each other.
     features
         Parquet with a row an item: `item_id`, and either numeric columns `feature_…` or the text `response` (and
         perhaps `prompt`), from which style features are computed.
@@ -46,10 +47,10 @@ def load_comparisons(path: Path, features: Path | None = None) -> Recorded:
         first, second = _side_features(table, path)
     else:
         items = read_table(features, (ID,))
-        matrix, lengths = _item_features(items, features)
+        matrix, lengths, prompt_lengths = _item_features(items, features)
         rows = item_rows(items, table, features)
         first, second = (matrix[rows[side]] for side in (0, 1))
-        words = None if lengths is None else lengths[rows].sum(axis=0)
+        words = None if lengths is None else lengths[rows].sum(axis=0) + prompt_lengths[rows[0]]
     return recorded(path.stem, table, first, second, path, words)
 
 
@@ -67,22 +68,31 @@ def recorded(
             f"({unknown.size} of {len(choices)} rows have another)."
         )
     outcomes = np.array([OUTCOME_OF_CHOICE[choice] for choice in choices], dtype=np.int8)
+    sides = np.column_stack([text_column(table, side, path) for side in ("item_a", "item_b")])
     return Recorded(
-        name, first, second, outcomes, numbers.astype(np.intp), tasks_of(table, path), tuple(user_ids.tolist()), words
+        name,
+        first,
+        second,
+        outcomes,
+        numbers.astype(np.intp),
+        tasks_of(table, path),
+        tuple(user_ids.tolist()),
+        words,
+        _numbers(text_column(table, PROMPT_ID, path)) if PROMPT_ID in table.column_names else None,
+        _numbers(sides),
     )
 
 
 def tasks_of(table: "pa.Table", path: Path) -> NDArray[np.intp]:
     """Numbers of tasks (n,): by `task_id`, without it by `prompt_id`; without either the same two items are a task."""
-    for name in ("task_id", "prompt_id"):
+    for name in ("task_id", PROMPT_ID):
         if name in table.column_names:
             keys = text_column(table, name, path)
             break
     else:
         pairs = np.sort(np.column_stack([text_column(table, name, path) for name in ("item_a", "item_b")]), axis=1)
         keys = np.array([f"{len(first)} {first} {second}" for first, second in pairs], dtype=object)
-    _, tasks = np.unique(keys.astype(str), return_inverse=True)
-    return tasks.astype(np.intp)
+    return _numbers(keys)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> "pa.Table":
@@ -160,8 +170,18 @@ def style_features(prompts: Sequence[str], responses: Sequence[str]) -> tuple[Ar
     """The bundled style features of texts (n, n_features), and their lengths in words (n,)."""
     from prefq.rewards.base import load_rewards
 
-    lengths = np.array([len(text.split()) for text in responses], dtype=np.float64)
-    return load_rewards("starter").features(prompts, responses), lengths
+    return load_rewards("starter").features(prompts, responses), word_counts(responses)
+
+
+def word_counts(texts: Sequence[str]) -> Array:
+    """Words of each text (n,)."""
+    return np.array([len(text.split()) for text in texts], dtype=np.float64)
+
+
+def _numbers(names: NDArray[Any]) -> NDArray[np.intp]:
+    """A number for each different name, in the same shape."""
+    _, found = np.unique(names.astype(str), return_inverse=True)
+    return found.reshape(names.shape).astype(np.intp)
 
 
 def _side_features(table: "pa.Table", path: Path) -> tuple[Array, Array]:
@@ -178,15 +198,15 @@ def _side_features(table: "pa.Table", path: Path) -> tuple[Array, Array]:
     return first, second
 
 
-def _item_features(items: "pa.Table", path: Path) -> tuple[Array, Array | None]:
-    """Features (n_items, n_features) of items, and their lengths in words where they are texts."""
+def _item_features(items: "pa.Table", path: Path) -> tuple[Array, Array | None, Array]:
+    """Features (n_items, n_features) of items; words of the responses where they are texts, and of the prompts."""
     names = [name for name in items.column_names if name.startswith(FEATURE)]
     if names:
-        return np.column_stack([number_column(items, name, path) for name in names]), None
+        return np.column_stack([number_column(items, name, path) for name in names]), None, np.zeros(items.num_rows)
     if RESPONSE not in items.column_names:
         raise InputError(
             f"{path.name} has neither numeric columns {FEATURE}… nor a text column {RESPONSE!r}; one of both is needed."
         )
     responses = text_column(items, RESPONSE, path).tolist()
     prompts = text_column(items, PROMPT, path).tolist() if PROMPT in items.column_names else [""] * len(responses)
-    return style_features(prompts, responses)
+    return *style_features(prompts, responses), word_counts(prompts)

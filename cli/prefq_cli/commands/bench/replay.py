@@ -51,6 +51,12 @@ PairsOption = Annotated[
     str,
     typer.Option("--pairs", metavar="any|once", help="For polis: each vote in any pair, or in one question at most."),
 ]
+ApartOption = Annotated[
+    str,
+    typer.Option(
+        "--apart", metavar="prompt|task", help="What questions and tests have not in common; prompt where it is known."
+    ),
+]
 
 
 def replay(
@@ -63,6 +69,7 @@ def replay(
     seeds: SeedsOption = 3,
     min_questions: MinQuestionsOption = 5,
     pairs: PairsOption = "any",
+    apart: ApartOption = "prompt",
     strategies: StrategiesOption = "all",
     workers: WorkersOption = None,
     seed: SeedOption = 1,
@@ -95,11 +102,12 @@ def replay(
     check_counts(**counts, workers=workers, **peer_counts)
     check_seed(seed)
     source = source_of(set_name, data, features, data_folder)
-    job = ReplayJob(source, source.digest(), folds, seeds, questions, min_questions, seed, pairs)
+    job = ReplayJob(source, source.digest(), folds, seeds, questions, min_questions, seed, pairs, apart)
     chosen = choose(strategy_names(strategies), peers)
     job.check()
     unsuited = job.unsuited(chosen)
     typed = {"set": set_name, "data": data, "features": features, **counts, "pairs": pairs if pairs != "any" else None}
+    typed["apart"] = apart if apart != "prompt" else None
     run_and_show(
         Run(
             job,
