@@ -201,7 +201,7 @@ def summarise(
         },
         **({} if by_part is None else {"by_part": by_part}),
         **({} if enough is None else {"enough_questions": enough}),
-        "notes": list(_notes(results, comparisons)),
+        "notes": [*_notes(results, comparisons), *_notes_on_enough(enough)],
     }
 
 
@@ -480,6 +480,14 @@ def _notes(results: Results, comparisons: Sequence[Json]) -> Iterator[str]:
         yield (
             "What a user states of themselves is given before the first question and counted as no reading time, and "
             "the spread of its error is handed over exactly: both flatter the strategies that start from it."
+        )
+
+
+def _notes_on_enough(enough: Json | None) -> Iterator[str]:
+    if enough is not None:
+        yield (
+            f"The {enough['n_users']} users with at least {ENOUGH} questions to choose from are also compared by "
+            f"themselves, after {AT} answers of {DEFAULT_RULE}."
         )
 
 

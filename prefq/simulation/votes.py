@@ -48,6 +48,8 @@ class Votes:
         Names of the people.
     n_items
         Number of statements.
+    words : (n_items,), optional
+        Words of each statement.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Votes:
     values: NDArray[np.int8]
     user_ids: tuple[str, ...]
     n_items: int
+    words: NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.users) == len(self.items) == len(self.values):
@@ -68,6 +71,8 @@ class Votes:
                 f"users, items and values of {self.name!r} have {len(self.users)}, {len(self.items)} and "
                 f"{len(self.values)} rows; expected one for each vote in all three."
             )
+        if self.words is not None and len(self.words) != self.n_items:
+            raise InputError(f"words of {self.name!r} are {len(self.words)}; expected {self.n_items}, one a statement.")
         unknown = sorted(set(np.unique(self.values).tolist()) - {-1, 0, 1})
         if unknown:
             raise InputError(f"{self.name!r} has a vote {unknown[0]}; expected 1 agree, 0 pass or -1 disagree.")
@@ -208,6 +213,7 @@ def votes_panel(votes: Votes, measured: NDArray[np.bool_], division: Division, *
         tests,
         group=GroupAnswers((first - second)[theirs], outcomes[theirs], votes.users[table[theirs, 0]]),
         user_ids=tuple(votes.user_ids[user] for user in division.users),
+        words=None if votes.words is None else votes.words[votes.items[table]].sum(axis=1).astype(np.float64),
     )
     counts = {
         **division.counts,

@@ -272,6 +272,7 @@ def test_people_with_a_choice_of_questions_are_compared_by_themselves() -> None:
     assert (enough["at_least"], enough["n_users"], met["reference"], met["n_answers"]) == (20, 20, "random", 10)
     assert met["difference"] == pytest.approx(gains.mean(), abs=1e-4)
     assert (met["low"], met["high"]) == pytest.approx((interval.low, interval.high), abs=1e-4)
+    assert any("The 20 users with at least 20 questions" in note for note in summary["notes"])
     diluted = find(summary, "information_gain", "random", 10)
     assert diluted["difference"] == pytest.approx(met["difference"] * 2 / 3, abs=1e-4)
     everybody = dict.fromkeys(open_questions, 20)

@@ -18,6 +18,7 @@ from prefq.simulation.curves import learning_curve
 from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.panels import Panel, Study
 from prefq.simulation.strategies import Learner
+from prefq.simulation.summary import Parts
 from prefq.vocabulary import Gaussian
 from prefq_cli.bench.folders import Folder, Unit
 from prefq_cli.bench.provenance import loaded_versions
@@ -72,6 +73,12 @@ class Job(Protocol):
 
     def world(self, panel: int) -> int:
         """Number in the column `world` of the results; (world, user) must be one person once."""
+
+    def parts(self) -> Parts | None:
+        """What users share a pool and a prior with, where users are the same in every world; None: with everybody."""
+
+    def open_questions(self) -> Mapping[tuple[int, str], int]:
+        """How many questions a user can be asked, by world and user; empty: enough for all."""
 
     def n_users(self, panel: int) -> int:
         """How many users a panel has."""

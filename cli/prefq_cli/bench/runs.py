@@ -259,6 +259,8 @@ class Run:
             [Strategy(name, begin_random, entries[name]["summary"], kind=entries[name]["kind"]) for name in names],
             rng=np.random.default_rng([self.job.seed, zlib.crc32(b"summary")]),
             repeated=self.job.repeated,
+            parts=self.job.parts(),
+            open_questions=self.job.open_questions(),
             no_harm_margin=self.job.no_harm_margin,
             ms_per_question={name: each["ms_per_question"] for name, each in speed.items()},
             failed=results.failed,

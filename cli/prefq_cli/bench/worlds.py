@@ -10,6 +10,7 @@ from prefq.errors import InputError
 from prefq.pool.files import load_pool
 from prefq.pool.starter import declared_levels
 from prefq.simulation.panels import Panel
+from prefq.simulation.summary import Parts
 from prefq.simulation.synthetic import make_world
 from prefq.simulation.worlds import StarterTexts
 
@@ -51,6 +52,12 @@ class WorldJob:
 
     def world(self, panel: int) -> int:
         return panel
+
+    def parts(self) -> Parts | None:
+        return None  # users are others in every world
+
+    def open_questions(self) -> Mapping[tuple[int, str], int]:
+        return {}
 
     def n_users(self, panel: int) -> int:  # noqa: ARG002  (all have as many)
         return self.users
