@@ -166,6 +166,7 @@ def test_what_is_wrong_with_a_table_of_items_is_said(items: Columns, message: st
         (("--data", "mine.parquet", "--folds", "40"), 2, "40 folds for 12 users"),
         (("--data", "mine.parquet", "--min-questions", "30"), 2, "lower --min-questions"),
         (("--data", "mine.parquet", "--pairs", "twice"), 2, "--pairs is 'twice'"),
+        (("--data", "mine.parquet", "--apart", "item"), 2, "--apart is 'item'; give prompt or task"),
         (("--data", "mine.parquet", "--strategies", "stated"), 2, "needs what people said about themselves"),
         (("--set", "polis", "--data", "mine.parquet"), 2, "were both given"),
     ],
@@ -207,6 +208,9 @@ def test_a_replay_of_own_comparisons_is_whole_and_says_how_the_record_was_used(t
     notes = " ".join(summary["notes"])
     assert "Of 24 people 24 are measured" in notes
     assert "Left out, since nobody on record said anything about themselves: stated." in notes
+    guards = {(each["guard"], each["strategy"]) for each in summary["guards"]["findings"]}
+    assert {("questions apart", None), ("tasks apart", None), ("shuffled record", "information_gain")} <= guards
+    assert {("one by one", name) for name in ("pooled", "random", "static")} <= guards
     swapped = [each for each in summary["comparisons"] if each["reference"] == "swapped"]
     assert {each["strategy"] for each in swapped} == {"random", "static"}
 
@@ -236,6 +240,9 @@ def test_people_of_the_cars_are_all_measured_and_folds_are_not_those_of_their_nu
     assert not any(fold == {*np.flatnonzero(numbered == number).tolist()} for fold in folds for number in range(5))
     assert folds[0] != folds[5]
     assert any("not independent" in note for note in notes_of(job))
+    # Ten tasks are asked about, two comparisons each; of the five that are tested, one each.
+    first = division(job, 0)
+    assert [{len(rows) for rows in part} for part in (first.questions, first.tests)] == [{20}, {5}]
 
 
 @needs_data
@@ -284,7 +291,52 @@ def test_prism_compares_the_chosen_response_with_the_others_of_its_turn(tmp_path
     assert record.user_ids == ("user0", "user1")
     assert len(record.outcomes) == 2 * 2 * (3 + 1)
     assert set(record.outcomes) == {1}
-    assert len(set(record.tasks)) == 4
+    assert (len(set(record.tasks)), len(set(record.prompts))) == (8, 4)  # turns, conversations
+
+
+def test_the_same_response_to_two_prompts_of_prism_is_read_with_each(tmp_path: Path) -> None:
+    prompts = {"c0": "Why?", "c1": "Please explain to me why the sky is blue."}
+    rows = [
+        {
+            "interaction_id": f"{user}{talk}",
+            "conversation_id": talk,
+            "user_id": user,
+            "user_prompt": prompt,
+            "model_response": text,
+            "if_chosen": text == "The sky is blue.",
+        }
+        for user in ("u0", "u1")
+        for talk, prompt in prompts.items()
+        for text in ("The sky is blue.", "No.")
+    ]
+    (tmp_path / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (record,) = load_prism(tmp_path, rng=np.random.default_rng(1))
+
+    # One or nine words of the prompt, four of one response and one of the other; items of two prompts are two.
+    assert record.words is not None
+    assert record.words.tolist() == [1 + 4 + 1, 9 + 4 + 1] * 2
+    assert record.items is not None
+    assert record.items.tolist() == [[0, 1], [2, 3]] * 2
+
+
+@pytest.mark.parametrize("apart", ["prompt", "task"])
+def test_a_person_is_tested_on_prompts_of_their_own_unless_tasks_are_enough(tmp_path: Path, apart: str) -> None:
+    columns = own_comparisons()
+    columns["prompt_id"] = [f"p{row % 12 // 3}" for row in range(12 * 12)]  # of three tasks each
+    job = job_of(Source("mine", str(written(tmp_path / "mine.parquet", columns))), apart=apart)
+    (record,) = job.source.load(1)
+    assert isinstance(record, Recorded)
+    assert record.prompts is not None
+    both = [
+        set(record.prompts[asked]) & set(record.prompts[test])
+        for panel in range(job.n_panels)
+        for asked, test in zip(division(job, panel).questions, division(job, panel).tests, strict=True)
+    ]
+
+    assert len(both) == 2 * 12
+    assert any(both) == (apart == "task")
+    told = next(note for note in notes_of(job) if f"are divided by {apart}" in note)
+    assert ("0% of the tests share a prompt" in told) == (apart == "prompt")
 
 
 def scored_rows(n_prompts: int, responses: list[str], score_column: Callable[[str, str], str]) -> list[dict[str, Any]]:

@@ -12,9 +12,13 @@ from prefq.simulation.adaptivity import adaptivity
 from prefq.simulation.guards import (
     Finding,
     check_strategy,
+    coin_record,
+    one_by_one,
     questions_apart,
     shuffled_labels,
+    shuffled_record,
     summarise_guards,
+    tasks_apart,
 )
 from prefq.simulation.information import (
     MEASURED_AT,
@@ -25,14 +29,17 @@ from prefq.simulation.information import (
     why_not,
 )
 from prefq.simulation.panels import History, Panel, Study
-from prefq.simulation.strategies import Strategy
+from prefq.simulation.strategies import OURS, Strategy
 from prefq.vocabulary import Gaussian
 from prefq_cli.bench.jobs import Job, prepared
+from prefq_cli.bench.replays import ReplayJob, record
 from prefq_cli.bench.strategies import PEER, Address, Chosen, load
 
 USERS, PEER_USERS = 50, 4
 PANELS = 4  # on which adaptivity and information are measured; guards look at the first
 GUARD_QUESTIONS = 5
+COIN_PANELS = 2  # that are made again of coin flips, which takes as long as making them did
+RULE = next(strategy for strategy in OURS if strategy.name == "information_gain")
 ORACLE = "oracle"
 CHECKS = "checks.json"
 HEARD = ("stated", "stated_then_questions")  # what they heard of a taste beforehand is not in the replies
@@ -67,7 +74,11 @@ class CheckTask:
         found: dict[str, Any] = {"findings": []}
         if self.address is None:
             if self.panel == 0:
-                found["findings"] = [questions_apart(few)._asdict()]
+                findings = [questions_apart(few)]
+                if isinstance(self.job, ReplayJob):
+                    findings += self._record_guards(self.job)
+                found["findings"] = [each._asdict() for each in findings]
+            found["n_outcomes"] = len(few.response_model.outcomes)
             found["why_not"] = why_not(few)
             if found["why_not"] is None:
                 found["information"] = self._information(oracle(few), few, prior, n_questions)
@@ -83,14 +94,29 @@ class CheckTask:
                 found["information"] = self._information(strategy, few, prior, n_questions)
         return found
 
-    def _rng(self) -> np.random.Generator:
-        return np.random.default_rng([self.job.seed, self.panel, zlib.crc32(b"check"), zlib.crc32(self.name.encode())])
+    def _rng(self, purpose: str = "check") -> np.random.Generator:
+        """The strategy's own, or one for another purpose."""
+        words = (purpose, self.name)
+        return np.random.default_rng([self.job.seed, self.panel, *(zlib.crc32(word.encode()) for word in words)])
 
     def _guards(self, strategy: Strategy, panel: Panel, prior: Gaussian) -> Sequence[Finding]:
         n_questions = min(self.job.n_questions, GUARD_QUESTIONS)
         if self.is_peer:  # the others ask for more than a recipe that draws as it likes can keep
-            return [shuffled_labels(lambda _: strategy, panel, prior, n_questions=n_questions, rng=self._rng())]
+            guards = (shuffled_labels, one_by_one)
+            return [
+                guard(lambda _: strategy, panel, prior, n_questions=n_questions, rng=self._rng()) for guard in guards
+            ]
         return check_strategy(lambda _: strategy, panel, prior, n_questions=n_questions, rng=self._rng())
+
+    def _record_guards(self, job: ReplayJob) -> list[Finding]:
+        """Of the way from a record to its panels; coins are drawn once for all of them."""
+        coins = [coin_record(part, rng=self._rng("coins")) for part in record(job)]
+        numbers = [panel for panel in range(job.n_panels) if job.n_users(panel)][:COIN_PANELS]
+        panels = (job.replay(panel, coins).panel for panel in numbers)
+        return [
+            tasks_apart(job.replay(self.panel)),
+            shuffled_record(RULE, panels, n_questions=min(job.n_questions, GUARD_QUESTIONS), rng=self._rng()),
+        ]
 
     def _information(self, strategy: Strategy, panel: Panel, prior: Gaussian, n_questions: int) -> dict[str, Any]:
         learn = strategy.begin(Study.of(panel, prior, n_questions), rng=self._rng())
@@ -98,7 +124,7 @@ class CheckTask:
         for n_answers in range(n_questions):
             rows = learn(history).next_rows()
             history = history.with_answers(rows, panel.replies(rows, n_answers))
-        bounds = information(panel, history, rng=self._rng())
+        bounds = information(panel, history, rng=self._rng("contrasts"))
         return {name: np.round(values, 4).tolist() for name, values in bounds._asdict().items()}
 
 
@@ -160,4 +186,5 @@ def _information(
             ends = (np.concatenate([np.array(own[panel][end]) for panel in sorted(own)]) for end in ("lower", "upper"))
             bounds[name] = Information(*ends)
     worlds = np.concatenate([np.full(len(ceiling[panel]["lower"]), panel) for panel in sorted(ceiling)])
-    return {"information": summarise_information(bounds, worlds)}
+    n_outcomes = max(told.get("n_outcomes", 2) for _, told in by_name[""])
+    return {"information": summarise_information(bounds, worlds, n_outcomes=n_outcomes)}
