@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from prefq.simulation.votes import Votes
 from prefq.vocabulary import Array, Gaussian
 
 StrategyFor = Callable[[Panel], Strategy]
-Record = TypeVar("Record", Recorded, Votes)
 
 CHANCE_WITHIN = 0.03  # accuracy on shuffled labels: .50 give or take this, or three standard errors if they are more
 ERRORS_WITHIN = 3.0
@@ -94,8 +93,8 @@ def shuffled_labels(
     )
     strategy = strategy_for(shuffled)
     curve = learning_curve(strategy, shuffled, prior, n_questions=n_questions, rng=copy.deepcopy(rng))
-    values = curve.measures["accuracy"][:, -1]
-    return _chance("shuffled labels", strategy.name, values, "With replies and test labels replaced by coin flips")
+    what = "With replies and test labels replaced by coin flips"
+    return _chance("shuffled labels", strategy.name, curve.measures["accuracy"][:, -1], _n_tests(panel), what)
 
 
 def unseen_replies(
@@ -196,7 +195,7 @@ def one_by_one(
     return Finding("one by one", strategy.name, passed, sentence)
 
 
-def coin_record(record: Record, *, rng: np.random.Generator) -> Record:
+def coin_record(record: Recorded | Votes, *, rng: np.random.Generator) -> Recorded | Votes:
     """A record in which a coin turns each outcome, or each vote, into its opposite; ties and passes stay."""
     if isinstance(record, Votes):
         return replace(record, values=record.values * _coins(record.values.shape, rng))
@@ -221,13 +220,14 @@ def shuffled_record(
     rng
         The strategy's.
     """
-    shares = []
+    shares, n_tests = [], []
     for panel in panels:
         prior = fit_group_prior(panel.group, panel.response_model)
         curve = learning_curve(strategy, panel, prior, n_questions=n_questions, rng=rng)
         shares.append(curve.measures["accuracy"][:, -1])
+        n_tests.append(_n_tests(panel))
     what = "With every outcome on record turned by a coin before anything is learned"
-    return _chance("shuffled record", strategy.name, np.concatenate(shares), what)
+    return _chance("shuffled record", strategy.name, np.concatenate(shares), np.concatenate(n_tests), what)
 
 
 def tasks_apart(replay: Replay) -> Finding:
@@ -315,13 +315,26 @@ def _run(
     return strategy, history, learn(history)
 
 
-def _chance(guard: str, strategy: str, accuracy: Array, what: str) -> Finding:
-    """Whether the accuracy of users (n_users,), NaN where there is none, is that of chance."""
-    share, error = mean_and_error(accuracy[~np.isnan(accuracy)])
-    within = _within(CHANCE_WITHIN, error)
+def _chance(guard: str, strategy: str, accuracy: Array, n_tests: Rows, what: str) -> Finding:
+    """Whether the accuracy of users (n_users,), NaN where there is none, is that of chance.
+
+    Its standard error is that among users or, where it is larger, that of as many coins as there are tests: a few users
+    can agree by accident.
+    """
+    there = n_tests > 0
+    share, error = mean_and_error(accuracy[there])
+    of_coins = 0.5 * math.sqrt((1 / n_tests[there]).sum()) / max(there.sum(), 1)
+    within = max(_within(CHANCE_WITHIN, error), _within(CHANCE_WITHIN, of_coins))
     passed = abs(share - 0.5) <= within
-    meaning = "as chance has it" if passed else f"more than {within:.3f} from .5: it is reported as leaking"
+    meaning = f"as chance has it (.5 ± {within:.3f})"
+    if not passed:
+        meaning = f"more than {within:.3f} from .5: it is reported as leaking"
     return Finding(guard, strategy, passed, f"{what}, accuracy is {share:.3f}, {meaning}.")
+
+
+def _n_tests(panel: Panel) -> Rows:
+    """Test tasks of each user (n_users,)."""
+    return np.asarray((~np.isnan(panel.test_truth)).sum(axis=1), dtype=np.intp)
 
 
 def _within(least: float, error: float) -> float:

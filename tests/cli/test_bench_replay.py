@@ -291,6 +291,7 @@ def test_prism_compares_the_chosen_response_with_the_others_of_its_turn(tmp_path
     assert record.user_ids == ("user0", "user1")
     assert len(record.outcomes) == 2 * 2 * (3 + 1)
     assert set(record.outcomes) == {1}
+    assert record.prompts is not None
     assert (len(set(record.tasks)), len(set(record.prompts))) == (8, 4)  # turns, conversations
 
 

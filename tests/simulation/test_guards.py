@@ -167,6 +167,19 @@ def test_few_tasks_are_allowed_their_chance() -> None:
     assert sum(passed) >= 18
 
 
+def test_users_who_agree_by_accident_are_no_leak() -> None:
+    """Two users of five tasks who are both right about two: among users the standard error is 0, of coins it is .16."""
+    truth = np.full_like(PANEL.test_truth[:2], np.nan)
+    truth[:, :5] = 1.0
+    few = replace(PANEL.users(slice(0, 2)), test_truth=truth)
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        found.append(shuffled_labels(lambda panel: STRATEGIES["static"], few, PRIOR, n_questions=1, rng=rng))
+    assert any("accuracy is 0.400, as chance has it (.5 ± 0.474)" in each.sentence for each in found)
+    assert sum(each.passed for each in found) >= 57
+
+
 def test_a_strategy_that_prefers_a_side_is_caught() -> None:
     class LeansLeft(Peeks):
         def predict(self, first: Array, second: Array) -> Array:
