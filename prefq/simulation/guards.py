@@ -323,7 +323,7 @@ def _chance(guard: str, strategy: str, accuracy: Array, n_tests: Rows, what: str
     """
     there = n_tests > 0
     share, error = mean_and_error(accuracy[there])
-    of_coins = 0.5 * math.sqrt((1 / n_tests[there]).sum()) / max(there.sum(), 1)
+    of_coins = 0.5 * math.sqrt(float((1 / n_tests[there]).sum())) / max(int(there.sum()), 1)
     within = max(_within(CHANCE_WITHIN, error), _within(CHANCE_WITHIN, of_coins))
     passed = abs(share - 0.5) <= within
     meaning = f"as chance has it (.5 ± {within:.3f})"

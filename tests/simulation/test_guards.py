@@ -176,6 +176,7 @@ def test_users_who_agree_by_accident_are_no_leak() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         found.append(shuffled_labels(lambda panel: STRATEGIES["static"], few, PRIOR, n_questions=1, rng=rng))
+    assert json.loads(json.dumps(found[0]._asdict())) == found[0]._asdict()
     assert any("accuracy is 0.400, as chance has it (.5 ± 0.474)" in each.sentence for each in found)
     assert sum(each.passed for each in found) >= 57
 
