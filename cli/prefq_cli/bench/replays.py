@@ -309,7 +309,7 @@ def _notes_on_tests(job: ReplayJob, counts: Mapping[str, float]) -> Iterator[str
     if counts.get("test_repeats_set_aside"):
         yield (
             f"Of the tests of one task one is kept, drawn at random, and {told['test_repeats_set_aside']} are set "
-            "aside: the item that they have in common would be known as the chosen one."
+            "aside: an item that they have in common could be known as the chosen one."
         )
     if counts.get("tests_like_questions"):
         yield (
