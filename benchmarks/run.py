@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import results
-from benchmarks.suite import CHECKS, LINES, LONG_CHECKS, Line
+from benchmarks.suite import CHECKS, LINES, LONG_CHECKS, LONG_LINES, Line
 
 PREFQ = str(Path(sys.executable).with_name("prefq"))
 RUNS = results.ROOT / "build" / "bench"
@@ -44,18 +44,18 @@ class Ended(NamedTuple):
 
 def main() -> int:
     """Command line: names of parts; exit code 1 when one of them failed."""
-    lines = {line.name: line for line in LINES}
-    names = [*CHECKS, *lines]
+    lines = {line.name: line for line in (*LINES, *LONG_LINES)}
+    names, long = [*CHECKS, *(line.name for line in LINES)], [*LONG_CHECKS, *(line.name for line in LONG_LINES)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(names)}; by name only: {', '.join(LONG_CHECKS)}; default: all but those",
+        help=f"of {', '.join(names)}; by name only: {', '.join(long)}; default: all but those",
     )
     options = parser.parse_args()
-    if unknown := [name for name in options.names if name not in (*names, *LONG_CHECKS)]:
-        parser.error(f"there is no {unknown[0]!r}; choose among {', '.join((*names, *LONG_CHECKS))}")
+    if unknown := [name for name in options.names if name not in (*names, *long)]:
+        parser.error(f"there is no {unknown[0]!r}; choose among {', '.join((*names, *long))}")
     wanted, start = options.names or names, time.perf_counter()
     for name in wanted:
         if name not in lines:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKS = ("startup", "step_speed", "newton")
-LONG_CHECKS = ("starter_gain", "words", "kill")  # minutes; by name only
+LONG_CHECKS = ("starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")
 SLOWEST = ("pairwise_gp",)
+LORE = "lore"  # quick with its questions, and a second or two for each group that it learns from
 ASKED_FOR = "in_context"  # named in every command, so that the last one says why it could not be run
 
 
@@ -38,6 +39,8 @@ class Line:
         What stands after `prefq bench`.
     peers
         On whom the quick, slow and slowest recipes of others are measured; those without an entry are left out.
+    without
+        Beginnings of the names of recipes that are left out.
     title
         Of the result, in place of the command's.
     alone
@@ -47,6 +50,7 @@ class Line:
     name: str
     arguments: str
     peers: tuple[Few, ...] = ()
+    without: tuple[str, ...] = ()
     title: str | None = None
     alone: bool = False
 
@@ -56,8 +60,11 @@ class Line:
         own = [*self.arguments.split(), *([] if self.alone else ["--workers", "1"])]
         if not self.peers:
             return [own]
-        commands = []
+        wanted: dict[Few, list[str]] = {}
         for few, names in zip(self.peers, by_cost(), strict=False):
+            wanted.setdefault(few, []).extend(name for name in names if not name.startswith(self.without))
+        commands = []
+        for few, names in wanted.items():
             whose = ["--peers", "benchmarks/peers", "--peer-users", str(few.users)]
             whose += [] if few.worlds is None else ["--peer-worlds", str(few.worlds)]
             commands.append([*own, *whose, "--strategies", ",".join(dict.fromkeys([*names, ASKED_FOR]))])
@@ -73,15 +80,14 @@ def by_cost() -> tuple[list[str], list[str], list[str]]:
     return [name for name in names if name not in (*slow, *slowest)], slow, slowest
 
 
-def _world(name: str, size: str, *peers: Few) -> Line:
+def _world(name: str, size: str, *peers: Few, without: tuple[str, ...] = ()) -> Line:
     from prefq_cli.bench.page import slug
 
-    return Line(slug(name), f"learning-curve --world {name} {size}", peers)
+    return Line(slug(name), f"learning-curve --world {name} {size}", peers, without)
 
 
-_LARGE = "--worlds 8 --users 24 --questions 20"
-_SMALL = "--worlds 6 --users 8 --questions 10"
-_SMALLER = "--worlds 6 --users 4 --questions 10"
+_LARGE = "--worlds 8 --users 16 --questions 20"
+_SMALL = "--worlds 5 --users 6 --questions 10"
 _ON_RECORD = "--seeds 1 --questions 20"
 
 # The longest first, so that no core waits at the end.
@@ -93,20 +99,28 @@ LINES: tuple[Line, ...] = (
         title="Speed of recipes of others",
         alone=True,
     ),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1), Few(1, worlds=4)),
-    _world("unlike_noise", _LARGE, Few(2), Few(1)),
-    Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),)),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=4), Few(1, worlds=4)),
+    Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
     Line("cars_conjoint", f"replay --set cars_conjoint {_ON_RECORD}", (Few(4), Few(1), Few(1))),
-    Line("llmfao", f"replay --set llmfao {_ON_RECORD}", (Few(4), Few(1))),
-    Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),
-    _world("attributes", "--worlds 6 --users 16 --questions 40", Few(2)),
-    _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1)),
-    *(_world(f"agree({p})", _SMALLER, Few(1)) for p in ("0", "0.5", "1")),
-    *(
-        _world(name, _SMALL, Few(1))
-        for name in ("text_factors", "raters", "equal_norm", "noisy(0.2)", "no_signal", "outside_span", "wrong_prior")
-    ),
-    _world("drift(5)", _SMALL, Few(1)),  # so that ten answers see the change
-    _world("starter", _SMALL, Few(1)),
+    _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
+    Line("llmfao", f"replay --set llmfao {_ON_RECORD}", (Few(4),)),
+    _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1, worlds=6), without=(LORE,)),
+    _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2)),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
+    *(_world(f"agree({p})", _SMALL, Few(1)) for p in ("0", "0.5", "1")),  # LoRe's own kind of world
+    *(
+        _world(name, _SMALL, Few(1), without=(LORE,))
+        for name in (
+            "text_factors",
+            "raters",
+            "starter",
+            "equal_norm",
+            "noisy(0.2)",
+            "no_signal",
+            "outside_span",
+            "wrong_prior",
+            "drift(5)",  # so that ten answers see the change
+        )
+    ),
 )
+LONG_LINES: tuple[Line, ...] = (Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),)

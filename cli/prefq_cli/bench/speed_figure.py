@@ -11,10 +11,10 @@ from prefq_cli.bench.figures import (
     VERMILION,
     WIDTH,
     Look,
-    Summary,
     drawn,
     legend,
 )
+from prefq_cli.bench.summaries import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
