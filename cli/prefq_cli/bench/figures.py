@@ -172,6 +172,7 @@ def _draw_peers(summary: Summary, figure: "Figure") -> None:
     least = min(_number(each["difference"]) for each in against.values())
     axes.set_xlim(min(-0.1, least - 0.05), FURTHEST + 0.01)
     axes.set_yticks(range(len(recipes)), recipes)
+    axes.set_ylim(-0.5, len(recipes) - 0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"log loss saved by {RULE} after {_n_answers(against)} answers, nats (right of 0: prefq is better)")
     legend(figure, columns=2)

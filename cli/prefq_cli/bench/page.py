@@ -33,7 +33,7 @@ CHECKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 CAPTIONS = {
     "curves": "Learning curves; bands are 95 % t intervals of the level, wider than those of paired differences.",
     "gains": "Log loss saved against one pooled regression for everybody, paired; bars are 95 % intervals.",
-    "peers": "Log loss that the default rule saves against each peer, paired; bars are 95 % intervals.",
+    "peers": "Log loss that the default rule saves against each peer, paired; 95 % intervals, cut at the frame.",
     "reading": "Log loss saved against one pooled regression, paired, against minutes of reading; bars as above.",
     "calibration": "What was predicted against what came true.",
     "speed": "Time against the size of the pool.",
