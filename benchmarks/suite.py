@@ -88,7 +88,7 @@ def _world(name: str, size: str, *peers: Few, without: tuple[str, ...] = ()) -> 
 
 _LARGE = "--worlds 8 --users 16 --questions 20"
 _SMALL = "--worlds 5 --users 6 --questions 10"
-_ON_RECORD = "--seeds 1 --questions 20"
+_ON_RECORD, _TWICE = "--seeds 1 --questions 20", "--seeds 2 --questions 20"
 
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
@@ -101,9 +101,9 @@ LINES: tuple[Line, ...] = (
     ),
     _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=4), Few(1, worlds=4)),
     Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
-    Line("cars_conjoint", f"replay --set cars_conjoint {_ON_RECORD}", (Few(4), Few(1), Few(1))),
+    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1), Few(1, worlds=1))),
     _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
-    Line("llmfao", f"replay --set llmfao {_ON_RECORD}", (Few(4),)),
+    Line("llmfao", f"replay --set llmfao {_TWICE}", (Few(4, worlds=1),)),
     _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1, worlds=6), without=(LORE,)),
     _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2)),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),

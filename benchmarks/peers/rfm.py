@@ -51,7 +51,5 @@ def recipe(prior_of: Callable[[Study], Gaussian]) -> Begin:
 
 STRATEGIES: tuple[Strategy, ...] = (
     Strategy("rfm", recipe(ridge), "RFM: random questions, logistic regression over frozen features", kind="peer"),
-    Strategy(
-        "rfm_with_prior", recipe(ours), "RFM, our prior for its ridge; predicts at the mode", kind="peer"
-    ),
+    Strategy("rfm_with_prior", recipe(ours), "RFM, our prior for its ridge; predicts at the mode", kind="peer"),
 )
