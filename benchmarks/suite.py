@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-CHECKS = ("startup", "step_speed", "newton")
-LONG_CHECKS = ("starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
+CHECKS = ("startup", "step_speed")
+LONG_CHECKS = ("newton", "starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")
@@ -92,16 +92,16 @@ _ON_RECORD, _TWICE = "--seeds 1 --questions 20", "--seeds 2 --questions 20"
 
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
-    Line("speed", "speed", alone=True),
+    Line("speed", "speed --repeats 20", alone=True),
     Line(
         "speed-peers",
         "speed --questions-in-pool 1000,10000 --features 8 --peers benchmarks/peers --limit 3",
         title="Speed of recipes of others",
         alone=True,
     ),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=4), Few(1, worlds=4)),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=4), Few(1, worlds=3)),
     Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
-    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1), Few(1, worlds=1))),
+    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),)),
     _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
     Line("llmfao", f"replay --set llmfao {_TWICE}", (Few(4, worlds=1),)),
     _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1, worlds=6), without=(LORE,)),
