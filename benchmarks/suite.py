@@ -99,7 +99,7 @@ LINES: tuple[Line, ...] = (
         title="Speed of recipes of others",
         alone=True,
     ),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=4), Few(1, worlds=3)),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3)),
     Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
     Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),)),
     _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
@@ -107,10 +107,12 @@ LINES: tuple[Line, ...] = (
     _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1, worlds=6), without=(LORE,)),
     _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2)),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
-    *(_world(f"agree({p})", _SMALL, Few(1)) for p in ("0", "0.5", "1")),  # LoRe's own kind of world
+    _world("agree(0.5)", _SMALL, Few(1)),  # with LoRe: its own kind of world
     *(
         _world(name, _SMALL, Few(1), without=(LORE,))
         for name in (
+            "agree(0)",
+            "agree(1)",
             "text_factors",
             "raters",
             "starter",
@@ -123,4 +125,13 @@ LINES: tuple[Line, ...] = (
         )
     ),
 )
-LONG_LINES: tuple[Line, ...] = (Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),)
+LONG_LINES: tuple[Line, ...] = (
+    Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),
+    Line(
+        "pairwise_gp",
+        "learning-curve --world gaussian(6) --worlds 4 --users 2 --questions 10 --peers benchmarks/peers --strategies "
+        "information_gain,random,static,pairwise_gp_bald,pairwise_gp_bald_with_prior,pairwise_gp_eubo,"
+        "pairwise_gp_eubo_with_prior",
+        title="gaussian(6) with PairwiseGP",
+    ),
+)
