@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import results as kept_results
 from benchmarks import run as suite_run
-from benchmarks.suite import LINES, Line, by_cost
+from benchmarks.suite import LINES, LONG_LINES, Line, by_cost
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, learning_curve
 from prefq.simulation.group_prior import fit_group_prior
@@ -440,12 +440,13 @@ def test_suite_refuses_a_name_that_is_not_in_it() -> None:
     )
 
     assert ended.returncode == 2
-    assert "there is no 'nothing'; choose among startup, step_speed, newton" in ended.stderr
+    assert "there is no 'nothing'; choose among startup, step_speed, speed" in ended.stderr
 
 
 def test_suite_has_every_world_and_recipe() -> None:
     worlds = [line.arguments.split()[2] for line in LINES if line.arguments.startswith("learning-curve")]
-    asked = {name for line in LINES for command in line.commands() for name in command[-1].split(",")}
+    commands = [command for line in (*LINES, *LONG_LINES) for command in line.commands()]
+    asked = {name for command in commands for argument in command for name in argument.split(",")}
 
     assert {name.partition("(")[0] for name in worlds} == set(WORLDS)
     assert {name for names in by_cost() for name in names} <= asked
