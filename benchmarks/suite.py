@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-CHECKS = ("startup", "step_speed")
-LONG_CHECKS = ("newton", "starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
+CHECKS = ("step_speed",)
+LONG_CHECKS = ("startup", "newton", "starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")
@@ -93,12 +93,6 @@ _ON_RECORD, _TWICE = "--seeds 1 --questions 20", "--seeds 2 --questions 20"
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
     Line("speed", "speed --repeats 20", alone=True),
-    Line(
-        "speed-peers",
-        "speed --questions-in-pool 1000,10000 --features 8 --peers benchmarks/peers --limit 3",
-        title="Speed of recipes of others",
-        alone=True,
-    ),
     _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3)),
     Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
     Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),)),
@@ -126,6 +120,12 @@ LINES: tuple[Line, ...] = (
     ),
 )
 LONG_LINES: tuple[Line, ...] = (
+    Line(
+        "speed-peers",
+        "speed --questions-in-pool 1000,10000 --features 8 --peers benchmarks/peers --limit 3",
+        title="Speed of recipes of others",
+        alone=True,
+    ),
     Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),
     Line(
         "pairwise_gp",
