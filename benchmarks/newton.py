@@ -6,7 +6,7 @@ import numpy as np
 
 from prefq import Comparisons, Gaussian, InferenceError, ResponseModel, fit_posterior
 from prefq.inference.laplace import _find_mode, _find_modes, covariance_factor
-from prefq.inference.likelihood import log_likelihood, sigmoid
+from prefq.inference.likelihood import Felt, log_likelihood, sigmoid
 
 TITLE = "The posterior's mode is found"
 GOAL = "converges on 10,000 random problems with prior scales from 0.1 to 100 and separable answers; no wrong mode"
@@ -52,11 +52,12 @@ def missed_modes(rng: np.random.Generator) -> int:
         sure = rng.random(n_answers) < sigmoid(differences @ rng.normal(scale=scale, size=n_features))
         lapsed = rng.random(n_answers) < 0.2
         outcomes = np.where(np.where(lapsed, rng.random(n_answers) < 0.5, sure), 1, -1)
-        comparisons, model = Comparisons(differences, outcomes), ResponseModel(lapse_rate=float(rng.choice(LAPSES)))
+        answers = Felt(differences, outcomes.astype(np.int8))
+        model = ResponseModel(lapse_rate=float(rng.choice(LAPSES)))
         factor = covariance_factor(prior.covariance)
-        found = min(mode.iterate.objective for mode in _find_modes(prior, factor, comparisons, model))
+        found = min(mode.iterate.objective for mode in _find_modes(prior, factor, answers, model))
         others = (
-            _find_mode(prior, factor, comparisons, model, rng.normal(scale=1.5, size=n_features)).iterate.objective
+            _find_mode(prior, factor, answers, model, rng.normal(scale=1.5, size=n_features)).iterate.objective
             for _ in range(20)
         )
         missed += min(others) < found - 1e-6

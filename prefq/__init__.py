@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from prefq.vocabulary import Comparisons as Comparisons
     from prefq.vocabulary import FeatureSpace as FeatureSpace
     from prefq.vocabulary import Gaussian as Gaussian
+    from prefq.vocabulary import GaussianMixture as GaussianMixture
     from prefq.vocabulary import PopulationPrior as PopulationPrior
     from prefq.vocabulary import Question as Question
     from prefq.vocabulary import Response as Response
@@ -45,6 +46,7 @@ _HOMES = {
     "Comparisons": "prefq.vocabulary",
     "FeatureSpace": "prefq.vocabulary",
     "Gaussian": "prefq.vocabulary",
+    "GaussianMixture": "prefq.vocabulary",
     "InferenceError": "prefq.errors",
     "InputError": "prefq.errors",
     "LaplaceInfo": "prefq.inference.laplace",
@@ -78,6 +80,7 @@ __all__ = [
     "Comparisons",
     "FeatureSpace",
     "Gaussian",
+    "GaussianMixture",
     "InferenceError",
     "InputError",
     "LaplaceInfo",

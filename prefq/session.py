@@ -42,8 +42,8 @@ from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,
     Choice,
+    Coefficients,
     FeatureSpace,
-    Gaussian,
     Question,
     exact_fields,
     real_number,
@@ -111,8 +111,8 @@ class SessionSettings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "SessionSettings":
         """Settings from the dictionary that `to_dict` writes, now or in earlier versions; InputError if it is none."""
-        given = {**dict.fromkeys(_LATER_SETTINGS, 0), **data} if isinstance(data, Mapping) else data
-        return cls(**exact_fields(given, field_names(cls), "session settings"))
+        names = [name for name in field_names(cls) if name not in _LATER_SETTINGS]
+        return cls(**exact_fields(data, names, "session settings", later=dict.fromkeys(_LATER_SETTINGS, 0)))
 
 
 _LATER_SETTINGS = ("test_questions", "random_share")  # 0 where they are not stored
@@ -346,7 +346,7 @@ class Session:
         given = {answer.question_id: answer.choice for answer in self.answers}
         return tuple(HeldOut(prediction, given.get(prediction.question_id)) for prediction in predictions)
 
-    def posterior(self, pool: CandidatePool) -> Gaussian:
+    def posterior(self, pool: CandidatePool) -> Coefficients:
         """What is believed about the user's coefficients now."""
         self.require_pool(pool)
         start = pool.starting_point()

@@ -3,15 +3,15 @@
 Good enough to select with; too sure of itself to report with (docs/maths/posterior.md, docs/benchmarks.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
 from prefq.errors import InferenceError, InputError
-from prefq.inference.likelihood import LogLikelihood, log_likelihood
-from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+from prefq.inference.likelihood import Felt, LogLikelihood, log_likelihood
+from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 
 GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error
 MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 55 (docs/benchmarks.md)
@@ -50,9 +50,21 @@ class _Mode(NamedTuple):
     n_iterations: int
 
 
+@overload
 def fit_posterior(
     prior: Gaussian, comparisons: Comparisons, *, response_model: ResponseModel | None = None
-) -> tuple[Gaussian, LaplaceInfo]:
+) -> tuple[Gaussian, LaplaceInfo]: ...
+
+
+@overload
+def fit_posterior(
+    prior: Coefficients, comparisons: Comparisons, *, response_model: ResponseModel | None = None
+) -> tuple[Coefficients, LaplaceInfo]: ...
+
+
+def fit_posterior(
+    prior: Coefficients, comparisons: Comparisons, *, response_model: ResponseModel | None = None
+) -> tuple[Coefficients, LaplaceInfo]:
     """Laplace posterior over coefficients.
 
     The mode maximises log prior + log likelihood; the search runs in coordinates in which the prior is standard
@@ -65,7 +77,7 @@ def fit_posterior(
     Parameters
     ----------
     prior
-        Before the answers.
+        Before the answers: a Gaussian, or a mixture of several, whose posterior is a mixture again.
     comparisons
         n_answers rows; zero rows return the prior unchanged.
     response_model
@@ -74,7 +86,7 @@ def fit_posterior(
     Returns
     -------
     posterior
-        Mode and inverse Hessian at the mode.
+        Mode and inverse Hessian at the mode, of each component; components weigh what their evidence makes of them.
     info
         Iterations, gradient norm and log evidence.
 
@@ -101,14 +113,28 @@ def fit_posterior(
         )
     if not comparisons.outcomes.size:
         return prior, LaplaceInfo(0, 0.0, 0.0)
+    if isinstance(prior, GaussianMixture):
+        fits = [fit_posterior(each, comparisons, response_model=model) for each in prior.components]
+        return _mixed(prior, fits)
+    answers = Felt.of(comparisons, model)
     factor = covariance_factor(prior.covariance)
     with singular_as_inference_error(comparisons.outcomes.size):
-        mode = min(_find_modes(prior, factor, comparisons, model), key=lambda mode: mode.iterate.objective)
-        root = np.linalg.cholesky(_hessian(comparisons.differences @ factor, mode.iterate.likelihood))
+        mode = min(_find_modes(prior, factor, answers, model), key=lambda mode: mode.iterate.objective)
+        root = np.linalg.cholesky(_hessian(answers.differences @ factor, mode.iterate.likelihood))
         spread = np.linalg.solve(root, factor.T)
     posterior = Gaussian(prior.mean + factor @ mode.iterate.whitened, spread.T @ spread)
     log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
+
+
+def _mixed(prior: GaussianMixture, fits: Sequence[tuple[Gaussian, LaplaceInfo]]) -> tuple[GaussianMixture, LaplaceInfo]:
+    """The mixture of the components' posteriors, each weighed by how well it predicted the answers."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(prior.weights) + np.array([info.log_evidence for _, info in fits])
+    log_evidence = float(np.logaddexp.reduce(logs))
+    posterior = GaussianMixture(np.exp(logs - log_evidence), [each for each, _ in fits])
+    steps, norm = (max(info[i] for _, info in fits) for i in (0, 1))
+    return posterior, LaplaceInfo(int(steps), norm, log_evidence)
 
 
 @contextmanager
@@ -145,25 +171,25 @@ def _hessian(differences: Array, likelihood: LogLikelihood) -> Array:
     return np.eye(differences.shape[1]) + (differences.T * curvatures(likelihood)) @ differences
 
 
-def _find_modes(prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel) -> Iterator[_Mode]:
+def _find_modes(prior: Gaussian, factor: Array, answers: Felt, model: ResponseModel) -> Iterator[_Mode]:
     """The mode; with lapses two, of which one may be a local one."""
     centre = np.zeros(prior.n_features)
-    yield _find_mode(prior, factor, comparisons, model, centre)
+    yield _find_mode(prior, factor, answers, model, centre)
     if model.lapse_rate > 0:
         n_iterations = 0
         for share in LAPSE_SHARES:
             partial = ResponseModel(model.tie_threshold, model.position_bias, share * model.lapse_rate)
-            mode = _find_mode(prior, factor, comparisons, partial, centre)
+            mode = _find_mode(prior, factor, answers, partial, centre)
             centre, n_iterations = mode.iterate.whitened, n_iterations + mode.n_iterations
         yield mode._replace(n_iterations=n_iterations)
 
 
-def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: ResponseModel, start: Array) -> _Mode:
+def _find_mode(prior: Gaussian, factor: Array, answers: Felt, model: ResponseModel, start: Array) -> _Mode:
     """The mode that the search reaches from `start`, in whitened coordinates."""
-    differences, offsets = comparisons.differences @ factor, comparisons.differences @ prior.mean
+    differences, offsets = answers.differences @ factor, answers.differences @ prior.mean
 
     def evaluate(whitened: Array) -> _Iterate:
-        likelihood = log_likelihood(offsets + differences @ whitened, comparisons.outcomes, model)
+        likelihood = log_likelihood(offsets + differences @ whitened, answers.outcomes, model)
         return _Iterate(whitened, likelihood, float(whitened @ whitened / 2 - likelihood.value.sum()))
 
     tolerance = GRADIENT_TOLERANCE * max(1.0, float(np.linalg.norm(differences, axis=1).max()))
@@ -179,7 +205,7 @@ def _find_mode(prior: Gaussian, factor: Array, comparisons: Comparisons, model: 
             break
         iterate = moved
     raise InferenceError(
-        f"the posterior of {comparisons.outcomes.size} answers did not converge: gradient norm {gradient_norm:.2e} "
+        f"the posterior of {answers.outcomes.size} answers did not converge: gradient norm {gradient_norm:.2e} "
         f"after {n_iterations} steps, expected at most {tolerance:.2e}; check the scale of the prior against the "
         "features, or report this."
     )

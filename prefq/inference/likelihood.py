@@ -4,7 +4,9 @@ A margin m is the difference of two responses' scores, in logits. With a = m + b
 
     P(first) = σ(a - τ),   P(second) = σ(-a - τ),   P(tie) = σ(a + τ) σ(τ - a) (1 - exp(-2τ)),
 
-which is Rao and Kupper (1967) with θ = exp(τ); the product form of P(tie) keeps its logarithm exact for any margin.
+which is Rao and Kupper (1967) with θ = exp(τ); the product form of P(tie) keeps its logarithm exact for any margin. A
+graded preference is clear with P(clearly first) = σ(a - τ - κ) and slight with the rest of P(first).
+Margins are taken as they are felt: `ResponseModel.felt` comes before.
 """
 
 from typing import NamedTuple
@@ -12,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.vocabulary import Array, ResponseModel
+from prefq.vocabulary import Array, Comparisons, ResponseModel
 
 
 class LogLikelihood(NamedTuple):
@@ -21,6 +23,18 @@ class LogLikelihood(NamedTuple):
     value: Array
     first: Array
     second: Array
+
+
+class Felt(NamedTuple):
+    """Answers as the likelihood takes them: felt differences (n_answers, n_features), and graded outcomes."""
+
+    differences: Array
+    outcomes: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, comparisons: Comparisons, response_model: ResponseModel) -> "Felt":
+        """Differences after `ResponseModel.felt`, outcomes as `Comparisons.grades`."""
+        return cls(response_model.felt(comparisons.differences), comparisons.grades)
 
 
 def log_sigmoid(x: Array) -> Array:
@@ -41,18 +55,20 @@ def log_likelihood(margins: Array, outcomes: NDArray[np.int8], response_model: R
     margins : (n_answers,)
         First minus second, in logits.
     outcomes : (n_answers,) int8
-        +1 first preferred, 0 tie, -1 second preferred.
+        +1 first preferred, 0 tie, -1 second preferred; or graded as `Comparisons.grades`: ±2 slightly, ±3 clearly.
     response_model
-        Tie threshold τ, position bias b and lapse rate ε.
+        Tie threshold τ, position bias b, lapse rate ε and strength threshold κ; at κ = 0 grades tell nothing.
 
     Returns
     -------
     LogLikelihood
         In nats. At τ = 0 a tie counts as one preference each way, the limit of its likelihood up to a constant.
     """
+    if response_model.strength_threshold == 0:
+        outcomes = np.sign(outcomes)
     ties = outcomes == 0
     if response_model.tie_threshold > 0 or not ties.any():
-        return _with_lapse(_lapse_free(margins, outcomes, response_model), response_model)
+        return _with_lapse(_lapse_free(margins, outcomes, response_model), outcomes, response_model)
     ones = np.ones_like(outcomes)
     as_first = log_likelihood(margins, np.where(ties, ones, outcomes), response_model)
     as_second = log_likelihood(margins, -ones, response_model)
@@ -105,17 +121,24 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
 
 
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
-    shifted, threshold = margins + response_model.position_bias, response_model.tie_threshold
-    is_tie, sign = outcomes == 0, np.where(outcomes < 0, -1.0, 1.0)
-    # A preference is one factor σ(±a - τ); a tie is the two factors σ(a + τ) and σ(τ - a), times the width.
-    value, slope, bend = _log_sigmoid_derivatives(sign * shifted + np.where(is_tie, threshold, -threshold))
+    sign = np.where(outcomes < 0, -1.0, 1.0)
+    towards = sign * (margins + response_model.position_bias)
+    grade, threshold, further = np.abs(outcomes), response_model.tie_threshold, response_model.strength_threshold
+    # A reply is an interval of the latent scale, from σ(towards - low) down to σ(towards - high): a preference has no
+    # upper end, a tie reaches from -τ to τ, a slight preference from τ to τ + κ, a clear one begins at τ + κ.
+    is_tie, is_slight = grade == 0, grade == 2
+    low = np.where(is_tie, -threshold, np.where(grade == 3, threshold + further, threshold))
+    value, slope, bend = _log_sigmoid_derivatives(towards - low)
     first, second = sign * slope, bend
-    if is_tie.any():
-        log_width = np.log(-np.expm1(-2 * threshold))  # τ > 0 here: see log_likelihood
-        other, other_slope, other_bend = _log_sigmoid_derivatives(threshold - shifted)
-        value = value + np.where(is_tie, other + log_width, 0.0)
-        first = first - np.where(is_tie, other_slope, 0.0)
-        second = second + np.where(is_tie, other_bend, 0.0)
+    ends = is_tie | is_slight
+    if ends.any():
+        # σ(x) - σ(y) = σ(x) σ(-y) (1 - exp(y - x)); widths are positive here: see log_likelihood.
+        high = np.where(is_tie, threshold, threshold + further)
+        other, other_slope, other_bend = _log_sigmoid_derivatives(high - towards)
+        log_width = np.log(-np.expm1(np.where(ends, low - high, -1.0)))
+        value = value + np.where(ends, other + log_width, 0.0)
+        first = first - np.where(ends, sign * other_slope, 0.0)
+        second = second + np.where(ends, other_bend, 0.0)
     return LogLikelihood(value, first, second)
 
 
@@ -127,12 +150,13 @@ def _log_sigmoid_derivatives(x: Array) -> LogLikelihood:
     return LogLikelihood(np.minimum(x, 0.0) - np.log1p(small), np.where(x >= 0, far, near), -near * far)
 
 
-def _with_lapse(clean: LogLikelihood, response_model: ResponseModel) -> LogLikelihood:
-    """Mix in a reply drawn at random: q = (1 - ε) p + ε / n_replies."""
+def _with_lapse(clean: LogLikelihood, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
+    """Mix in a reply drawn at random: q = (1 - ε) p + ε / n_replies, half of it for each grade of a preference."""
     lapse = response_model.lapse_rate
     if lapse == 0:
         return clean
-    value = np.logaddexp(np.log1p(-lapse) + clean.value, np.log(lapse / len(response_model.outcomes)))
+    by_chance = np.log(lapse / len(response_model.outcomes)) - np.where(np.abs(outcomes) > 1, np.log(2), 0.0)
+    value = np.logaddexp(np.log1p(-lapse) + clean.value, by_chance)
     attentive = np.exp(np.log1p(-lapse) + clean.value - value)  # chance that the reply was no lapse
     first = attentive * clean.first
     return LogLikelihood(value, first, attentive * (clean.second + clean.first**2) - first**2)

@@ -22,10 +22,13 @@ from prefq.pool.candidate_pool import CandidatePool
 from prefq.vocabulary import (
     Answer,
     Array,
+    Coefficients,
     FeatureSpace,
     Gaussian,
+    GaussianMixture,
     PopulationPrior,
     ResponseModel,
+    coefficients_from_dict,
     exact_fields,
     real_array,
     rebuilt,
@@ -73,7 +76,7 @@ class Profile:
     """
 
     user_id: str
-    coefficients: Gaussian
+    coefficients: Coefficients
     prior: PopulationPrior
     n_answers: int
     feature_scales: Array
@@ -82,7 +85,10 @@ class Profile:
 
     def __post_init__(self) -> None:
         require_text(self.user_id, "user_id", min_length=1)
-        require_instance(self.coefficients, Gaussian, "coefficients")
+        if not isinstance(self.coefficients, Gaussian | GaussianMixture):
+            raise InputError(
+                f"coefficients is {shown(self.coefficients)}; give a value of type Gaussian or GaussianMixture."
+            )
         require_instance(self.prior, PopulationPrior, "prior")
         n_answers = whole_number(self.n_answers, "n_answers", "a count of 0 or more", least=0)
         scales = real_array(self.feature_scales, "feature_scales", ndim=1)
@@ -198,7 +204,7 @@ class Profile:
             )
         parts = exact_fields(data, ("format_version", *(each.name for each in fields(cls))), "a profile")
         del parts["format_version"]
-        parts["coefficients"] = Gaussian.from_dict(parts["coefficients"])
+        parts["coefficients"] = coefficients_from_dict(parts["coefficients"])
         parts["prior"] = PopulationPrior.from_dict(parts["prior"])
         return cls(**parts)
 

@@ -13,7 +13,7 @@ from prefq.errors import InputError, MismatchError
 from prefq.inference.laplace import covariance_factor
 from prefq.profiles.profile import Profile
 from prefq.rewards.base import BaseRewards, load_rewards
-from prefq.vocabulary import Array, FeatureSpace, Gaussian, real_array
+from prefq.vocabulary import Array, Coefficients, FeatureSpace, real_array
 
 N_DRAWS = 16381  # a prime, so that the lattice has no short cycles
 LATTICE_MULTIPLIER = 10617  # of 250 tried, the one whose draws' covariance is closest to the identity up to d = 64
@@ -96,7 +96,7 @@ def rank(
     ]
 
 
-def probability_best(coefficients: Gaussian, features: Array) -> Array:
+def probability_best(coefficients: Coefficients, features: Array) -> Array:
     """Probability that each response is the best one, over the posterior.
 
     Parameters
@@ -118,7 +118,7 @@ def probability_best(coefficients: Gaussian, features: Array) -> Array:
     return np.asarray(shares / shares.sum())
 
 
-def normal_draws(coefficients: Gaussian, n_points: int = N_DRAWS) -> Array:
+def normal_draws(coefficients: Coefficients, n_points: int = N_DRAWS) -> Array:
     """Fixed quasi-random draws of coefficients (2 n_points, n_features): a Korobov lattice and its mirror image.
 
     n_points must be a prime. Reference: Niederreiter (1992), Random Number Generation and Quasi-Monte Carlo Methods,

@@ -4,11 +4,11 @@ import numpy as np
 
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.questions.acquisition import fisher_information
-from prefq.vocabulary import Array, Gaussian, Question, ResponseModel
+from prefq.vocabulary import Array, Coefficients, Question, ResponseModel
 
 
 def settled_shares(
-    pool: CandidatePool, question: Question, posterior: Gaussian, response_model: ResponseModel
+    pool: CandidatePool, question: Question, posterior: Coefficients, response_model: ResponseModel
 ) -> Array:
     """Share of each coefficient's variance that the answer is expected to remove.
 

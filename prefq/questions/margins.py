@@ -6,16 +6,16 @@ Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore nee
 once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
-from prefq.inference.likelihood import log_likelihood
+from prefq.inference.likelihood import Felt, log_likelihood
 from prefq.pool.candidate_pool import BLOCK, CandidatePool
-from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, ResponseModel
 
 # Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
 ITEM_BLOCK = 2048
@@ -39,32 +39,32 @@ class PoolMargins:
     prior
         Of the coefficients.
     at_prior
-        Margins before any answer.
+        Margins before any answer, for each component of the prior.
     """
 
     pool: CandidatePool
-    prior: Gaussian
-    at_prior: Margins
+    prior: Coefficients
+    at_prior: tuple[Margins, ...]
 
     @classmethod
-    def of(cls, pool: CandidatePool, prior: Gaussian) -> "PoolMargins":
+    def of(cls, pool: CandidatePool, prior: Coefficients) -> "PoolMargins":
         """Margins of `pool` under `prior`; the pool remembers those of the last prior it was asked about."""
         latest = pool.derive("latest_margins", dict[str, PoolMargins])
         digest = prior.digest()
         margins = latest.get(digest)
         if margins is None:
-            margins = cls(pool, prior, _prior_margins(pool, prior))
+            margins = cls(pool, prior, tuple(_prior_margins(pool, each) for each in prior.components))
             latest.clear()
             latest[digest] = margins
         return margins
 
-    def given(self, posterior: Gaussian, comparisons: Comparisons, response_model: ResponseModel) -> Margins:
+    def given(self, posterior: Coefficients, comparisons: Comparisons, response_model: ResponseModel) -> Margins:
         """Margins under the Laplace posterior of these comparisons, which `fit_posterior` found from this prior.
 
         Parameters
         ----------
         posterior
-            Mode and covariance; only the mode is used.
+            Modes, covariances and weights; only modes and weights are used.
         comparisons
             The answers it was fitted on.
         response_model
@@ -73,24 +73,51 @@ class PoolMargins:
         Returns
         -------
         Margins
-            Variances that round-off would make negative are 0.
+            As they are felt; of a mixture, mean and variance of the whole. Variances that round-off would make negative
+            are 0.
         """
-        if not comparisons.outcomes.size:
-            return self.at_prior
-        differences = comparisons.differences
-        replies = log_likelihood(differences @ posterior.mean, comparisons.outcomes, response_model)
+        answers = Felt.of(comparisons, response_model)
+        parts = [
+            self._given(prior, margins, mode.mean, answers, response_model)
+            for prior, margins, mode in zip(self.prior.components, self.at_prior, posterior.components, strict=True)
+        ]
+        mean, variance = _matched(posterior.weights, parts)
+        if response_model.dissimilarity_noise == 0:
+            return Margins(mean, variance)
+        loudness = np.concatenate([response_model.loudness(differences) for _, differences in self.pool.blocks()])
+        return Margins(mean * loudness, variance * loudness**2)
+
+    def _given(
+        self, prior: Gaussian, at_prior: Margins, mode: Array, answers: Felt, response_model: ResponseModel
+    ) -> Margins:
+        """Margins under one component."""
+        if not answers.outcomes.size:
+            return at_prior
+        differences = answers.differences
+        replies = log_likelihood(differences @ mode, answers.outcomes, response_model)
         weights = np.sqrt(curvatures(replies))
-        loads = self.prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
+        loads = prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
         with singular_as_inference_error(weights.size):
             root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
             lost = np.linalg.solve(root, loads.T)
         # One product over the items gives both the mean's shift and the columns that the variance loses.
-        projection = np.vstack([posterior.mean - self.prior.mean, lost]).T
-        mean, variance = np.array(self.at_prior.mean), np.array(self.at_prior.variance)
+        projection = np.vstack([mode - prior.mean, lost]).T
+        mean, variance = np.array(at_prior.mean), np.array(at_prior.variance)
         for questions, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
             mean[questions] += columns[:, 0]
             variance[questions] -= np.einsum("ij,ij->i", columns[:, 1:], columns[:, 1:])
         return Margins(mean, np.maximum(variance, 0.0, out=variance))
+
+
+def _matched(weights: Array, parts: Sequence[Margins]) -> Margins:
+    """Mean and variance of a mixture."""
+    if len(parts) == 1:
+        return parts[0]
+    mean = np.asarray(sum(weight * part.mean for weight, part in zip(weights, parts, strict=True)))
+    squares = sum(
+        weight * (part.variance + np.square(part.mean - mean)) for weight, part in zip(weights, parts, strict=True)
+    )
+    return Margins(mean, np.asarray(squares))
 
 
 def _prior_margins(pool: CandidatePool, prior: Gaussian) -> Margins:

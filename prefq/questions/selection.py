@@ -20,6 +20,7 @@ from prefq.vocabulary import (
     Answer,
     Array,
     Choice,
+    Coefficients,
     Gaussian,
     PopulationPrior,
     Question,
@@ -233,7 +234,9 @@ def _n_counted(answers: Sequence[Answer]) -> int:
     return sum(answer.choice is not Choice.SKIP for answer in answers)
 
 
-def _used_up(posterior: Gaussian, answers: Sequence[Answer], max_questions: int | None, *, n_left: int) -> str | None:
+def _used_up(
+    posterior: Coefficients, answers: Sequence[Answer], max_questions: int | None, *, n_left: int
+) -> str | None:
     """Why no further question can be asked, whatever it might tell."""
     if max_questions is not None:
         if reason := budget(max_questions)(posterior, _n_counted(answers), float("nan")):

@@ -5,13 +5,13 @@ A rule is any callable ``(posterior, n_answers, best_score) -> str | None``; the
 
 from typing import Protocol
 
-from prefq.vocabulary import Gaussian, whole_number
+from prefq.vocabulary import Coefficients, whole_number
 
 
 class StoppingRule(Protocol):
     """When to stop asking."""
 
-    def __call__(self, posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
+    def __call__(self, posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         """Why to stop, in one sentence; None or an empty text to go on.
 
         Parameters
@@ -29,7 +29,7 @@ def budget(max_questions: int) -> StoppingRule:
     """Stop after `max_questions` answers; skips do not count."""
     limit = whole_number(max_questions, "max_questions", "a budget of at least 1 question", least=1)
 
-    def rule(posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
+    def rule(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         return f"the budget of {limit} questions is used up." if n_answers >= limit else None
 
     return rule
@@ -47,7 +47,7 @@ def little_left_to_gain(min_score: float = 0.02, *, min_questions: int = 3) -> S
         Never stop before this many answers.
     """
 
-    def rule(posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
+    def rule(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         if n_answers < min_questions or best_score >= min_score:
             return None
         return f"the best question left would tell {best_score:.3f}, less than {min_score:g}."
@@ -58,7 +58,7 @@ def little_left_to_gain(min_score: float = 0.02, *, min_questions: int = 3) -> S
 def any_of(*rules: StoppingRule) -> StoppingRule:
     """Stop as soon as one of the rules says so, with the reason of the first that does."""
 
-    def rule(posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
+    def rule(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         return next((reason for each in rules if (reason := each(posterior, n_answers, best_score))), None)
 
     return rule

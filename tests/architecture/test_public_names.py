@@ -17,6 +17,7 @@ PUBLIC_NAMES = {
     "Comparisons",
     "FeatureSpace",
     "Gaussian",
+    "GaussianMixture",
     "InferenceError",
     "InputError",
     "LaplaceInfo",

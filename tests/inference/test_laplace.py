@@ -9,7 +9,7 @@ from prefq.errors import InferenceError, InputError
 from prefq.inference import laplace
 from prefq.inference.laplace import covariance_factor, fit_posterior
 from prefq.inference.likelihood import log_likelihood
-from prefq.vocabulary import Comparisons, Gaussian, ResponseModel
+from prefq.vocabulary import Comparisons, Gaussian, GaussianMixture, ResponseModel
 
 
 def random_problem(
@@ -89,7 +89,7 @@ def test_the_evidence_is_close_to_the_integral_when_answers_are_weak() -> None:
         axis=0,
     )
     density = np.exp(-((w - 0.2) ** 2) / 0.6) / np.sqrt(2 * np.pi * 0.3)
-    exact = np.log(np.trapezoid(density * likelihood, w))
+    exact = np.log((density * likelihood).sum() * (w[1] - w[0]))
     assert fit_posterior(prior, comparisons)[1].log_evidence == pytest.approx(exact, abs=5e-3)
 
 
@@ -245,3 +245,24 @@ def test_with_lapses_a_contrary_answer_is_discounted() -> None:
     model = ResponseModel(lapse_rate=0.2)
     values = [objective(prior, answers, model, np.array([x])) for x in w]
     assert careful.mean[0] == pytest.approx(w[int(np.argmin(values))], abs=6e-3)
+
+
+def test_the_posterior_of_a_mixture_weighs_components_by_their_evidence() -> None:
+    # One feature and two camps: quadrature over each gives evidence, weights and means.
+    camps = GaussianMixture([0.3, 0.7], [Gaussian([-2.0], [[0.2]]), Gaussian([2.0], [[0.2]])])
+    comparisons = Comparisons([[1.0], [0.5], [1.5]], [-1, -1, -1])
+    posterior, info = fit_posterior(camps, comparisons)
+    w = np.linspace(-8, 8, 4001)
+    likelihood = np.prod([1 / (1 + np.exp(x * w)) for x in (1.0, 0.5, 1.5)], axis=0)
+    densities = [np.exp(-((w - m) ** 2) / 0.4) / np.sqrt(0.4 * np.pi) for m in (-2.0, 2.0)]
+    evidence = np.array([(likelihood * density).sum() * (w[1] - w[0]) for density in densities])
+    exact = np.array([0.3, 0.7]) * evidence
+    np.testing.assert_allclose(posterior.weights, exact / exact.sum(), atol=0.01)
+    assert info.log_evidence == pytest.approx(np.log(exact.sum()), abs=0.01)
+
+
+def test_a_component_without_spread_stays_and_is_weighed() -> None:
+    prior = GaussianMixture([0.5, 0.5], [Gaussian([0.0], [[4.0]]), Gaussian([0.0], [[0.0]])])
+    posterior, _ = fit_posterior(prior, Comparisons([[1.0]] * 6, [1, -1, 1, -1, 1, -1]))
+    assert posterior.components[1] == prior.components[1]
+    assert posterior.weights[1] > 0.6

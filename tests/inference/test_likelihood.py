@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefq.inference.likelihood import log_likelihood, log_sigmoid, reply_probabilities, sigmoid
-from prefq.vocabulary import ResponseModel
+from prefq.inference.likelihood import Felt, log_likelihood, log_sigmoid, reply_probabilities, sigmoid
+from prefq.vocabulary import Comparisons, ResponseModel
 
 MARGINS = np.array([-30.0, -3.0, -0.4, 0.0, 0.7, 2.0, 25.0])
 MODELS = [
@@ -15,12 +15,15 @@ MODELS = [
     ResponseModel(tie_threshold=1.3, position_bias=0.4),
     ResponseModel(lapse_rate=0.1),
     ResponseModel(tie_threshold=0.5, position_bias=-0.3, lapse_rate=0.05),
+    ResponseModel(strength_threshold=0.8),
+    ResponseModel(tie_threshold=0.4, position_bias=0.2, lapse_rate=0.05, strength_threshold=1.2),
 ]
 models = st.builds(
     ResponseModel,
     tie_threshold=st.floats(0, 3),
     position_bias=st.floats(-2, 2),
     lapse_rate=st.one_of(st.just(0.0), st.floats(0.001, 0.5)),
+    strength_threshold=st.one_of(st.just(0.0), st.floats(0.01, 4)),
 )
 
 
@@ -56,7 +59,7 @@ def test_lapse_mixes_in_a_random_reply() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("outcome", [1, 0, -1])
+@pytest.mark.parametrize("outcome", [3, 2, 1, 0, -1, -2, -3])
 def test_derivatives_agree_with_finite_differences(model: ResponseModel, outcome: int) -> None:
     margins, step = MARGINS[1:-1], 1e-4
     at, up, down = (
@@ -127,3 +130,32 @@ def test_mixed_outcomes_at_zero_threshold_are_each_their_own() -> None:
     mixed = log_likelihood(margins, np.array([1, 0, -1], dtype=np.int8), ResponseModel())
     assert mixed.value[1] == pytest.approx(mixed.value[0] + mixed.value[2])
     assert mixed.value[0] == pytest.approx(float(np.log(1 / (1 + np.exp(-0.3)))))
+
+
+@given(model=models, margin=st.floats(-20, 20))
+def test_slight_and_clear_preferences_make_up_the_preference(model: ResponseModel, margin: float) -> None:
+    margins = np.full(2, margin)
+
+    def logs(grade: int) -> np.ndarray:
+        return log_likelihood(margins, np.array([grade, -grade], dtype=np.int8), model).value
+
+    if model.strength_threshold == 0:
+        assert logs(2).tolist() == logs(3).tolist() == logs(1).tolist()
+    else:
+        np.testing.assert_allclose(np.logaddexp(logs(2), logs(3)), logs(1), rtol=1e-9, atol=1e-9)
+
+
+def test_a_clear_preference_worked_by_hand() -> None:
+    # σ(m - τ - κ) with m = 1, τ = .25, κ = .75: one half; slight is σ(.75) less that.
+    model = ResponseModel(tie_threshold=0.25, strength_threshold=0.75)
+    clear, slight = np.exp(log_likelihood(np.ones(2), np.array([3, 2], dtype=np.int8), model).value)
+    assert clear == pytest.approx(0.5)
+    assert slight == pytest.approx(1 / (1 + np.exp(-0.75)) - 0.5)
+
+
+def test_answers_are_felt_as_loud_as_they_are_unlike() -> None:
+    # Differences 1 and 3 times the scale of one feature: D = 1 counts once, D = 3 counts exp(-.5 · 2).
+    model = ResponseModel(dissimilarity_noise=0.5, dissimilarity_scales=(2.0,))
+    differences, outcomes = Felt.of(Comparisons([[2.0], [-6.0]], [1, -1], [0.2, np.nan]), model)
+    np.testing.assert_allclose(differences, [[2.0], [-6.0 * np.exp(-1.0)]])
+    assert outcomes.tolist() == [2, -1]

@@ -20,14 +20,14 @@ import prefq
 from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.inference.laplace import fit_posterior
 from prefq.profiles.profile import Profile
-from prefq.vocabulary import Answer, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
+from prefq.vocabulary import Answer, Coefficients, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 SPACE = FeatureSpace(["warm", "formal"], opposites=["neutral", "casual"])
 BELIEF = Gaussian([1.0, -2.0], [[0.5, 0.1], [0.1, 0.3]])
 PRIOR = PopulationPrior(Gaussian([0.0, 0.0], np.eye(2)), SPACE, ResponseModel(0.3), n_users=7)
 
 
-def make_profile(belief: Gaussian = BELIEF) -> Profile:
+def make_profile(belief: Coefficients = BELIEF) -> Profile:
     return Profile("ada", belief, PRIOR, 10, np.array([1.0, 2.0]), "f" * 64, "2026-01-01T00:00:00Z")
 
 

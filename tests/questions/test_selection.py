@@ -22,6 +22,7 @@ from prefq.vocabulary import (
     Answer,
     Array,
     Choice,
+    Coefficients,
     FeatureSpace,
     Gaussian,
     PopulationPrior,
@@ -230,9 +231,9 @@ def test_the_budget_counts_answers_and_not_skips() -> None:
 def test_a_stopping_rule_sees_posterior_count_and_best_score() -> None:
     pool = make_pool()
     answers = play(pool, 3, ["first", "skip"])
-    calls: list[tuple[Gaussian, int, float]] = []
+    calls: list[tuple[Coefficients, int, float]] = []
 
-    def rule(posterior: Gaussian, n_answers: int, best_score: float) -> str | None:
+    def rule(posterior: Coefficients, n_answers: int, best_score: float) -> str | None:
         calls.append((posterior, n_answers, best_score))
         return "enough." if len(calls) > 1 else None
 
@@ -310,7 +311,7 @@ def test_ties_between_scores_go_to_the_lowest_row() -> None:
 def test_an_acquisition_function_of_ones_own() -> None:
     pool = make_pool()
     question, info = select_with_info(pool, [], acquisition=lambda mean, variance, *, response_model: -variance)
-    variance = PoolMargins.of(pool, pool.starting_point().coefficients).at_prior.variance
+    variance = PoolMargins.of(pool, pool.starting_point().coefficients).at_prior[0].variance
     assert question is not None
     assert pair_of(question) == frozenset(pool.pairs[int(variance.argmin())].tolist())
     assert info.score == pytest.approx(-variance.min())
@@ -401,7 +402,7 @@ def test_stopping_rules_that_are_none_are_refused() -> None:
     with pytest.raises(InputError, match="stopping is 'soon'; give a rule"):
         select_next_question(make_pool(), [], stopping="soon")  # type: ignore[arg-type]
 
-    def says_yes(posterior: Gaussian, n_answers: int, best_score: float) -> str | None:
+    def says_yes(posterior: Coefficients, n_answers: int, best_score: float) -> str | None:
         return True  # type: ignore[return-value]
 
     with pytest.raises(InputError, match="what the stopping rule returned is True; give a text"):

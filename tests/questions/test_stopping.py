@@ -10,7 +10,7 @@ from prefq.pool.candidate_pool import CandidatePool
 from prefq.questions.selection import select_next_question
 from prefq.questions.stopping import any_of, budget, little_left_to_gain
 from prefq.session import SessionSettings
-from prefq.vocabulary import Gaussian
+from prefq.vocabulary import Coefficients, Gaussian
 
 BELIEF = Gaussian([0.0], [[1.0]])
 
@@ -43,7 +43,7 @@ def test_a_budget_that_is_none_is_refused_by_rule_and_settings_alike(make: Calla
 
 
 def test_an_empty_reason_means_go_on() -> None:
-    def silent(posterior: Gaussian, n_answers: int, best_score: float, /) -> str | None:
+    def silent(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         return ""
 
     assert any_of(silent, budget(1))(BELIEF, 1, 0.0) == "the budget of 1 questions is used up."

@@ -203,7 +203,7 @@ def test_a_prior_has_as_many_coefficients_as_names() -> None:
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ((None, None), "coefficients is None; give a value of type Gaussian."),
+        ((None, None), "coefficients is None; give a value of type Gaussian or GaussianMixture."),
         ((UNIT, ("a", "b")), "feature_space is ('a', 'b'); give a value of type FeatureSpace."),
         ((UNIT, SPACE, None), "response_model is None; give a value of type ResponseModel."),
     ],

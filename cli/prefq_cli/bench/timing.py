@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import prefq
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.simulation.panels import GroupAnswers, History, Study
-from prefq.vocabulary import OUTCOMES, Array, parse_question_id
+from prefq.vocabulary import OUTCOMES, Array, Coefficients, Gaussian, parse_question_id
 from prefq_cli.bench import plain_numpy
 from prefq_cli.bench.strategies import Address, load
 from prefq_cli.bench.workers import ONE_THREAD
@@ -207,7 +207,8 @@ def one_user(pool: CandidatePool, rng: np.random.Generator) -> tuple[Study, Hist
         np.repeat(np.arange(GROUP_USERS), [rows.size for rows in asked]),
     )
     open_rows = np.ones((1, pool.n_questions), dtype=bool)
-    study = Study(first, second, open_rows, N_ANSWERS + 1, prior.coefficients, prior.response_model, group)
+    start = Gaussian(prior.coefficients.mean, prior.coefficients.covariance)
+    study = Study(first, second, open_rows, N_ANSWERS + 1, start, prior.response_model, group)
     own = some(N_ANSWERS)
     return study, History(own[None], replies(own)[None])
 
@@ -285,7 +286,7 @@ class _Plain(NamedTuple):
     outcomes: NDArray[np.int8]
 
     @classmethod
-    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer], prior: prefq.Gaussian) -> "_Plain":
+    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer], prior: Coefficients) -> "_Plain":
         first, second = pool.pairs.T
         assert pool.prompt_codes is not None
         rows, _ = pool.asked(answers)
