@@ -1,18 +1,23 @@
 """Acquisition functions: how much each question is worth, from the mean and variance of its margin.
 
-All have one signature and higher is better. The `random` rule needs to know the pool and a seed, and is made where
-these are known, in `prefq.questions.selection`.
+All have one signature and higher is better. Of a mixture, `information_gain` is exact (`mixture_information_gain`) and
+every other rule is given the mean and variance of the whole. The `random` rule needs to know the pool and a seed, and
+is made where these are known, in `prefq.questions.selection`.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from prefq.inference.likelihood import log_likelihood, sigmoid
-from prefq.inference.predictive import entropy, expected_entropy, predicted_replies, predicted_slopes
+from prefq.inference.predictive import (
+    entropy,
+    expected_entropy,
+    predicted_replies,
+    predicted_slopes,
+)
 from prefq.vocabulary import Array, ResponseModel
 
 ROUND_OFF = 1e-12  # nats; information is never negative, its two integrals are known to about this
@@ -43,6 +48,34 @@ def information_gain(mean: Array, variance: Array, *, response_model: ResponseMo
     told = entropy(predicted_replies(mean, variance, response_model))
     gain = np.maximum(told - expected_entropy(mean, variance, response_model), 0.0)
     return np.where((variance > 0) & (gain > ROUND_OFF), gain, 0.0)
+
+
+def mixture_information_gain(weights: Array, means: Array, variances: Array, *, response_model: ResponseModel) -> Array:
+    """`information_gain` of a mixture: H(Σ_k π_k E_k p) - Σ_k π_k E_k H(p), by the same quadrature.
+
+    It is what the reply tells about the component plus what it tells within the components (docs/maths/questions.md,
+    eq. 5): a margin whose sign two groups disagree about is worth asking even if each group is sure of it.
+
+    Parameters
+    ----------
+    weights : (n_components,) or (n_components, n_questions)
+        Probability of each component; over the components they sum to 1.
+    means, variances : (n_components, n_questions)
+        Of the margin under each component, in logits and squared logits; a variance of 0 is a point.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    (n_questions,)
+        In nats, at least 0 and at most log(n_replies); absolute error below 1e-9.
+    """
+    replies = predicted_replies(means.ravel(), variances.ravel(), response_model)
+    within = expected_entropy(means.ravel(), variances.ravel(), response_model).reshape(means.shape)
+    weights = by_question(weights, means)
+    told = entropy((weights[..., None] * replies.reshape(*means.shape, -1)).sum(axis=0))
+    gain = told - (weights * within).sum(axis=0)
+    return np.where(gain > ROUND_OFF, gain, 0.0)
 
 
 def d_optimal(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:
@@ -172,62 +205,6 @@ def expected_squared_score(mean: Array, variance: Array, response_model: Respons
     return np.asarray(np.sum(np.square(slopes) / np.maximum(replies, np.finfo(float).tiny), axis=-1))
 
 
-def information_gain_bound(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:
-    """An upper bound of `information_gain`, some hundred times cheaper: lets selection skip most integrals.
-
-    Parameters
-    ----------
-    mean, variance : (n_questions,)
-        Of the margin, in logits and squared logits.
-    response_model
-        Tie threshold, position bias and lapse rate.
-
-    Returns
-    -------
-    (n_questions,)
-        In nats, never below the gain and seldom more than 0.002 above it.
-
-    Notes
-    -----
-    Bilinear interpolation in a table over |mean + b| / √(1 + variance) and log(1 + sd), plus the error that bilinear
-    interpolation can make: an eighth of the second differences along each axis, taken twice. Beyond the last mean of
-    the table the gain falls with the mean; beyond the last sd the bound is log(n_replies).
-    """
-    table = _gain_table(response_model.tie_threshold, response_model.lapse_rate)
-    sd = np.sqrt(variance)
-    distance = np.abs(mean + response_model.position_bias) / np.sqrt(1 + variance)
-    x = np.minimum(distance * ((GRID - 1) / table.reach), GRID - 1)
-    y = np.minimum(np.log1p(sd) * ((GRID - 1) / MAX_LOG_SD), GRID - 1)
-    i, j = np.minimum(x.astype(np.intp), GRID - 2), np.minimum(y.astype(np.intp), GRID - 2)
-    x, y, corner = x - i, y - j, i * GRID + j
-    flat = table.gain.ravel()
-    below = flat[corner] + x * (flat[corner + GRID] - flat[corner])
-    above = flat[corner + 1] + x * (flat[corner + GRID + 1] - flat[corner + 1])
-    bound = below + y * (above - below) + table.slack
-    return np.asarray(np.where(sd > MAX_SD, np.log(len(response_model.outcomes)), bound))
-
-
-GRID = 128  # points a side: the table takes 0.1 s to make, and its slack is about 0.001 nats
-MAX_SD = 1000.0  # logits
-MAX_LOG_SD = float(np.log1p(MAX_SD))
-REACH = 8.0  # in the table's unit of distance; the gain beyond is below 1e-9 at any sd but near the tie threshold
-
-
-class _GainTable(NamedTuple):
-    """Information gain (GRID, GRID) over distance and log sd; the largest distance; and the error to allow for."""
-
-    gain: Array
-    reach: float
-    slack: float
-
-
-@lru_cache(maxsize=8)  # of a pure function: a table for each response model in use
-def _gain_table(tie_threshold: float, lapse_rate: float) -> _GainTable:
-    reach = REACH + tie_threshold
-    sd = np.expm1(np.linspace(0.0, MAX_LOG_SD, GRID))
-    mean = np.linspace(0.0, reach, GRID)[:, None] * np.sqrt(1 + sd**2)
-    variance = np.broadcast_to(sd**2, mean.shape)
-    model = ResponseModel(tie_threshold, 0.0, lapse_rate)
-    gain = information_gain(mean.ravel(), variance.ravel(), response_model=model).reshape(GRID, GRID)
-    bends = [float(np.abs(np.diff(gain, n=2, axis=axis)).max()) for axis in (0, 1)]
-    return _GainTable(gain, reach, 2 * sum(bends) / 8)
+def by_question(weights: Array, means: Array) -> Array:
+    """Weights (n_components, n_questions), or one column that stands for all questions."""
+    return weights if weights.ndim == means.ndim else weights[:, None]

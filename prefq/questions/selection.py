@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from prefq.errors import InputError, NotFoundError
 from prefq.inference.laplace import fit_posterior
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
-from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain, information_gain_bound
+from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain
+from prefq.questions.gain_bounds import information_gain_bound
 from prefq.questions.margins import Margins, PoolMargins
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (

@@ -19,9 +19,9 @@ from prefq.questions.acquisition import (
     ACQUISITIONS,
     AcquisitionFunction,
     information_gain,
-    information_gain_bound,
     target_variance,
 )
+from prefq.questions.gain_bounds import information_gain_bound
 from prefq.questions.selection import TIE_TOLERANCE
 from prefq.simulation.panels import History, Rows, Study
 from prefq.vocabulary import Array, ResponseModel

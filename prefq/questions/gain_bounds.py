@@ -1,0 +1,152 @@
+"""Upper bounds of information gain from small tables, so that selection takes few integrals.
+
+The functions bounded are in `prefq.questions.acquisition`.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from prefq.inference.predictive import preference_probability
+from prefq.questions.acquisition import by_question, information_gain
+from prefq.vocabulary import Array, ResponseModel
+
+GRID = 128  # points a side: the table takes 0.1 s to make, and its slack is about 0.001 nats
+MAX_SD = 1000.0  # logits
+MAX_LOG_SD = float(np.log1p(MAX_SD))
+REACH = 8.0  # in the table's unit of distance; the gain beyond is below 1e-9 at any sd but near the tie threshold
+
+
+def information_gain_bound(mean: Array, variance: Array, *, response_model: ResponseModel) -> Array:
+    """An upper bound of `information_gain`, some hundred times cheaper: lets selection skip most integrals.
+
+    Parameters
+    ----------
+    mean, variance : (n_questions,)
+        Of the margin, in logits and squared logits.
+    response_model
+        Tie threshold, position bias and lapse rate.
+
+    Returns
+    -------
+    (n_questions,)
+        In nats, never below the gain and seldom more than 0.002 above it.
+
+    Notes
+    -----
+    Bilinear interpolation in a table over |mean + b| / √(1 + variance) and log(1 + sd), plus the error that bilinear
+    interpolation can make: an eighth of the second differences along each axis, taken twice. Beyond the last mean of
+    the table the gain falls with the mean; beyond the last sd the bound is log(n_replies).
+    """
+    table = _gain_table(response_model.tie_threshold, response_model.lapse_rate)
+    bound = _interpolated(table, mean + response_model.position_bias, variance) + table.slack
+    return np.asarray(np.where(variance > MAX_SD**2, np.log(len(response_model.outcomes)), bound))
+
+
+def mixture_information_gain_bound(
+    weights: Array, means: Array, variances: Array, *, response_model: ResponseModel
+) -> Array:
+    """An upper bound of `mixture_information_gain` from two tables, without an integral.
+
+    Parameters
+    ----------
+    weights, means, variances, response_model
+        As in `mixture_information_gain`.
+
+    Returns
+    -------
+    (n_questions,)
+        In nats, never below the gain; some 0.004 above it where it is large, up to 0.02 elsewhere.
+
+    Notes
+    -----
+    The weighted sum of the components' bounds, plus a bound of what the reply tells about the component: the entropy
+    of the reply less the weighted entropies of the components' replies, each taken where the error of the tabled
+    probabilities makes the difference largest.
+    """
+    weights = by_question(weights, means)
+    within = information_gain_bound(means.ravel(), variances.ravel(), response_model=response_model)
+    least, most = _reply_bounds(means, variances, response_model)
+    between = _most_entropy((weights * least).sum(axis=1), (weights * most).sum(axis=1)).sum(axis=0)
+    between -= (weights * np.minimum(_surprisal(least), _surprisal(most)).sum(axis=0)).sum(axis=0)
+    bound = (weights * within.reshape(means.shape)).sum(axis=0) + np.maximum(between, 0.0)
+    ceiling = np.log(len(response_model.outcomes))
+    beyond = ((variances > MAX_SD**2) & (weights > 0)).any(axis=0)
+    return np.asarray(np.where(beyond, ceiling, np.minimum(bound, ceiling)))
+
+
+class _Table(NamedTuple):
+    """Values (GRID, GRID) over distance and log sd; the largest distance; and the error to allow for."""
+
+    values: Array
+    reach: float
+    slack: float
+
+
+@lru_cache(maxsize=8)  # of a pure function: a table for each response model in use
+def _gain_table(tie_threshold: float, lapse_rate: float) -> _Table:
+    model = ResponseModel(tie_threshold, 0.0, lapse_rate)
+    return _tabled(lambda mean, variance: information_gain(mean, variance, response_model=model), REACH + tie_threshold)
+
+
+@lru_cache(maxsize=1)
+def _preference_table() -> _Table:
+    """Probability that the first is preferred, E σ(m), at means of 0 and above."""
+    table = _tabled(preference_probability, REACH)
+    beyond = 1 - float(table.values[-1].min())  # what the probability can still grow by behind the last distance
+    return table._replace(slack=max(table.slack, beyond))
+
+
+def _tabled(function: Callable[[Array, Array], Array], reach: float) -> _Table:
+    """A table of a function of mean and variance, for `_interpolated`."""
+    sd = np.expm1(np.linspace(0.0, MAX_LOG_SD, GRID))
+    mean = np.linspace(0.0, reach, GRID)[:, None] * np.sqrt(1 + sd**2)
+    variance = np.broadcast_to(sd**2, mean.shape)
+    values = function(mean.ravel(), variance.ravel()).reshape(GRID, GRID)
+    bends = [float(np.abs(np.diff(values, n=2, axis=axis)).max()) for axis in (0, 1)]
+    return _Table(values, reach, 2 * sum(bends) / 8)
+
+
+def _interpolated(table: _Table, mean: Array, variance: Array) -> Array:
+    """Bilinear interpolation at |mean| and variance; where these lie beyond the table, the value at its edge."""
+    x = np.minimum(np.abs(mean) / np.sqrt(1 + variance) * ((GRID - 1) / table.reach), GRID - 1)
+    y = np.minimum(np.log1p(np.sqrt(variance)) * ((GRID - 1) / MAX_LOG_SD), GRID - 1)
+    i, j = np.minimum(x.astype(np.intp), GRID - 2), np.minimum(y.astype(np.intp), GRID - 2)
+    x, y, corner = x - i, y - j, i * GRID + j
+    flat = table.values.ravel()
+    below = flat[corner] + x * (flat[corner + GRID] - flat[corner])
+    above = flat[corner + 1] + x * (flat[corner + GRID + 1] - flat[corner + 1])
+    return np.asarray(below + y * (above - below))
+
+
+def _reply_bounds(mean: Array, variance: Array, model: ResponseModel) -> tuple[Array, Array]:
+    """The least and the most that the probability of each reply can be; (n_replies, …) each."""
+    table, shifted = _preference_table(), mean + model.position_bias
+
+    def preferred(at: Array) -> Array:
+        upper = _interpolated(table, at, variance)
+        return np.where(at < 0, 1 - upper, upper)
+
+    first, slack = preferred(shifted - model.tie_threshold), table.slack
+    if model.tie_threshold > 0:
+        second = preferred(-shifted - model.tie_threshold)
+        replies = np.stack([first, 1 - first - second, second])
+        slacks = np.array([slack, 2 * slack, slack])
+    else:
+        replies, slacks = np.stack([first, 1 - first]), np.array([slack, slack])
+    slacks = slacks.reshape(-1, *(1,) * mean.ndim)
+    lapse = model.lapse_rate
+    least, most = np.clip(replies - slacks, 0.0, 1.0), np.clip(replies + slacks, 0.0, 1.0)
+    return (1 - lapse) * least + lapse / len(replies), (1 - lapse) * most + lapse / len(replies)
+
+
+def _surprisal(p: Array) -> Array:
+    """-p log p, 0 at 0; any shape."""
+    return np.asarray(-p * np.log(np.where(p > 0, p, 1.0)))
+
+
+def _most_entropy(least: Array, most: Array) -> Array:
+    """The largest value of -p log p between two probabilities; it rises up to p = 1/e and falls from there."""
+    return _surprisal(np.clip(np.exp(-1.0), least, most))
