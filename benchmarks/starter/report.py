@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.starter.build import AXES, OPPOSITES, TEXTS, fit, levels_of, read_rows, within
 from prefq import CandidatePool, SimulatedUser, load_pool, load_rewards, select_next_question
-from prefq.profiles.ranking import normal_draws
+from prefq.inference.lattice import normal_draws
 from prefq.rewards.base import STARTER_FOLDER
 from prefq.rewards.style import LEXICON, StyleRewards, load_style_rewards
 from prefq.vocabulary import Answer, Array

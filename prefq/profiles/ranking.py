@@ -7,16 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from prefq.errors import InputError, MismatchError
-from prefq.inference.laplace import covariance_factor
+from prefq.inference.lattice import normal_draws
 from prefq.profiles.profile import Profile
 from prefq.rewards.base import BaseRewards, load_rewards
 from prefq.vocabulary import Array, Coefficients, FeatureSpace, real_array
 
-N_DRAWS = 16381  # a prime, so that the lattice has no short cycles
-LATTICE_MULTIPLIER = 10617  # of 250 tried, the one whose draws' covariance is closest to the identity up to d = 64
 BUNDLED_REWARDS = ("starter",)
 
 
@@ -116,20 +113,6 @@ def probability_best(coefficients: Coefficients, features: Array) -> Array:
     is_best = scores >= scores.max(axis=0) - 1e-12 * np.abs(scores).max(initial=1.0)
     shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
     return np.asarray(shares / shares.sum())
-
-
-def normal_draws(coefficients: Coefficients, n_points: int = N_DRAWS) -> Array:
-    """Fixed quasi-random draws of coefficients (2 n_points, n_features): a Korobov lattice and its mirror image.
-
-    n_points must be a prime. Reference: Niederreiter (1992), Random Number Generation and Quasi-Monte Carlo Methods,
-    sec. 5.
-    """
-    n_features = coefficients.n_features
-    generator = np.array([pow(LATTICE_MULTIPLIER, j, n_points) for j in range(n_features)], dtype=np.float64)
-    points = (np.arange(n_points)[:, None] * generator % n_points + 0.5) / n_points
-    normal = ndtri(points)
-    factor = covariance_factor(coefficients.covariance)
-    return coefficients.mean + np.concatenate([normal, -normal]) @ factor.T
 
 
 def _bundled_rewards(space: FeatureSpace) -> BaseRewards:

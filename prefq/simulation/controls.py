@@ -11,8 +11,8 @@ import numpy as np
 from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians, same_for_all
+from prefq.inference.lattice import normal_draws
 from prefq.inference.likelihood import sigmoid
-from prefq.profiles.ranking import normal_draws
 from prefq.questions.acquisition import information_gain
 from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.panels import History, Rows, Study
