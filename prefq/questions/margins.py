@@ -6,11 +6,12 @@ Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore nee
 once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
 from prefq.inference.likelihood import Felt, log_likelihood
@@ -22,10 +23,31 @@ ITEM_BLOCK = 2048
 
 
 class Margins(NamedTuple):
-    """Mean (n_questions,) in logits and variance (n_questions,) in squared logits, sides as in ``pool.pairs``."""
+    """Margins of questions under a belief of one or several components, sides as in ``pool.pairs``.
 
-    mean: Array
-    variance: Array
+    weights (n_components,) sum to 1; means (n_components, n_questions) in logits, variances (n_components, n_questions)
+    in squared logits.
+    """
+
+    weights: Array
+    means: Array
+    variances: Array
+
+    @property
+    def mean(self) -> Array:
+        """Mean of the whole (n_questions,), in logits."""
+        return self.means[0] if len(self.means) == 1 else np.asarray(self.weights @ self.means)
+
+    @property
+    def variance(self) -> Array:
+        """Variance of the whole (n_questions,), in squared logits: within components and between them."""
+        if len(self.means) == 1:
+            return self.variances[0]
+        return np.asarray(self.weights @ (self.variances + np.square(self.means - self.mean)))
+
+    def at(self, rows: NDArray[np.integer[Any]]) -> "Margins":
+        """Those of some questions, by their rows (n_rows,)."""
+        return Margins(self.weights, self.means[:, rows], self.variances[:, rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +61,12 @@ class PoolMargins:
     prior
         Of the coefficients.
     at_prior
-        Margins before any answer, for each component of the prior.
+        Margins before any answer.
     """
 
     pool: CandidatePool
     prior: Coefficients
-    at_prior: tuple[Margins, ...]
+    at_prior: Margins
 
     @classmethod
     def of(cls, pool: CandidatePool, prior: Coefficients) -> "PoolMargins":
@@ -53,7 +75,7 @@ class PoolMargins:
         digest = prior.digest()
         margins = latest.get(digest)
         if margins is None:
-            margins = cls(pool, prior, tuple(_prior_margins(pool, each) for each in prior.components))
+            margins = cls(pool, prior, _prior_margins(pool, prior))
             latest.clear()
             latest[digest] = margins
         return margins
@@ -73,26 +95,22 @@ class PoolMargins:
         Returns
         -------
         Margins
-            As they are felt; of a mixture, mean and variance of the whole. Variances that round-off would make negative
-            are 0.
+            As they are felt, of each component. Variances that round-off would make negative are 0.
         """
         answers = Felt.of(comparisons, response_model)
-        parts = [
-            self._given(prior, margins, mode.mean, answers, response_model)
-            for prior, margins, mode in zip(self.prior.components, self.at_prior, posterior.components, strict=True)
-        ]
-        mean, variance = _matched(posterior.weights, parts)
-        if response_model.dissimilarity_noise == 0:
-            return Margins(mean, variance)
-        loudness = np.concatenate([response_model.loudness(differences) for _, differences in self.pool.blocks()])
-        return Margins(mean * loudness, variance * loudness**2)
+        means, variances = np.array(self.at_prior.means), np.array(self.at_prior.variances)
+        if answers.outcomes.size:
+            for k, (prior, mode) in enumerate(zip(self.prior.components, posterior.components, strict=True)):
+                self._condition(means[k], variances[k], prior, mode.mean, answers, response_model)
+        if response_model.dissimilarity_noise != 0:
+            loudness = np.concatenate([response_model.loudness(differences) for _, differences in self.pool.blocks()])
+            means, variances = means * loudness, variances * loudness**2
+        return Margins(posterior.weights, means, variances)
 
-    def _given(
-        self, prior: Gaussian, at_prior: Margins, mode: Array, answers: Felt, response_model: ResponseModel
-    ) -> Margins:
-        """Margins under one component."""
-        if not answers.outcomes.size:
-            return at_prior
+    def _condition(
+        self, mean: Array, variance: Array, prior: Gaussian, mode: Array, answers: Felt, response_model: ResponseModel
+    ) -> None:
+        """Turn prior margins of one component, in place, into margins under its Laplace posterior."""
         differences = answers.differences
         replies = log_likelihood(differences @ mode, answers.outcomes, response_model)
         weights = np.sqrt(curvatures(replies))
@@ -102,34 +120,24 @@ class PoolMargins:
             lost = np.linalg.solve(root, loads.T)
         # One product over the items gives both the mean's shift and the columns that the variance loses.
         projection = np.vstack([mode - prior.mean, lost]).T
-        mean, variance = np.array(at_prior.mean), np.array(at_prior.variance)
         for questions, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
             mean[questions] += columns[:, 0]
             variance[questions] -= np.einsum("ij,ij->i", columns[:, 1:], columns[:, 1:])
-        return Margins(mean, np.maximum(variance, 0.0, out=variance))
+        np.maximum(variance, 0.0, out=variance)
 
 
-def _matched(weights: Array, parts: Sequence[Margins]) -> Margins:
-    """Mean and variance of a mixture."""
-    if len(parts) == 1:
-        return parts[0]
-    mean = np.asarray(sum(weight * part.mean for weight, part in zip(weights, parts, strict=True)))
-    squares = sum(
-        weight * (part.variance + np.square(part.mean - mean)) for weight, part in zip(weights, parts, strict=True)
-    )
-    return Margins(mean, np.asarray(squares))
-
-
-def _prior_margins(pool: CandidatePool, prior: Gaussian) -> Margins:
+def _prior_margins(pool: CandidatePool, prior: Coefficients) -> Margins:
     """Prior margins of all questions: the only step that costs d² a question, once for a pool and a prior."""
-    factor = covariance_factor(prior.covariance)
-    mean, variance = np.empty(pool.n_questions), np.empty(pool.n_questions)
+    shape = (len(prior.components), pool.n_questions)
+    means, variances = np.empty(shape), np.empty(shape)
+    factors = [covariance_factor(each.covariance) for each in prior.components]
     for rows, differences in pool.blocks():
-        mean[rows] = differences @ prior.mean
-        variance[rows] = np.square(differences @ factor).sum(axis=1)
-    mean.setflags(write=False)
-    variance.setflags(write=False)
-    return Margins(mean, variance)
+        for k, (component, factor) in enumerate(zip(prior.components, factors, strict=True)):
+            means[k, rows] = differences @ component.mean
+            variances[k, rows] = np.square(differences @ factor).sum(axis=1)
+    means.setflags(write=False)
+    variances.setflags(write=False)
+    return Margins(prior.weights, means, variances)
 
 
 def _item_products(pool: CandidatePool, projection: Array) -> Array:

@@ -311,7 +311,7 @@ def test_ties_between_scores_go_to_the_lowest_row() -> None:
 def test_an_acquisition_function_of_ones_own() -> None:
     pool = make_pool()
     question, info = select_with_info(pool, [], acquisition=lambda mean, variance, *, response_model: -variance)
-    variance = PoolMargins.of(pool, pool.starting_point().coefficients).at_prior[0].variance
+    variance = PoolMargins.of(pool, pool.starting_point().coefficients).at_prior.variance
     assert question is not None
     assert pair_of(question) == frozenset(pool.pairs[int(variance.argmin())].tolist())
     assert info.score == pytest.approx(-variance.min())
