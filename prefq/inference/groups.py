@@ -1,0 +1,168 @@
+"""A group's answers, ready to fit a prior on: checked, by user, in units in which every feature counts alike.
+
+Rows without a difference tell nothing about anybody's taste; they are counted and left out. Nothing here fits.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prefq.errors import InputError
+from prefq.inference.likelihood import Felt
+from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+
+Rows = NDArray[np.intp]
+
+BLOCK_ANSWERS = 6_000  # rows that are worked on at once: bounds memory, and keeps what is read again in cache
+PADDED = 1.25  # users of up to so many times the fewest answers share a block, padded with rows of no evidence
+
+
+class Block(NamedTuple):
+    """Users with about as many answers: who they are (n_users,), and their rows, the last ones zero where they end.
+
+    differences (n_users, n_answers, n_features), outcomes (n_users, n_answers) int8, graded as in `Comparisons`.
+    """
+
+    users: Rows
+    differences: Array
+    outcomes: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Answers in order of users.
+
+    Parameters
+    ----------
+    differences : (n_answers, n_features)
+        First minus second, in units of `scales`.
+    outcomes : (n_answers,) int8
+        Graded as `Comparisons.grades`.
+    counts : (n_users,)
+        Answers of each user, all above 0; their rows follow one another.
+    scales : (n_features,)
+        Root mean square of each feature's differences in the caller's units.
+    n_left_out
+        Rows without a difference.
+    """
+
+    differences: Array
+    outcomes: NDArray[np.int8]
+    counts: Rows
+    scales: Array
+    n_left_out: int
+
+    @classmethod
+    def of(
+        cls,
+        differences: ArrayLike,
+        outcomes: ArrayLike,
+        users: Iterable[Hashable],
+        *,
+        strengths: ArrayLike | None = None,
+    ) -> "Group":
+        """Check and sort answers; parameters and errors are those of `prefq.fit_population_prior`."""
+        comparisons = Comparisons(differences, outcomes, strengths)
+        if not comparisons.differences.shape[1]:
+            raise InputError("differences have no columns; give at least one feature.")
+        numbers = _numbered(users, len(comparisons.outcomes))
+        heard = comparisons.differences.any(axis=1)
+        if not heard.any():
+            raise InputError(
+                f"none of the {len(heard)} rows of differences differs from zero, so nothing can be learned; "
+                "give answers to questions whose responses differ in some feature."
+            )
+        order = np.flatnonzero(heard)
+        order = order[np.argsort(numbers[order], kind="stable")]
+        _, counts = np.unique(numbers[order], return_counts=True)
+        scales = typical_differences(comparisons.differences[order])
+        return cls(
+            comparisons.differences[order] / scales,
+            comparisons.grades[order],
+            counts.astype(np.intp),
+            scales,
+            int((~heard).sum()),
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Users with at least one answer that tells something."""
+        return len(self.counts)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self.differences.shape[1]
+
+    @property
+    def owners(self) -> Rows:
+        """Number of the user of each row (n_answers,)."""
+        return np.repeat(np.arange(self.n_users), self.counts)
+
+    def felt(self, response_model: ResponseModel) -> "Group":
+        """The group with its differences as they decide replies under this response model."""
+        if response_model.dissimilarity_noise == 0:
+            return self
+        loudness = response_model.loudness(self.differences * self.scales)
+        return replace(self, differences=self.differences * loudness[:, None])
+
+    def of_users(self, users: Rows) -> "Group":
+        """The group of some of its users, in the same units."""
+        ends = np.cumsum(self.counts)
+        rows = np.concatenate([np.arange(ends[user] - self.counts[user], ends[user]) for user in users])
+        return replace(
+            self, differences=self.differences[rows], outcomes=self.outcomes[rows], counts=self.counts[users]
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """All users, those with about as many answers together."""
+        order = np.argsort(self.counts, kind="stable")
+        sorted_counts, starts = self.counts[order], (np.cumsum(self.counts) - self.counts)[order]
+        first = 0
+        while first < self.n_users:
+            fewest = sorted_counts[first]
+            alike = int(np.searchsorted(sorted_counts, PADDED * fewest, side="right"))
+            longest = sorted_counts[alike - 1]
+            last = min(alike, first + max(1, BLOCK_ANSWERS // int(longest)))
+            places = np.arange(sorted_counts[last - 1])
+            present = places < sorted_counts[first:last, None]
+            rows = np.where(present, starts[first:last, None] + places, 0)
+            yield Block(
+                order[first:last],
+                self.differences[rows] * present[..., None],
+                np.where(present, self.outcomes[rows], 1).astype(np.int8),
+            )
+            first = last
+
+    def in_units(self, scaled: Gaussian) -> Gaussian:
+        """A Gaussian of coefficients in the caller's units, from one in units of `scales`."""
+        return Gaussian(scaled.mean / self.scales, scaled.covariance / np.outer(self.scales, self.scales))
+
+
+def typical_differences(differences: Array) -> Array:
+    """Root mean square of each column (n_features,); that of a column of zeros is the median of the others."""
+    largest = np.abs(differences).max(axis=0)  # squares of very large or small numbers would not be finite, or zero
+    varies = largest > 0
+    scales = np.where(varies, largest, 1.0)
+    scales = scales * np.sqrt(np.square(differences / scales).mean(axis=0))
+    return np.where(varies, scales, np.median(scales[varies]))
+
+
+def _numbered(users: Iterable[Hashable], n_answers: int) -> Rows:
+    """A number for each row's user, in order of first appearance."""
+    names = users.tolist() if isinstance(users, np.ndarray) else list(users)
+    if len(names) != n_answers:
+        raise InputError(
+            f"there are {len(names)} users and {n_answers} rows of differences; give the user of each row."
+        )
+    seen: dict[Hashable, int] = {}
+    try:
+        numbers = [seen.setdefault(name, len(seen)) for name in names]
+    except TypeError:
+        raise InputError("users hold values that cannot be told apart by hash; give text or numbers.") from None
+    if any(name != name for name in seen):  # NaN is the one value that is not itself
+        raise InputError("users hold NaN; give every row the id of its user.")
+    return np.array(numbers, dtype=np.intp)
