@@ -5,7 +5,7 @@ Good enough to select with; too sure of itself to report with (docs/maths/poster
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, overload
+from typing import NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -32,6 +32,14 @@ class LaplaceInfo(NamedTuple):
     n_iterations: int
     gradient_norm: float
     log_evidence: float
+
+
+class Fitted(Protocol):
+    """What `mixed` asks of an Info."""
+
+    @property
+    def log_evidence(self) -> float:
+        """Log marginal likelihood of the answers, in nats."""
 
 
 class _Iterate(NamedTuple):
@@ -106,16 +114,14 @@ def fit_posterior(
     (1.482, 1.346)
     """
     model = ResponseModel() if response_model is None else response_model
-    if comparisons.differences.shape[1] != prior.n_features:
-        raise InputError(
-            f"the comparisons have {comparisons.differences.shape[1]} features and the prior {prior.n_features}; "
-            "they must be as many."
-        )
+    require_same_features(prior, comparisons)
     if not comparisons.outcomes.size:
         return prior, LaplaceInfo(0, 0.0, 0.0)
     if isinstance(prior, GaussianMixture):
         fits = [fit_posterior(each, comparisons, response_model=model) for each in prior.components]
-        return _mixed(prior, fits)
+        mixture, log_evidence = mixed(prior, fits)
+        steps, norm = (max(info[i] for _, info in fits) for i in (0, 1))
+        return mixture, LaplaceInfo(int(steps), norm, log_evidence)
     answers = Felt.of(comparisons, model)
     factor = covariance_factor(prior.covariance)
     with singular_as_inference_error(comparisons.outcomes.size):
@@ -127,14 +133,21 @@ def fit_posterior(
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
 
 
-def _mixed(prior: GaussianMixture, fits: Sequence[tuple[Gaussian, LaplaceInfo]]) -> tuple[GaussianMixture, LaplaceInfo]:
-    """The mixture of the components' posteriors, each weighed by how well it predicted the answers."""
+def require_same_features(prior: Coefficients, comparisons: Comparisons) -> None:
+    """Raise InputError unless prior and comparisons have as many features."""
+    if comparisons.differences.shape[1] != prior.n_features:
+        raise InputError(
+            f"the comparisons have {comparisons.differences.shape[1]} features and the prior {prior.n_features}; "
+            "they must be as many."
+        )
+
+
+def mixed(prior: GaussianMixture, fits: Sequence[tuple[Gaussian, Fitted]]) -> tuple[GaussianMixture, float]:
+    """Mixture of the components' posteriors, each weighed by how well it predicted the answers; and its log evidence."""
     with np.errstate(divide="ignore"):
         logs = np.log(prior.weights) + np.array([info.log_evidence for _, info in fits])
     log_evidence = float(np.logaddexp.reduce(logs))
-    posterior = GaussianMixture(np.exp(logs - log_evidence), [each for each, _ in fits])
-    steps, norm = (max(info[i] for _, info in fits) for i in (0, 1))
-    return posterior, LaplaceInfo(int(steps), norm, log_evidence)
+    return GaussianMixture(np.exp(logs - log_evidence), [each for each, _ in fits]), log_evidence
 
 
 @contextmanager
