@@ -5,11 +5,12 @@ Asking, predicting and everything else that needs a pool is in `prefq.session`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from prefq.errors import InputError
+from prefq.inference.stated import StatedNoise
 from prefq.vocabulary import (
     Answer,
     digest_of,
@@ -173,7 +174,36 @@ class Stopped:
         require_texts(self, "time", "reason")
 
 
-Event = Drawn | Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
+@dataclass(frozen=True, slots=True)
+class StatedTaste:
+    """The person said something about some axes; all that they said before about any is taken back.
+
+    Parameters
+    ----------
+    time
+        When, in ISO 8601.
+    positions
+        Pairs of a feature's name and a number from -1 to 1, as `prefq.stated_evidence` takes them; none takes back.
+    noise
+        How far people are taken to choose as they say.
+    """
+
+    time: str
+    positions: tuple[tuple[str, float], ...]
+    noise: StatedNoise = field(default_factory=StatedNoise)
+
+    def __post_init__(self) -> None:
+        require_texts(self, "time")
+        require_instance(self.noise, StatedNoise, "noise")
+        pairs = tuple_of(self.positions, tuple, "positions", "pairs of an axis and a number")
+        for pair in pairs:
+            if len(pair) != 2 or not isinstance(pair[0], str):
+                raise InputError(f"positions hold {shown(pair)}; give pairs of an axis and a number.")
+        held = tuple((name, real_number(value, f"what was stated about {name!r}")) for name, value in pairs)
+        object.__setattr__(self, "positions", held)
+
+
+Event = Drawn | StatedTaste | Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
 
 
 EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
@@ -186,6 +216,7 @@ EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
         "sealed": Sealed,
         "stopped": Stopped,
         "drawn": Drawn,
+        "stated": StatedTaste,
     }
 )
 
@@ -195,7 +226,7 @@ class SessionState(NamedTuple):
 
     answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
     reason why asking ended, sealed the sealed round if it was begun, drawn what chance decided at the start if it had
-    anything to decide.
+    anything to decide, stated what the person said last about the axes if they did.
     """
 
     answers: tuple[Answer, ...]
@@ -203,6 +234,7 @@ class SessionState(NamedTuple):
     stopped: str | None
     sealed: Sealed | None
     drawn: Drawn | None = None
+    stated: StatedTaste | None = None
 
 
 _NOTHING_YET = SessionState((), None, None, None)
@@ -230,6 +262,8 @@ def event_to_dict(event: Event) -> dict[str, Any]:
         values["answer"] = event.answer.to_dict()
     if isinstance(event, Sealed):
         values["predictions"] = [asdict(prediction) for prediction in event.predictions]
+    if isinstance(event, StatedTaste):
+        values |= {"positions": dict(event.positions), "noise": event.noise.to_dict()}
     return {"kind": kind, **values}
 
 
@@ -247,6 +281,9 @@ def event_from_dict(data: Mapping[str, Any]) -> Event:
             Prediction(**exact_fields(each, field_names(Prediction), "a prediction"))
             for each in tuple_of(values["predictions"], Mapping, "predictions", "objects")
         ]
+    if "positions" in values:
+        require_instance(values["positions"], dict, "positions")
+        values |= {"positions": tuple(values["positions"].items()), "noise": StatedNoise.from_dict(values["noise"])}
     return EVENT_KINDS[kind](**values)
 
 
@@ -271,6 +308,9 @@ def _after(state: SessionState, event: Event) -> SessionState:
         case Drawn():
             _require(state == _NOTHING_YET, "a session is drawn once, before anything else")
             return state._replace(drawn=event)
+        case StatedTaste():
+            _require(state.sealed is None, "what was stated before the sealed round stays, its predictions rest on it")
+            return state._replace(stated=event)
         case Asked(question_id=asked):
             _require(state.open_question is None, f"question {state.open_question!r} is still open")
             return state._replace(open_question=asked, stopped=None)

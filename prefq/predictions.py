@@ -12,6 +12,7 @@ import numpy as np
 
 from prefq.events import Prediction
 from prefq.inference.predictive import preference_probability
+from prefq.inference.stated import StatedEvidence
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.profiles.profile import fit_profile
 from prefq.vocabulary import Answer, Choice, Question
@@ -59,9 +60,15 @@ class HeldOutScore(NamedTuple):
     group_accuracy: float
 
 
-def predict(pool: CandidatePool, answers: Sequence[Answer], questions: Sequence[Question]) -> tuple[Prediction, ...]:
-    """What answers predict about other questions of the pool, and what the group's guess predicts."""
-    profile = fit_profile(pool, answers, user_id="-")
+def predict(
+    pool: CandidatePool,
+    answers: Sequence[Answer],
+    questions: Sequence[Question],
+    *,
+    stated: StatedEvidence | None = None,
+) -> tuple[Prediction, ...]:
+    """What answers, and what was stated, predict about other questions of the pool; and what the group's guess does."""
+    profile = fit_profile(pool, answers, user_id="-", stated=stated)
     first, second = (
         pool.features[[getattr(question, side).item for question in questions]] for side in ("first", "second")
     )

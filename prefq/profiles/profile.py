@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.predictive import preference_probability
+from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.vocabulary import (
     Answer,
@@ -68,6 +69,8 @@ class Profile:
         The pool that was asked from.
     created
         When, in ISO 8601, if the caller said so.
+    stated
+        What the person said about the axes, if anything; the coefficients take it into account, the prior does not.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class Profile:
     feature_scales: Array
     pool_digest: str
     created: str | None = None
+    stated: StatedEvidence | None = None
 
     def __post_init__(self) -> None:
         require_text(self.user_id, "user_id", min_length=1)
@@ -95,6 +99,9 @@ class Profile:
         require_text(self.pool_digest, "pool_digest")
         if self.created is not None:
             require_text(self.created, "created")
+        if self.stated is not None:
+            require_instance(self.stated, StatedEvidence, "stated")
+            self.prior.feature_space.require(self.stated.feature_space, "what was stated")
         if not self.coefficients.n_features == self.prior.coefficients.n_features == scales.size:
             raise InputError(
                 f"the profile has {self.coefficients.n_features} coefficients, {self.prior.coefficients.n_features} in "
@@ -175,7 +182,7 @@ class Profile:
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON values, after the schema in ``docs/reference/profile.schema.json``."""
-        return {
+        told = {
             "format_version": FORMAT_VERSION,
             "user_id": self.user_id,
             "coefficients": self.coefficients.to_dict(),
@@ -185,6 +192,7 @@ class Profile:
             "pool_digest": self.pool_digest,
             "created": self.created,
         }
+        return told if self.stated is None else {**told, "stated": self.stated.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Profile":
@@ -202,10 +210,12 @@ class Profile:
                 f"the profile has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; "
                 "update prefq, or export the profile again."
             )
-        parts = exact_fields(data, ("format_version", *(each.name for each in fields(cls))), "a profile")
+        names = ("format_version", *(each.name for each in fields(cls) if each.name != "stated"))
+        parts = exact_fields(data, names, "a profile", later={"stated": None})
         del parts["format_version"]
         parts["coefficients"] = coefficients_from_dict(parts["coefficients"])
         parts["prior"] = PopulationPrior.from_dict(parts["prior"])
+        parts["stated"] = None if parts["stated"] is None else StatedEvidence.from_dict(parts["stated"])
         return cls(**parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -255,6 +265,7 @@ def fit_profile(
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     created: str | None = None,
+    stated: StatedEvidence | None = None,
 ) -> Profile:
     """The profile of a user after some answers.
 
@@ -270,6 +281,8 @@ def fit_profile(
         As in `select_next_question`: the argument, else the pool's, else the default.
     created
         Date and time to note in the profile, in ISO 8601; prefq reads no clock here.
+    stated
+        What the person said about the axes (`prefq.stated_evidence`).
 
     Returns
     -------
@@ -281,16 +294,16 @@ def fit_profile(
     InputError
         For an answer to a question that is not in the pool, or two answers to one pair.
     MismatchError
-        For a prior of another feature space.
+        For a prior or stated evidence of another feature space.
     InferenceError
         When the posterior does not converge.
     """
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    return Profile(
-        user_id, posterior, start, int(comparisons.outcomes.size), pool.feature_scales(), pool.digest(), created
-    )
+    prior_told = with_stated(start, stated).coefficients
+    posterior, _ = fit_posterior(prior_told, comparisons, response_model=start.response_model)
+    n_answers = int(comparisons.outcomes.size)
+    return Profile(user_id, posterior, start, n_answers, pool.feature_scales(), pool.digest(), created, stated)
 
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:
