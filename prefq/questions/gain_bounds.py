@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prefq.inference.predictive import preference_probability
+from prefq.inference.predictive import WIDE_SD, preference_probability
 from prefq.questions.acquisition import by_question, information_gain
 from prefq.vocabulary import Array, ResponseModel
 
-GRID = 128  # points a side: the table takes 0.1 s to make, and its slack is about 0.001 nats
+GRID = 256  # points a side of a table, filled from nodes: the slack is about 0.0003 nats
+NODES, MOST_NODES = 32, 256  # Chebyshev nodes a side, where integrals are taken, doubled until the table is smooth
+TAIL = 1e-5  # the last terms of a table that is smooth enough
 MAX_SD = 1000.0  # logits
-MAX_LOG_SD = float(np.log1p(MAX_SD))
+BANDS = ((0.0, WIDE_SD), (WIDE_SD, MAX_SD))  # of sd, a table each: the wide one, which takes longer, only where needed
 REACH = 8.0  # in the table's unit of distance; the gain beyond is below 1e-9 at any sd but near the tie threshold
 
 
@@ -36,13 +38,16 @@ def information_gain_bound(mean: Array, variance: Array, *, response_model: Resp
 
     Notes
     -----
-    Bilinear interpolation in a table over |mean + b| / √(1 + variance) and log(1 + sd), plus the error that bilinear
-    interpolation can make: an eighth of the second differences along each axis, taken twice. Beyond the last mean of
-    the table the gain falls with the mean; beyond the last sd the bound is log(n_replies).
+    Bilinear interpolation in a table over |mean + b| / √(1 + variance) and log(1 + sd), plus the error that it can
+    make: an eighth of the second differences along each axis, taken twice, and the last terms of the polynomial that
+    filled the table. Beyond the last mean of the table the gain falls with the mean; beyond the last sd the bound is
+    log(n_replies).
     """
-    table = _gain_table(response_model.tie_threshold, response_model.lapse_rate)
-    bound = _interpolated(table, mean + response_model.position_bias, variance) + table.slack
-    return np.asarray(np.where(variance > MAX_SD**2, np.log(len(response_model.outcomes)), bound))
+    tie, lapse = response_model.tie_threshold, response_model.lapse_rate
+    gain, slack = _interpolated(
+        lambda band: _gain_table(tie, lapse, band), mean + response_model.position_bias, variance
+    )
+    return np.asarray(np.where(variance > MAX_SD**2, np.log(len(response_model.outcomes)), gain + slack))
 
 
 def mixture_information_gain_bound(
@@ -66,6 +71,8 @@ def mixture_information_gain_bound(
     of the reply less the weighted entropies of the components' replies, each taken where the error of the tabled
     probabilities makes the difference largest.
     """
+    if len(means) == 1:
+        return information_gain_bound(means[0], variances[0], response_model=response_model)
     weights = by_question(weights, means)
     within = information_gain_bound(means.ravel(), variances.ravel(), response_model=response_model)
     least, most = _reply_bounds(means, variances, response_model)
@@ -78,65 +85,96 @@ def mixture_information_gain_bound(
 
 
 class _Table(NamedTuple):
-    """Values (GRID, GRID) over distance and log sd; the largest distance; and the error to allow for."""
+    """Values (GRID, GRID) over distance and log(1 + sd), their ranges, and the error to allow for."""
 
     values: Array
     reach: float
+    log_sds: tuple[float, float]
     slack: float
 
 
-@lru_cache(maxsize=8)  # of a pure function: a table for each response model in use
-def _gain_table(tie_threshold: float, lapse_rate: float) -> _Table:
+@lru_cache(maxsize=16)  # of a pure function: a table for each response model in use
+def _gain_table(tie_threshold: float, lapse_rate: float, band: int) -> _Table:
     model = ResponseModel(tie_threshold, 0.0, lapse_rate)
-    return _tabled(lambda mean, variance: information_gain(mean, variance, response_model=model), REACH + tie_threshold)
+    return _tabled(
+        lambda mean, variance: information_gain(mean, variance, response_model=model), REACH + tie_threshold, band
+    )
 
 
-@lru_cache(maxsize=1)
-def _preference_table() -> _Table:
+@lru_cache(maxsize=2)
+def _preference_table(band: int) -> _Table:
     """Probability that the first is preferred, E σ(m), at means of 0 and above."""
-    table = _tabled(preference_probability, REACH)
+    table = _tabled(preference_probability, REACH, band)
     beyond = 1 - float(table.values[-1].min())  # what the probability can still grow by behind the last distance
     return table._replace(slack=max(table.slack, beyond))
 
 
-def _tabled(function: Callable[[Array, Array], Array], reach: float) -> _Table:
-    """A table of a function of mean and variance, for `_interpolated`."""
-    sd = np.expm1(np.linspace(0.0, MAX_LOG_SD, GRID))
-    mean = np.linspace(0.0, reach, GRID)[:, None] * np.sqrt(1 + sd**2)
-    variance = np.broadcast_to(sd**2, mean.shape)
-    values = function(mean.ravel(), variance.ravel()).reshape(GRID, GRID)
+def _tabled(function: Callable[[Array, Array], Array], reach: float, band: int) -> _Table:
+    """A table of a smooth function of mean and variance, for `_interpolated`.
+
+    The function is taken at Chebyshev nodes and its interpolating polynomial at the points of the table. The slack is
+    the error of bilinear interpolation between these, and the size of the polynomial's last terms.
+    """
+    low, high = np.log1p(BANDS[band])
+    tail, n_nodes = np.inf, NODES // 2
+    while tail > TAIL and n_nodes < MOST_NODES:
+        n_nodes *= 2
+        degrees, angles = np.arange(n_nodes), np.pi * (np.arange(n_nodes) + 0.5) / n_nodes
+        at = (np.cos(angles) + 1) / 2
+        sd = np.expm1(low + (high - low) * at)
+        mean = reach * at[:, None] * np.sqrt(1 + sd**2)
+        known = function(mean.ravel(), np.broadcast_to(sd**2, mean.shape).ravel()).reshape(mean.shape)
+        to_terms = 2 / n_nodes * np.cos(degrees[:, None] * angles)
+        to_terms[0] /= 2
+        terms = to_terms @ known @ to_terms.T
+        tail = float(np.abs(terms[-2:]).sum() + np.abs(terms[:, -2:]).sum())
+    to_grid = np.cos(degrees * np.arccos(np.linspace(-1.0, 1.0, GRID))[:, None])
+    values = to_grid @ terms @ to_grid.T
     bends = [float(np.abs(np.diff(values, n=2, axis=axis)).max()) for axis in (0, 1)]
-    return _Table(values, reach, 2 * sum(bends) / 8)
+    return _Table(values, reach, (float(low), float(high)), 2 * sum(bends) / 8 + tail)
 
 
-def _interpolated(table: _Table, mean: Array, variance: Array) -> Array:
-    """Bilinear interpolation at |mean| and variance; where these lie beyond the table, the value at its edge."""
+def _interpolated(table_of: Callable[[int], _Table], mean: Array, variance: Array) -> tuple[Array, Array]:
+    """Value at |mean| and variance of any shape, that of the edge beyond the tables; and the error to allow for."""
+    wide = variance > BANDS[0][1] ** 2
+    if not wide.any():
+        return _bilinear(table_of(0), mean, variance)
+    if wide.all():
+        return _bilinear(table_of(1), mean, variance)
+    value, slack = np.empty(mean.shape), np.empty(mean.shape)
+    for band, inside in enumerate((~wide, wide)):
+        value[inside], slack[inside] = _bilinear(table_of(band), mean[inside], variance[inside])
+    return value, slack
+
+
+def _bilinear(table: _Table, mean: Array, variance: Array) -> tuple[Array, Array]:
+    """`_interpolated` in one table."""
+    low, high = table.log_sds
     x = np.minimum(np.abs(mean) / np.sqrt(1 + variance) * ((GRID - 1) / table.reach), GRID - 1)
-    y = np.minimum(np.log1p(np.sqrt(variance)) * ((GRID - 1) / MAX_LOG_SD), GRID - 1)
+    y = np.minimum((np.log1p(np.sqrt(variance)) - low) * ((GRID - 1) / (high - low)), GRID - 1)
     i, j = np.minimum(x.astype(np.intp), GRID - 2), np.minimum(y.astype(np.intp), GRID - 2)
     x, y, corner = x - i, y - j, i * GRID + j
     flat = table.values.ravel()
     below = flat[corner] + x * (flat[corner + GRID] - flat[corner])
     above = flat[corner + 1] + x * (flat[corner + GRID + 1] - flat[corner + 1])
-    return np.asarray(below + y * (above - below))
+    return np.asarray(below + y * (above - below)), np.broadcast_to(table.slack, mean.shape)
 
 
 def _reply_bounds(mean: Array, variance: Array, model: ResponseModel) -> tuple[Array, Array]:
     """The least and the most that the probability of each reply can be; (n_replies, …) each."""
-    table, shifted = _preference_table(), mean + model.position_bias
+    shifted = mean + model.position_bias
 
-    def preferred(at: Array) -> Array:
-        upper = _interpolated(table, at, variance)
-        return np.where(at < 0, 1 - upper, upper)
+    def preferred(at: Array) -> tuple[Array, Array]:
+        upper, slack = _interpolated(_preference_table, at, variance)
+        return np.where(at < 0, 1 - upper, upper), slack
 
-    first, slack = preferred(shifted - model.tie_threshold), table.slack
+    first, slack = preferred(shifted - model.tie_threshold)
     if model.tie_threshold > 0:
-        second = preferred(-shifted - model.tie_threshold)
+        second, _ = preferred(-shifted - model.tie_threshold)
         replies = np.stack([first, 1 - first - second, second])
-        slacks = np.array([slack, 2 * slack, slack])
+        slacks = np.stack([slack, 2 * slack, slack])
     else:
-        replies, slacks = np.stack([first, 1 - first]), np.array([slack, slack])
-    slacks = slacks.reshape(-1, *(1,) * mean.ndim)
+        replies, slacks = np.stack([first, 1 - first]), np.stack([slack, slack])
     lapse = model.lapse_rate
     least, most = np.clip(replies - slacks, 0.0, 1.0), np.clip(replies + slacks, 0.0, 1.0)
     return (1 - lapse) * least + lapse / len(replies), (1 - lapse) * most + lapse / len(replies)
