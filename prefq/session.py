@@ -37,7 +37,8 @@ from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
 from prefq.questions.draws import falls_within, places_among, questions_to_test_with, random_questions, without
-from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, require_acquisition, select_with_info
+from prefq.questions.scoring import require_acquisition
+from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, select_with_info
 from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,

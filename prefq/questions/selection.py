@@ -1,7 +1,7 @@
 """score_questions and select_next_question: from a pool and the answers so far to the next question.
 
 Selection draws nothing: ties go to the lowest row, and what looks like chance (which side is shown first, the order
-of the `random` rule) is a hash of seed, pool and pair, so that the same inputs give the same question everywhere.
+of the `random` rule) is a hash (`prefq.questions.hashes`), so that the same inputs give the same question everywhere.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,12 +10,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.errors import InputError, NotFoundError
+from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
-from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain
-from prefq.questions.gain_bounds import information_gain_bound
-from prefq.questions.margins import Margins, PoolMargins
+from prefq.questions.acquisition import AcquisitionFunction, information_gain
+from prefq.questions.gain_bounds import mixture_information_gain_bound
+from prefq.questions.hashes import shown_question
+from prefq.questions.margins import PoolMargins
+from prefq.questions.scoring import (
+    Acquisition,
+    PoolAcquisition,
+    Situation,
+    acquisition_name,
+    acquisition_named,
+    score_margins,
+    score_situation,
+)
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (
     Answer,
@@ -26,13 +36,9 @@ from prefq.vocabulary import (
     PopulationPrior,
     Question,
     ResponseModel,
-    digest_of,
-    question_id,
     require_text,
-    whole_number,
 )
 
-ACQUISITION_NAMES: tuple[str, ...] = (*ACQUISITIONS, "random")
 MAX_QUESTIONS = 10
 REPLIES_PER_QUESTION = 2  # replies, skips included, after which a session ends whatever its budget: times the budget
 FRESH_PROMPT_SHARE = 0.2  # of the spread of scores: what a question may lose for the sake of a prompt not yet shown
@@ -60,7 +66,7 @@ def select_next_question(
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
-    acquisition: str | AcquisitionFunction = "information_gain",
+    acquisition: Acquisition = "information_gain",
     max_questions: int | None = MAX_QUESTIONS,
     stopping: StoppingRule | None = None,
     seed: int = 0,
@@ -81,8 +87,9 @@ def select_next_question(
     response_model
         How replies arise: the argument, else the prior's.
     acquisition
-        ``"information_gain"``, ``"d_optimal"``, ``"pref"``, ``"max_norm"``, ``"margin_uncertainty"``, ``"random"``, or
-        a callable ``(mean, variance, *, response_model) -> scores``.
+        ``"information_gain"``, ``"d_optimal"``, ``"target_variance"``, ``"expected_utility_of_best"``, ``"pref"``,
+        ``"max_norm"``, ``"margin_uncertainty"``, ``"random"``, or a rule of your own: a callable ``(mean, variance, *,
+        response_model) -> scores``, or what needs more (`prefq.questions.scoring.PoolAcquisition`).
     max_questions
         Budget; skips do not count, but twice as many replies of any kind end the session. None for no budget.
     stopping
@@ -133,7 +140,7 @@ def select_with_info(
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
-    acquisition: str | AcquisitionFunction = "information_gain",
+    acquisition: Acquisition = "information_gain",
     max_questions: int | None = MAX_QUESTIONS,
     stopping: StoppingRule | None = None,
     seed: int = 0,
@@ -150,7 +157,7 @@ def select_with_info(
     answers = checked_answers(answers)
     if stopping is not None and not callable(stopping):
         raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
-    score = acquisition_function(acquisition, pool, seed)
+    rule = acquisition_named(acquisition)
     start = pool.starting_point(prior, response_model)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
     asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
@@ -158,11 +165,11 @@ def select_with_info(
     if (reason := _used_up(posterior, answers, max_questions, n_left=pool.n_questions - asked.size)) is not None:
         return None, info._replace(reason=reason)
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
-    row, best = _best_row(pool, margins, score, start.response_model, asked)
+    row, best = _best_row(rule, Situation(pool, posterior, margins, start.response_model, seed), asked)
     if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
         require_text(reason, "what the stopping rule returned")
         return None, info._replace(reason=reason)
-    return _shown(pool, row, seed), info._replace(score=best)
+    return shown_question(pool, row, seed), info._replace(score=best)
 
 
 def score_questions(
@@ -171,7 +178,7 @@ def score_questions(
     *,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
-    acquisition: str | AcquisitionFunction = "information_gain",
+    acquisition: Acquisition = "information_gain",
     seed: int = 0,
 ) -> Array:
     """Acquisition score of every question of the pool, given the answers so far.
@@ -192,43 +199,12 @@ def score_questions(
     InputError, NotFoundError, MismatchError, InferenceError
         As in `select_next_question`.
     """
-    score = acquisition_function(acquisition, pool, seed)
+    rule = acquisition_named(acquisition)
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
-    return _checked_scores(score(margins.mean, margins.variance, response_model=start.response_model), pool.n_questions)
-
-
-def acquisition_function(acquisition: str | AcquisitionFunction, pool: CandidatePool, seed: int) -> AcquisitionFunction:
-    """The acquisition function of a name, or itself; NotFoundError names those that exist."""
-    if not isinstance(acquisition, str):
-        if not callable(acquisition):
-            raise InputError(f"acquisition is {acquisition!r}; give a name or a function of mean and variance.")
-        return acquisition
-    if acquisition == "random":
-        return lambda mean, variance, *, response_model: random_order(pool, seed)
-    require_acquisition(acquisition)
-    return ACQUISITIONS[acquisition]
-
-
-def require_acquisition(name: str) -> None:
-    """Raise NotFoundError, which names those that exist, unless there is an acquisition function of this name."""
-    if name not in ACQUISITION_NAMES:
-        raise NotFoundError(f"there is no acquisition {name!r}; choose one of {', '.join(ACQUISITION_NAMES)}.")
-
-
-def acquisition_name(acquisition: str | AcquisitionFunction) -> str:
-    """What a session's log calls an acquisition function."""
-    return acquisition if isinstance(acquisition, str) else getattr(acquisition, "__name__", type(acquisition).__name__)
-
-
-def random_order(pool: CandidatePool, seed: int) -> Array:
-    """A number in [0, 1) for each question (n_questions,), by hash of seed, pool and pair: scores of `random`."""
-    low, high = np.sort(pool.pairs, axis=1).T.astype(np.uint64)
-    key = int(_seeded_digest(pool, seed, "order")[:16], 16)
-    bits = _mixed(_mixed(low + np.uint64(key)) ^ high)
-    return np.asarray((bits >> np.uint64(11)) * 2.0**-53)
+    return score_situation(rule, Situation(pool, posterior, margins, start.response_model, seed))
 
 
 def _n_counted(answers: Sequence[Answer]) -> int:
@@ -247,19 +223,18 @@ def _used_up(
     return None if n_left else "every question of the pool has been asked."
 
 
-def _best_row(
-    pool: CandidatePool, margins: Margins, score: AcquisitionFunction, response_model: ResponseModel, asked: Rows
-) -> tuple[int, float]:
+def _best_row(rule: AcquisitionFunction | PoolAcquisition, situation: Situation, asked: Rows) -> tuple[int, float]:
     """Row and score of the question to ask: the best, or the best with a new prompt if that is nearly as good."""
+    pool, _, margins, response_model, _ = situation
 
     def exact(rows: Rows) -> Array:
-        scores = score(margins.mean[rows], margins.variance[rows], response_model=response_model)
-        return _checked_scores(scores, rows.size)
+        return score_margins(information_gain, margins.at(rows), response_model)
 
-    pruned = score is information_gain and pool.n_questions >= PRUNE_FROM
-    cheap = information_gain_bound if pruned else score
-    values = cheap(margins.mean, margins.variance, response_model=response_model)
-    values = _checked_scores(values, pool.n_questions)
+    pruned = rule is information_gain and pool.n_questions >= PRUNE_FROM
+    if pruned:
+        values = mixture_information_gain_bound(*margins, response_model=response_model)
+    else:
+        values = score_situation(rule, situation)
     is_open = np.ones(pool.n_questions, dtype=bool)
     is_open[asked] = False
     open_rows = np.flatnonzero(is_open)
@@ -273,7 +248,7 @@ def _best_row(
         return best
     fresh = best_of(open_rows[~repeats])
     # Information starts at 0, which is known without an integral; any other score starts where the pool's scores do.
-    lowest = 0.0 if score is information_gain else float(values[open_rows].min())
+    lowest = 0.0 if rule is information_gain else float(values[open_rows].min())
     spread = best[1] - lowest
     return fresh if best[1] - fresh[1] <= FRESH_PROMPT_SHARE * spread else best
 
@@ -302,32 +277,3 @@ def _first_best_by_bound(rows: Rows, bounds: Array, exact: Callable[[Rows], Arra
         contenders = np.flatnonzero(not_ruled_out)
         scores = exact(rows[contenders])
     return _first_best(rows[contenders], scores)
-
-
-def _checked_scores(scores: Array, n_questions: int) -> Array:
-    if np.shape(scores) != (n_questions,) or not np.isfinite(scores).all():
-        raise InputError(
-            f"the acquisition function returned shape {np.shape(scores)}, or scores that are not finite, for "
-            f"{n_questions} questions; it must return one finite number a question."
-        )
-    return np.asarray(scores, dtype=np.float64)
-
-
-def _shown(pool: CandidatePool, row: int, seed: int) -> Question:
-    """The question in a row of the pool, its sides in the order that the seed fixes."""
-    low, high = sorted(pool.pairs[row].tolist())
-    swapped = int(_seeded_digest(pool, seed, "side", question_id(low, high))[0], 16) % 2
-    return pool.question(question_id(high, low) if swapped else question_id(low, high))
-
-
-def _seeded_digest(pool: CandidatePool, seed: int, *purpose: str) -> str:
-    """What takes the place of chance: a hash of pool, seed and purpose, hexadecimal."""
-    return digest_of(pool.digest(), str(whole_number(seed, "seed", "an integer")), *purpose)
-
-
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64 (Steele, Lea and Flood 2014), elementwise: a hash, not a generator."""
-    bits = bits + np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))

@@ -16,8 +16,9 @@ from prefq.inference.likelihood import reply_probabilities
 from prefq.questions import margins as margins_module
 from prefq.questions import selection
 from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain
+from prefq.questions.hashes import random_order
 from prefq.questions.margins import PoolMargins
-from prefq.questions.selection import random_order, score_questions, select_next_question, select_with_info
+from prefq.questions.selection import score_questions, select_next_question, select_with_info
 from prefq.vocabulary import (
     Answer,
     Array,
