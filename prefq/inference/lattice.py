@@ -23,16 +23,28 @@ def normal_draws(coefficients: Coefficients, n_points: int = N_DRAWS) -> Array:
 
     n_points must be a prime. Of a mixture, each component has its share of the draws, to within one.
     """
+    n_more = int(len(coefficients.components) > 1)  # the first column, which runs evenly from 0 to 1
+    points = lattice_points(n_points, n_more + coefficients.n_features)
+    shares, places = points[:, 0], points[:, n_more:]
+    return np.concatenate([coefficients_at(coefficients, shares, each) for each in (places, 1 - places)])
+
+
+def coefficients_at(coefficients: Coefficients, shares: Array, places: Array) -> Array:
+    """Coefficients (n, n_features) at points of the unit cube, uniform points giving draws of the distribution.
+
+    Parameters
+    ----------
+    coefficients
+        Their distribution.
+    shares : (n,)
+        Between 0 and 1: which component, as their weights divide that range.
+    places : (n, n_features)
+        Between 0 and 1, both excluded: where within the component.
+    """
     from scipy.special import ndtri  # here, because it costs 0.1 s and choosing a question does without it
 
-    components, n_features = coefficients.components, coefficients.n_features
-    n_more = int(len(components) > 1)  # the first column, which runs evenly from 0 to 1, tells the component
-    points = lattice_points(n_points, n_more + n_features)
-    normal = ndtri(points[:, n_more:])
-    of = np.searchsorted(np.cumsum(coefficients.weights)[:-1], points[:, 0]) if n_more else np.zeros(n_points, int)
-    draws = np.empty((2 * n_points, n_features))
-    for number, component in enumerate(components):
-        deviations = normal[of == number] @ covariance_factor(component.covariance).T
-        draws[:n_points][of == number] = component.mean + deviations
-        draws[n_points:][of == number] = component.mean - deviations
+    of = np.searchsorted(np.cumsum(coefficients.weights)[:-1], shares)
+    normal, draws = ndtri(places), np.empty(places.shape)
+    for number, component in enumerate(coefficients.components):
+        draws[of == number] = component.mean + normal[of == number] @ covariance_factor(component.covariance).T
     return draws
