@@ -73,8 +73,6 @@ def mixture_information_gain_bound(
     """
     if len(means) == 1:
         return information_gain_bound(means[0], variances[0], response_model=response_model)
-    if len(means) == 1:
-        return information_gain_bound(means[0], variances[0], response_model=response_model)
     weights = by_question(weights, means)
     within = information_gain_bound(means.ravel(), variances.ravel(), response_model=response_model)
     least, most = _reply_bounds(means, variances, response_model)
