@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from prefq.errors import StorageError as StorageError
     from prefq.inference.laplace import LaplaceInfo as LaplaceInfo
     from prefq.inference.laplace import fit_posterior as fit_posterior
+    from prefq.inference.stated import StatedEvidence as StatedEvidence
+    from prefq.inference.stated import StatedNoise as StatedNoise
+    from prefq.inference.stated import stated_evidence as stated_evidence
+    from prefq.inference.stated_noise import fit_stated_noise as fit_stated_noise
     from prefq.pool.candidate_pool import CandidatePool as CandidatePool
     from prefq.pool.files import load_pool as load_pool
     from prefq.profiles.profile import Profile as Profile
@@ -62,15 +66,19 @@ _HOMES = {
     "Session": "prefq.session",
     "SessionSettings": "prefq.session",
     "SimulatedUser": "prefq.simulation.users",
+    "StatedEvidence": "prefq.inference.stated",
+    "StatedNoise": "prefq.inference.stated",
     "StorageError": "prefq.errors",
     "fit_posterior": "prefq.inference.laplace",
     "fit_profile": "prefq.profiles.profile",
+    "fit_stated_noise": "prefq.inference.stated_noise",
     "load_pool": "prefq.pool.files",
     "load_profile": "prefq.profiles.profile",
     "load_rewards": "prefq.rewards.base",
     "rank": "prefq.profiles.ranking",
     "score_questions": "prefq.questions.selection",
     "select_next_question": "prefq.questions.selection",
+    "stated_evidence": "prefq.inference.stated",
 }
 
 __all__ = [
@@ -96,16 +104,20 @@ __all__ = [
     "Session",
     "SessionSettings",
     "SimulatedUser",
+    "StatedEvidence",
+    "StatedNoise",
     "StorageError",
     "__version__",
     "fit_posterior",
     "fit_profile",
+    "fit_stated_noise",
     "load_pool",
     "load_profile",
     "load_rewards",
     "rank",
     "score_questions",
     "select_next_question",
+    "stated_evidence",
 ]
 
 

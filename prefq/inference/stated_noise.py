@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError
 from prefq.inference.stated import StatedNoise
@@ -83,13 +83,15 @@ def fit_stated_noise(
     means = np.stack([(each.mean - prior.mean) / sd for each in posteriors])
     variances = np.stack([np.square(each.sd / sd) for each in posteriors])
     fitted = _fit(given, known, means, variances)
-    without = [
-        _fit(given[kept], known[kept], means[kept], variances[kept]).correlation
-        for block in np.array_split(people, min(JACKKNIFE_BLOCKS, people.size))
-        if known[kept := np.setdiff1d(people, block)].any()
-    ]
+    without = np.array(
+        [
+            _fit(given[kept], known[kept], means[kept], variances[kept]).correlation
+            for block in np.array_split(people, min(JACKKNIFE_BLOCKS, people.size))
+            if known[kept := np.setdiff1d(people, block)].any()
+        ]
+    )
     n, spread = len(without), np.sqrt(fitted.slope**2 + fitted.noise)
-    error = float(np.sqrt((n - 1) / n * np.square(without - np.mean(without)).sum()))
+    error = float(np.sqrt((n - 1) / n * np.square(without - without.mean()).sum()))
     offsets = np.where(known.any(axis=0), fitted.centres - fitted.slope * prior.mean / sd, 0.0)
     info = StatedNoiseInfo(error, fitted.gain, int(people.size), int(known.sum()))
     reliability = float(np.clip(fitted.correlation, LEAST_RELIABILITY, MOST_RELIABILITY))
@@ -110,7 +112,7 @@ class _Fitted(NamedTuple):
         return float(self.slope / np.sqrt(self.slope**2 + self.noise))
 
 
-def _fit(given: Array, known: Array, means: Array, variances: Array) -> _Fitted:
+def _fit(given: Array, known: NDArray[np.bool_], means: Array, variances: Array) -> _Fitted:
     """Expectation maximisation; positions that are not known count as nothing."""
     said, n = np.where(known, given, 0.0), int(known.sum())
     centres = _column_means(given, known)
@@ -134,6 +136,6 @@ def _fit(given: Array, known: Array, means: Array, variances: Array) -> _Fitted:
     return _Fitted(slope, noise, centres, gain)
 
 
-def _column_means(values: Array, known: Array) -> Array:
+def _column_means(values: Array, known: NDArray[np.bool_]) -> Array:
     """Mean of each column's known values; 0 where there is none."""
     return np.asarray(np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))

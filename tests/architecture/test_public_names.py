@@ -33,16 +33,20 @@ PUBLIC_NAMES = {
     "Session",
     "SessionSettings",
     "SimulatedUser",
+    "StatedEvidence",
+    "StatedNoise",
     "StorageError",
     "__version__",
     "fit_posterior",
     "fit_profile",
+    "fit_stated_noise",
     "load_pool",
     "load_profile",
     "load_rewards",
     "rank",
     "score_questions",
     "select_next_question",
+    "stated_evidence",
 }
 
 
