@@ -22,6 +22,7 @@ from prefq.events import (
     Event,
     Sealed,
     SessionState,
+    StatedTaste,
     Stopped,
     Undone,
     WhyOpened,
@@ -33,6 +34,7 @@ from prefq.events import (
     seal_of,
 )
 from prefq.inference.laplace import fit_posterior
+from prefq.inference.stated import StatedEvidence, StatedNoise, positions_by_axis, stated_evidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
@@ -45,6 +47,7 @@ from prefq.vocabulary import (
     Choice,
     Coefficients,
     FeatureSpace,
+    PopulationPrior,
     Question,
     exact_fields,
     real_number,
@@ -179,7 +182,10 @@ class Session:
         require_instance(self.settings, SessionSettings, "settings")
         object.__setattr__(self, "seed", whole_number(self.seed, "seed", "an integer"))
         object.__setattr__(self, "events", tuple_of(self.events, Event, "events", "events"))
-        self._require_draw(fold(self.events).drawn)
+        state = fold(self.events)
+        self._require_draw(state.drawn)
+        if state.stated is not None:
+            positions_by_axis(self.feature_space, dict(state.stated.positions))
 
     @classmethod
     def start(
@@ -299,6 +305,34 @@ class Session:
         """The session with a note that the person asked why the open question is asked."""
         return self._with(WhyOpened(time, self.state.open_question or ""))
 
+    def state_taste(self, positions: Mapping[str, float], *, time: str, noise: StatedNoise | None = None) -> "Session":
+        """The session with what the person says about some axes, in place of all they said about them before.
+
+        Parameters
+        ----------
+        positions
+            By either pole of an axis, from -1, much less of that pole, over 0, no matter, to 1, much more of it; none
+            takes back what was said.
+        time
+            When, in ISO 8601.
+        noise
+            How far people choose as they say; by default `StatedNoise`'s own.
+
+        Raises
+        ------
+        InputError
+            For an unknown axis, a number out of range, or once the sealed round has fixed its predictions on it.
+        """
+        said = tuple(positions_by_axis(self.feature_space, positions).items())
+        return self._with(StatedTaste(time, said, noise or StatedNoise()))
+
+    def stated(self, pool: CandidatePool) -> StatedEvidence | None:
+        """What the person said about the axes, as evidence about the coefficients; None if nothing."""
+        said = self.state.stated
+        if said is None or not said.positions:
+            return None
+        return stated_evidence(self.feature_space, dict(said.positions), prior=pool.starting_point(), noise=said.noise)
+
     def stop(self, reason: str, *, time: str) -> "Session":
         """The session, ended for this reason; the sealed round can still follow."""
         return self._with(Stopped(time, reason))
@@ -320,7 +354,7 @@ class Session:
         questions = random_questions(pool, state.answers, n_questions, seed=self.seed, reserved=waiting)
         if not questions:
             raise InputError("no question of the pool is left to test with.")
-        predictions = predict(pool, state.answers, questions)
+        predictions = predict(pool, state.answers, questions, stated=self.stated(pool))
         return self._with(Sealed(time, predictions, seal_of(predictions)))
 
     def sealed_result(self) -> SealedResult | None:
@@ -343,14 +377,15 @@ class Session:
         self.require_pool(pool)
         if not self.test_questions:
             return ()
-        predictions = predict(pool, self.chosen_answers, [pool.question(each) for each in self.test_questions])
+        tests = [pool.question(each) for each in self.test_questions]
+        predictions = predict(pool, self.chosen_answers, tests, stated=self.stated(pool))
         given = {answer.question_id: answer.choice for answer in self.answers}
         return tuple(HeldOut(prediction, given.get(prediction.question_id)) for prediction in predictions)
 
     def posterior(self, pool: CandidatePool) -> Coefficients:
         """What is believed about the user's coefficients now."""
         self.require_pool(pool)
-        start = pool.starting_point()
+        start = self._start(pool)
         posterior, _ = fit_posterior(
             start.coefficients, pool.comparisons(self.answers), response_model=start.response_model
         )
@@ -359,7 +394,7 @@ class Session:
     def profile(self, pool: CandidatePool, *, created: str | None = None) -> Profile:
         """The profile that the answers so far amount to."""
         self.require_pool(pool)
-        return fit_profile(pool, self.answers, user_id=self.user_id, created=created)
+        return fit_profile(pool, self.answers, user_id=self.user_id, created=created, stated=self.stated(pool))
 
     def progress(self, pool: CandidatePool) -> Progress:
         """How far the session is, and what is still uncertain."""
@@ -410,6 +445,10 @@ class Session:
         parts["events"] = [event_from_dict(each) for each in tuple_of(parts["events"], Mapping, "events", "objects")]
         return cls(**parts)
 
+    def _start(self, pool: CandidatePool) -> PopulationPrior:
+        """Where the person starts: at the pool's starting point, and what they said about the axes."""
+        return with_stated(pool.starting_point(), self.stated(pool))
+
     def _with(self, event: Event) -> "Session":
         return replace(self, events=(*self.events, event))
 
@@ -445,11 +484,12 @@ class Session:
                 stopping=stopping,
                 seed=self.seed,
                 reserved=tuple(places),
+                stated=self.stated(pool),
             )
         if question is not None and info is not None:
             return self._with(Asked(time, question.id, info.acquisition, info.score, info.prior)), question
         if waiting:
-            prior = pool.starting_point().digest()
+            prior = self._start(pool).digest()
             return self._with(Asked(time, waiting[0], TEST, None, prior)), pool.question(waiting[0])
         reason = info.reason if info is not None else None
         return self._with(Stopped(time, reason or "asking has ended.")), None
@@ -473,7 +513,7 @@ class Session:
         left = [p.question_id for p in sealed.predictions if p.question_id not in answered]
         if not left:
             return self._with(Stopped(time, "the sealed round is complete.")), None
-        prior = pool.starting_point().digest()
+        prior = self._start(pool).digest()
         return self._with(Asked(time, left[0], "sealed", None, prior)), pool.question(left[0])
 
 

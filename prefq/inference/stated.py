@@ -30,7 +30,7 @@ from prefq.vocabulary import (
 
 RELIABILITY = 0.6  # where nothing was fitted: that of the benchmark worlds (docs/decisions/0025)
 SPREAD = 0.5  # standard deviation of positions over people where nothing was fitted: sliders of which most is used
-EMPTY_SHARE = 0.1  # of people whose words say nothing of their choices: costs the others nothing, saves these half
+EMPTY_SHARE = 0.2  # of people whose words say nothing of their choices; docs/decisions/0025 has what it costs and saves
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
+from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.acquisition import AcquisitionFunction, information_gain
 from prefq.questions.gain_bounds import mixture_information_gain_bound
@@ -70,6 +71,7 @@ def select_next_question(
     max_questions: int | None = MAX_QUESTIONS,
     stopping: StoppingRule | None = None,
     seed: int = 0,
+    stated: StatedEvidence | None = None,
 ) -> Question | None:
     """The question that is worth most, given the answers so far; None when it is time to stop.
 
@@ -96,6 +98,8 @@ def select_next_question(
         A further rule ``(posterior, n_answers, best_score) -> str | None`` that may end the session earlier.
     seed
         Fixes which side is shown first, and the order of ``"random"``.
+    stated
+        What the person said about the axes (`prefq.stated_evidence`).
 
     Returns
     -------
@@ -110,7 +114,7 @@ def select_next_question(
     NotFoundError
         For an unknown acquisition name.
     MismatchError
-        For a prior of another feature space.
+        For a prior or stated evidence of another feature space.
     InferenceError
         When the posterior does not converge.
 
@@ -130,6 +134,7 @@ def select_next_question(
         max_questions=max_questions,
         stopping=stopping,
         seed=seed,
+        stated=stated,
     )
     return question
 
@@ -145,6 +150,7 @@ def select_with_info(
     stopping: StoppingRule | None = None,
     seed: int = 0,
     reserved: Sequence[str] = (),
+    stated: StatedEvidence | None = None,
 ) -> tuple[Question | None, SelectionInfo]:
     """`select_next_question`, with how the question was chosen or why none was; same parameters and errors.
 
@@ -158,7 +164,7 @@ def select_with_info(
     if stopping is not None and not callable(stopping):
         raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
     rule = acquisition_named(acquisition)
-    start = pool.starting_point(prior, response_model)
+    start = with_stated(pool.starting_point(prior, response_model), stated)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
     asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
@@ -180,12 +186,13 @@ def score_questions(
     response_model: ResponseModel | None = None,
     acquisition: Acquisition = "information_gain",
     seed: int = 0,
+    stated: StatedEvidence | None = None,
 ) -> Array:
     """Acquisition score of every question of the pool, given the answers so far.
 
     Parameters
     ----------
-    pool, answers, prior, response_model, acquisition, seed
+    pool, answers, prior, response_model, acquisition, seed, stated
         As in `select_next_question`.
 
     Returns
@@ -200,7 +207,7 @@ def score_questions(
         As in `select_next_question`.
     """
     rule = acquisition_named(acquisition)
-    start = pool.starting_point(prior, response_model)
+    start = with_stated(pool.starting_point(prior, response_model), stated)
     comparisons = pool.comparisons(answers)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
