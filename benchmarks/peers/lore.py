@@ -96,7 +96,7 @@ def nothing(study: Study) -> None:
 
 def ours(study: Study) -> Gaussian:
     """The prior fitted on the group."""
-    return study.prior
+    return study.gaussian
 
 
 def recipe(prior_of: Callable[[Study], Gaussian | None]) -> Begin:

@@ -285,7 +285,7 @@ def with_prior(acquisition: Acquisition) -> Begin:
 
     def begin(study: Study, *, rng: np.random.Generator) -> Learner:
         warmed_up()
-        seed, prior, n_features = int(rng.integers(2**32)), study.prior, study.first.shape[2]
+        seed, prior, n_features = int(rng.integers(2**32)), study.gaussian, study.first.shape[2]
         factor = covariance_factor(prior.covariance)
 
         def columns(items: Array) -> Array:

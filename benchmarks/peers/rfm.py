@@ -30,7 +30,7 @@ def ridge(study: Study) -> Gaussian:
 
 def ours(study: Study) -> Gaussian:
     """The prior fitted on the group."""
-    return study.prior
+    return study.gaussian
 
 
 def recipe(prior_of: Callable[[Study], Gaussian]) -> Begin:

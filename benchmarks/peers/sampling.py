@@ -152,7 +152,7 @@ def recipe(rule: Rule, *, with_prior: bool) -> Begin:
             asked = history.of(study.first) - history.of(study.second)
             own = np.random.default_rng([seed, history.rows.shape[1]])
             if with_prior:
-                samples = gaussian_samples(study.prior, asked, history.outcomes, rng=own)
+                samples = gaussian_samples(study.gaussian, asked, history.outcomes, rng=own)
             else:
                 samples = unit_sphere_samples(asked, history.outcomes, rng=own)
 

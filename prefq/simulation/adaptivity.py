@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from prefq.simulation.panels import History, Panel, Study
+from prefq.simulation.panels import History, Panel, Start, Study
 from prefq.simulation.strategies import Strategy
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array
 
 
-def adaptivity(
-    strategy: Strategy, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
-) -> Array:
+def adaptivity(strategy: Strategy, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator) -> Array:
     """Share of users whose next question changes when the last answer is flipped, step by step.
 
     Parameters
@@ -18,8 +16,8 @@ def adaptivity(
         How to ask; its learner is put to both histories.
     panel
         Users and replies.
-    prior
-        Fitted on the panel's group.
+    start
+        Prior fitted on the panel's group.
     n_questions
         At least 1.
     rng
@@ -31,7 +29,7 @@ def adaptivity(
         After 1, 2, … answers; 0 for a questionnaire fixed beforehand. NaN where nobody had an answer to flip (a tie is
         its own opposite) and a question left to ask.
     """
-    learn = strategy.begin(Study.of(panel, prior, n_questions), rng=rng)
+    learn = strategy.begin(Study.of(panel, start, n_questions), rng=rng)
     history, shares = History.empty(panel.n_users), []
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()

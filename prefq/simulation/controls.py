@@ -4,52 +4,54 @@ Random questions, random questions of equal spread, a fixed questionnaire, batch
 average. All use the same fitted prior and posterior as ours, so that only the choice of questions differs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor
-from prefq.inference.laplace_batch import Gaussians, same_for_all
+from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.lattice import normal_draws
 from prefq.inference.likelihood import sigmoid
 from prefq.questions.acquisition import information_gain
+from prefq.simulation.beliefs import Mixtures, reweighed
 from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.strategies import (
     NOTHING_LEFT,
-    Belief,
     Learner,
-    LinearBelief,
+    Rule,
     Strategy,
     active,
     best_rows,
+    by_laplace,
     expected_slope,
-    from_group,
-    posterior,
+    felt_differences,
+    from_population,
+    listening,
 )
-from prefq.vocabulary import Array
+from prefq.vocabulary import Array, Gaussian
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
 STATIC_POINTS, STATIC_POINTS_EACH = 127, 31  # primes: half the draws that a static design is averaged over
 
 
-def begin_random(study: Study, *, rng: np.random.Generator) -> Learner:
+def in_random_order(study: Study, rng: np.random.Generator) -> Rule:
     """Questions in random order, another for each user."""
-    return _in_order(study, rng.random(study.open.shape))
+    return in_order(study, rng.random(study.open.shape))
 
 
-def begin_spread_matched_random(study: Study, *, rng: np.random.Generator) -> Learner:
+def widest_in_random_order(study: Study, rng: np.random.Generator) -> Rule:
     """Random among the fifth of each user's questions whose margins vary most under the prior."""
-    _, variance = same_for_all(study.prior, study.n_users).margins(study.differences)
+    _, variance = from_population(study).margins(study.response_model.felt(study.differences))
     ranks = np.argsort(np.argsort(-np.where(study.open, variance, -np.inf), axis=1, kind="stable"), axis=1)
     wide = ranks < np.ceil(SPREAD_SHARE * study.open.sum(axis=1, keepdims=True))
     # Once the wide ones are used up, the others follow in their own random order.
-    return _in_order(study, rng.random(study.open.shape) + wide)
+    return in_order(study, rng.random(study.open.shape) + wide)
 
 
-def begin_static(study: Study, *, rng: np.random.Generator) -> Learner:
+def questionnaire(study: Study, rng: np.random.Generator) -> Rule:
     """The same questions whatever the answers: greedy Bayesian D-optimal design against the prior.
 
     Maximises the expected log-determinant of the posterior precision (Chaloner and Verdinelli 1995, eq. 10), averaged
@@ -61,80 +63,90 @@ def begin_static(study: Study, *, rng: np.random.Generator) -> Learner:
     samples = normal_draws(study.prior, STATIC_POINTS if same else STATIC_POINTS_EACH)
     order = [_static_order(study, user, samples) for user in range(study.n_users)[users]]
     rows = np.tile(order[0], (study.n_users, 1)) if same else np.array(order)
-    priors = from_group(study)
-
-    def learn(history: History) -> Belief:
-        step = history.rows.shape[1]
-        return LinearBelief(posterior(study, history, priors), lambda: rows[:, step])
-
-    return learn
+    return lambda history, belief: rows[:, history.rows.shape[1]]
 
 
-def begin_batches(study: Study, *, rng: np.random.Generator) -> Learner:
+def five_at_once(study: Study, rng: np.random.Generator) -> Rule:
     """Batches of five: chosen together, each conditioned on those before it, answered before the next batch."""
-    differences, priors = study.differences, from_group(study)
+    differences, priors = study.response_model.felt(study.differences), from_population(study)
 
-    def learn(history: History) -> Belief:
+    def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
         n_answers = history.rows.shape[1]
         done = n_answers - n_answers % BATCH
+        heard = by_laplace(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
+        pending = History(history.rows[:, done:], history.outcomes[:, done:])
+        mean, variance = heard.margins(differences)
+        curvature = expected_slope(mean, variance)
+        weights = np.take_along_axis(curvature, np.maximum(pending.rows, 0), axis=1)
+        asked = felt_differences(study, pending)
+        expected = Mixtures(heard.weights, tuple(_conditioned(each, asked, weights) for each in heard.components))
+        _, variance = expected.margins(differences)
+        return best_rows(np.log1p(curvature * variance) / 2, history.left(study.open))
 
-        def choose() -> Rows:
-            belief = posterior(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
-            pending = History(history.rows[:, done:], history.outcomes[:, done:])
-            mean, variance = belief.margins(differences)
-            curvature = expected_slope(mean, variance)
-            asked = pending.of(study.first) - pending.of(study.second)
-            weights = np.take_along_axis(curvature, np.maximum(pending.rows, 0), axis=1)
-            _, variance = _conditioned(belief, asked, weights).margins(differences)
-            return best_rows(np.log1p(curvature * variance) / 2, history.left(study.open))
-
-        return LinearBelief(posterior(study, history, priors), choose)
-
-    return learn
-
-
-def begin_stated(study: Study, *, rng: np.random.Generator) -> Learner:
-    """Sliders alone: what people say about themselves as Gaussian evidence; answers are given, and nobody listens."""
-    priors, order = from_stated(study), rng.random(study.open.shape)
-    return lambda history: LinearBelief(priors, lambda: best_rows(order, history.left(study.open)))
+    return rule
 
 
 def begin_pooled(study: Study, *, rng: np.random.Generator) -> Learner:
     """The group's average for everybody: one pooled regression, no question asked is listened to."""
-    mean, order = pooled_coefficients(study.group, study.response_model), rng.random(study.open.shape)
-    n_features = mean.size
-    everybody = Gaussians(np.tile(mean, (study.n_users, 1)), np.zeros((study.n_users, n_features, n_features)))
-    return lambda history: LinearBelief(everybody, lambda: best_rows(order, history.left(study.open)))
+    mean = pooled_coefficients(study.group, study.response_model)
+    everybody = study.starting_from(Gaussian(mean, np.zeros((mean.size, mean.size))))
+    return listening(in_random_order, told=unmoved)(everybody, rng=rng)
 
 
-def from_stated(study: Study) -> Gaussians:
+def unmoved(study: Study, history: History, priors: Mixtures) -> Mixtures:
+    """What was believed before the answers, to which nobody listens."""
+    return priors
+
+
+def from_stated(study: Study) -> Mixtures:
     """Where users start who have set sliders: the group's prior times the Gaussian evidence of their readings."""
-    if study.stated is None:
+    stated = study.stated
+    if stated is None:
         raise InputError(
             "stated preferences need what people said about themselves, and this world or set has none; "
             "leave the strategies 'stated' and 'stated_then_questions' out."
         )
-    # N(μ, Σ) times N(reading, D): gain Σ (Σ + D)⁻¹, the same for all.
-    covariance = study.prior.covariance
-    gain = np.linalg.solve(covariance + np.diag(study.stated.sd**2), covariance).T
-    means = study.prior.mean + (study.stated.readings - study.prior.mean) @ gain.T
-    left = covariance - gain @ covariance
-    factor = covariance_factor((left + left.T) / 2)
-    return Gaussians(means, np.broadcast_to(factor, (study.n_users, *factor.shape)))
+    components, evidence = [], []
+    for prior in study.prior.components:
+        # N(μ, Σ) times N(reading, D): gain Σ (Σ + D)⁻¹, the same for all; the reading is N(μ, Σ + D) beforehand.
+        spread, off = prior.covariance + np.diag(stated.sd**2), stated.readings - prior.mean
+        gain = np.linalg.solve(spread, prior.covariance).T
+        left = prior.covariance - gain @ prior.covariance
+        factor = covariance_factor((left + left.T) / 2)
+        components.append(Gaussians(prior.mean + off @ gain.T, np.broadcast_to(factor, (study.n_users, *factor.shape))))
+        surprise = (off * np.linalg.solve(spread, off.T).T).sum(axis=1) + np.linalg.slogdet(spread)[1]
+        evidence.append(-surprise / 2)
+    weights = np.tile(study.prior.weights, (study.n_users, 1))
+    return Mixtures(reweighed(weights, np.stack(evidence, axis=1)), tuple(components))
+
+
+def in_order(study: Study, order: Array) -> Rule:
+    """Questions by fixed scores (n_users, n_questions)."""
+    return lambda history, belief: best_rows(order, history.left(study.open))
 
 
 CONTROLS: Sequence[Strategy] = (
-    Strategy("random", begin_random, "random questions, our prior and posterior", kind="control"),
+    Strategy("random", listening(in_random_order), "random questions, our prior and posterior", kind="control"),
     Strategy(
         "spread_matched_random",
-        begin_spread_matched_random,
+        listening(widest_in_random_order),
         "random among the fifth of the pool with most prior variance",
         kind="control",
     ),
-    Strategy("static", begin_static, "the same questions for everybody, chosen against the prior", kind="control"),
-    Strategy("batches_of_five", begin_batches, "five questions chosen at once", kind="control"),
+    Strategy(
+        "static",
+        listening(questionnaire),
+        "the same questions for everybody, chosen against the prior",
+        kind="control",
+    ),
+    Strategy("batches_of_five", listening(five_at_once), "five questions chosen at once", kind="control"),
     Strategy("pooled", begin_pooled, "one pooled regression for everybody: no personal answer used", kind="control"),
-    Strategy("stated", begin_stated, "sliders set by the person, their noise known; no questions", kind="control"),
+    Strategy(
+        "stated",
+        listening(in_random_order, start=from_stated, told=unmoved),
+        "sliders set by the person, their noise known; no questions",
+        kind="control",
+    ),
     Strategy(
         "stated_then_questions",
         active(information_gain, start=from_stated),
@@ -144,17 +156,9 @@ CONTROLS: Sequence[Strategy] = (
 )
 
 
-def _in_order(study: Study, order: Array) -> Learner:
-    """A learner that asks by fixed scores (n_users, n_questions) and learns as ours do."""
-    priors = from_group(study)
-    return lambda history: LinearBelief(
-        posterior(study, history, priors), lambda: best_rows(order, history.left(study.open))
-    )
-
-
 def _static_order(study: Study, user: int, samples: Array) -> Rows:
     """Rows of one questionnaire (n_questions_asked,), -1 once all open questions are in it."""
-    differences = study.differences[user if len(study.first) > 1 else 0]
+    differences = study.response_model.felt(study.differences[user if len(study.first) > 1 else 0])
     margins = samples @ differences.T
     weights = sigmoid(margins) * sigmoid(-margins)  # (n_samples, n_questions)
     covariances = np.tile(study.prior.covariance, (len(samples), 1, 1))

@@ -7,12 +7,22 @@ import numpy as np
 
 from prefq.errors import InputError, PrefqError
 from prefq.simulation.measures import accuracy, auc, best_of_n, log_loss
-from prefq.simulation.panels import History, Panel, Rows, Study
-from prefq.simulation.strategies import Belief, Strategy
-from prefq.vocabulary import Array, Gaussian
+from prefq.simulation.panels import History, Panel, Rows, Start, Study
+from prefq.simulation.strategies import Belief, OwnBelief, Strategy
+from prefq.vocabulary import Array
 
 MILESTONES = (0, 3, 5, 10, 20, 40)  # numbers of answers after which profiles are swapped too, and tables are made
-MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret", "swapped_log_loss", "swapped_accuracy", "words")
+MEASURES = (
+    "log_loss",
+    "accuracy",
+    "auc",
+    "best_of_n",
+    "regret",
+    "swapped_log_loss",
+    "swapped_accuracy",
+    "no_personal_taste",
+    "words",
+)
 
 
 class Curve(NamedTuple):
@@ -36,7 +46,7 @@ class Curve(NamedTuple):
 def learning_curve(
     strategy: Strategy,
     panel: Panel,
-    prior: Gaussian,
+    start: Start,
     *,
     n_questions: int,
     rng: np.random.Generator,
@@ -50,8 +60,8 @@ def learning_curve(
         How to ask and learn; it sees the panel's `Study`, never replies to questions that it has not asked.
     panel
         Users, replies and frozen test tasks.
-    prior
-        Fitted on the panel's group.
+    start
+        Prior fitted on the panel's group.
     n_questions
         At least 0; users with fewer questions stop earlier and keep their last profile.
     rng
@@ -70,16 +80,16 @@ def learning_curve(
         When the strategy raises, names a question that does not exist, is not open or was asked before, or predicts
         something that is not a probability.
     """
-    study = Study.of(panel, prior, n_questions)
+    study = Study.of(panel, start, n_questions)
     tick = clock or _no_clock
     try:
         learn = strategy.begin(study, rng=rng)
         history, seconds, taken = History.empty(panel.n_users), [], []
         for n_answers in range(n_questions + 1):
-            start = tick()
+            began = tick()
             belief = learn(history)
             rows = belief.next_rows() if n_answers < n_questions else None
-            seconds.append(tick() - start)
+            seconds.append(tick() - began)
             taken.append(measure(belief, panel, history))
             if rows is not None:
                 rows = _checked_rows(rows, strategy, panel, history)
@@ -109,6 +119,7 @@ def measure(belief: Belief, panel: Panel, history: History) -> dict[str, Array]:
         "regret": regret,
         "swapped_log_loss": np.roll(log_loss(swapped, swapped_truth), 1),
         "swapped_accuracy": np.roll(accuracy(swapped, swapped_truth), 1),
+        "no_personal_taste": belief.no_personal_taste() if isinstance(belief, OwnBelief) else nothing,
         "words": nothing if panel.words is None else history.of(panel.words).sum(axis=1),
     }
 

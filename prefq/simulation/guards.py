@@ -15,11 +15,11 @@ import numpy as np
 from prefq.simulation.comparison import mean_and_error
 from prefq.simulation.curves import MEASURES, learning_curve
 from prefq.simulation.group_prior import fit_group_prior
-from prefq.simulation.panels import History, Outcomes, Panel, Rows, Study
+from prefq.simulation.panels import History, Outcomes, Panel, Rows, Start, Study
 from prefq.simulation.replay import Recorded, Replay
 from prefq.simulation.strategies import Belief, Strategy
 from prefq.simulation.votes import Votes
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array
 
 StrategyFor = Callable[[Panel], Strategy]
 
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
 
 def check_strategy(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> list[Finding]:
     """Every guard that looks at a strategy.
 
@@ -63,8 +63,8 @@ def check_strategy(
         Makes the strategy for a panel; ``lambda panel: strategy`` for one that is bound to none.
     panel
         Users to try it on: fifty are enough.
-    prior
-        Fitted on the panel's group.
+    start
+        Prior fitted on the panel's group.
     n_questions
         At least 1.
     rng
@@ -77,11 +77,11 @@ def check_strategy(
         called singly for strategies that one of them does not suit.
     """
     guards = (shuffled_labels, unseen_replies, swapped_sides, seen_and_unseen, one_by_one)
-    return [guard(strategy_for, panel, prior, n_questions=n_questions, rng=rng) for guard in guards]
+    return [guard(strategy_for, panel, start, n_questions=n_questions, rng=rng) for guard in guards]
 
 
 def shuffled_labels(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> Finding:
     """Replies and test labels replaced by fair coin flips: what is then predicted above chance was read, not learned.
 
@@ -92,13 +92,13 @@ def shuffled_labels(
         _with_other_tastes(panel), outcomes=_coins(panel.outcomes.shape, rng), test_truth=labels, flips_at=None
     )
     strategy = strategy_for(shuffled)
-    curve = learning_curve(strategy, shuffled, prior, n_questions=n_questions, rng=copy.deepcopy(rng))
+    curve = learning_curve(strategy, shuffled, start, n_questions=n_questions, rng=copy.deepcopy(rng))
     what = "With replies and test labels replaced by coin flips"
     return _chance("shuffled labels", strategy.name, curve.measures["accuracy"][:, -1], _n_tests(panel), what)
 
 
 def unseen_replies(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> Finding:
     """Test labels and replies to questions not asked are altered: the same must be asked and predicted.
 
@@ -106,12 +106,12 @@ def unseen_replies(
     asking; but only for strategies that do the same again when they are handed the same generator.
     """
     outcomes = _coins(panel.outcomes.shape, rng)
-    strategy, history, belief = _run(strategy_for, panel, prior, n_questions, rng)
+    strategy, history, belief = _run(strategy_for, panel, start, n_questions, rng)
     users, answers = np.nonzero(history.rows >= 0)
     rows = history.rows[users, answers]
     outcomes[users, rows] = panel.outcomes[users, rows]
     altered = replace(_with_other_tastes(panel), outcomes=outcomes, test_truth=1 - panel.test_truth)
-    _, again, other_belief = _run(strategy_for, altered, prior, n_questions, rng)
+    _, again, other_belief = _run(strategy_for, altered, start, n_questions, rng)
     asked = float((history.rows == again.rows).all(axis=1).mean())
     moved = float(np.abs(belief.predict(*panel.tests) - other_belief.predict(*altered.tests)).max(initial=0))
     passed = asked == 1 and moved <= SAME_WITHIN
@@ -125,14 +125,14 @@ def unseen_replies(
 
 
 def swapped_sides(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> Finding:
     """First and second of every question and task exchanged, replies with them: no measure may change.
 
     Parameters as in `check_strategy`. Not for strategies that draw sides at random or read texts in their order.
     """
     first, second = (
-        learning_curve(strategy_for(each), each, prior, n_questions=n_questions, rng=copy.deepcopy(rng)).measures
+        learning_curve(strategy_for(each), each, start, n_questions=n_questions, rng=copy.deepcopy(rng)).measures
         for each in (panel, side_swapped(panel))
     )
     moved = {name: _largest_change(first[name], second[name]) for name in MEASURES}
@@ -144,7 +144,7 @@ def swapped_sides(
 
 
 def seen_and_unseen(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> Finding:
     """Replies that the profile was made of, and test replies: it must not agree with the latter more often.
 
@@ -152,8 +152,8 @@ def seen_and_unseen(
     it, so that both kinds are equally noisy; ties are left out. A strategy that asks what is hardest to predict can
     set this alarm off by itself; then look at the other guards.
     """
-    strategy, history, last = _run(strategy_for, panel, prior, n_questions, rng)
-    belief = strategy_for(panel).begin(Study.of(panel, prior, n_questions), rng=copy.deepcopy(rng))(history)
+    strategy, history, last = _run(strategy_for, panel, start, n_questions, rng)
+    belief = strategy_for(panel).begin(Study.of(panel, start, n_questions), rng=copy.deepcopy(rng))(history)
     asked = np.where(history.outcomes == 0, np.nan, (history.outcomes + 1) / 2)
     seen = _agreement(belief.predict(history.of(panel.first), history.of(panel.second)), asked)
     unseen = _agreement(last.predict(*panel.tests), panel.truth(n_questions))
@@ -170,14 +170,14 @@ def seen_and_unseen(
 
 
 def one_by_one(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, *, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, *, n_questions: int, rng: np.random.Generator
 ) -> Finding:
     """Test tasks predicted alone, and some without the others: each must be predicted as it is among all.
 
     Parameters as in `check_strategy`. What is tested together can tell more than each task: comparisons that come from
     one choice have the chosen item in common. Not for strategies that draw anew for each prediction.
     """
-    strategy, _, belief = _run(strategy_for, panel, prior, n_questions, rng)
+    strategy, _, belief = _run(strategy_for, panel, start, n_questions, rng)
     drawn = rng.permutation(np.flatnonzero(~np.isnan(panel.test_truth).all(axis=0)))
     parts = [*(drawn[place : place + 1] for place in range(min(ALONE, len(drawn)))), np.sort(drawn[len(drawn) // 2 :])]
     # The smallest first, so that nothing is remembered of the others.
@@ -222,8 +222,8 @@ def shuffled_record(
     """
     shares, n_tests = [], []
     for panel in panels:
-        prior = fit_group_prior(panel.group, panel.response_model)
-        curve = learning_curve(strategy, panel, prior, n_questions=n_questions, rng=rng)
+        start = fit_group_prior(panel.group, panel.response_model)
+        curve = learning_curve(strategy, panel, start, n_questions=n_questions, rng=rng)
         shares.append(curve.measures["accuracy"][:, -1])
         n_tests.append(_n_tests(panel))
     what = "With every outcome on record turned by a coin before anything is learned"
@@ -303,11 +303,11 @@ def _with_other_tastes(panel: Panel) -> Panel:
 
 
 def _run(
-    strategy_for: StrategyFor, panel: Panel, prior: Gaussian, n_questions: int, rng: np.random.Generator
+    strategy_for: StrategyFor, panel: Panel, start: Start, n_questions: int, rng: np.random.Generator
 ) -> tuple[Strategy, History, Belief]:
     """What a strategy asks with a copy of the generator, and what it believes in the end."""
     strategy = strategy_for(panel)
-    learn = strategy.begin(Study.of(panel, prior, n_questions), rng=copy.deepcopy(rng))
+    learn = strategy.begin(Study.of(panel, start, n_questions), rng=copy.deepcopy(rng))
     history = History.empty(panel.n_users)
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()

@@ -10,7 +10,7 @@ Only worlds in which the truth has the form that prefq assumes can be measured s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.inference.likelihood import log_likelihood, log_reply_probabilities
+from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.comparison import mean_and_error, unit_means
 from prefq.simulation.panels import History, Panel, Rows, Study
-from prefq.simulation.strategies import Belief, Learner, LinearBelief, Strategy, best_rows, from_group, posterior
+from prefq.simulation.strategies import Rule, Strategy, best_rows, listening
 from prefq.vocabulary import Array, Gaussian
 
 CONTRASTS = 4096  # for each user: ten binary replies tell two to three nats, far from the log of this
@@ -128,29 +129,23 @@ def oracle(panel: Panel) -> Strategy:
     chances = np.exp(np.stack(log_reply_probabilities(panel.margins, panel.response_model)))
     negative_entropy = (chances * np.log(np.where(chances > 0, chances, 1.0))).sum(axis=0)
 
-    def begin(study: Study, *, rng: np.random.Generator) -> Learner:
+    def rule_of(study: Study, rng: np.random.Generator) -> Rule:
         if study.open.shape != panel.open.shape:
             raise InputError(
                 f"this oracle knows {panel.n_users} users and met {study.n_users}; make one for each panel."
             )
-        differences, priors = study.differences, from_group(study)
+        model, differences = panel.response_model, study.response_model.felt(study.differences)
 
-        def learn(history: History) -> Belief:
-            belief = posterior(study, history, priors)
+        def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
+            mean, variance = belief().margins(differences)
+            shrunk = (mean + model.position_bias) / np.sqrt(1 + np.pi * variance / 8) - model.position_bias
+            predicted = np.stack(log_reply_probabilities(shrunk, model))
+            scores = negative_entropy - (chances * predicted).sum(axis=0)
+            return best_rows(scores, history.left(study.open))
 
-            def choose() -> Rows:
-                mean, variance = belief.margins(differences)
-                model = study.response_model
-                shrunk = (mean + model.position_bias) / np.sqrt(1 + np.pi * variance / 8) - model.position_bias
-                predicted = np.stack(log_reply_probabilities(shrunk, model))
-                scores = negative_entropy - (chances * predicted).sum(axis=0)
-                return best_rows(scores, history.left(study.open))
+        return rule
 
-            return LinearBelief(belief, choose)
-
-        return learn
-
-    return Strategy("oracle", begin, "knows the taste: a ceiling, not a strategy", kind="control")
+    return Strategy("oracle", listening(rule_of), "knows the taste: a ceiling, not a strategy", kind="control")
 
 
 def summarise_information(

@@ -4,17 +4,19 @@ Simulated worlds and records of real people become the same thing here, so that 
 tasks are part of the panel: they are frozen before the first question and are the same for every strategy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.vocabulary import Array, Gaussian, ResponseModel, require_instance
+from prefq.vocabulary import Array, Coefficients, Gaussian, PopulationPrior, ResponseModel, require_instance
 
 Outcomes = NDArray[np.int8]
 Rows = NDArray[np.intp]
+Start = Coefficients | PopulationPrior
+"""Where new users start: a fitted prior with its response model, or coefficients to go with the panel's."""
 
 
 class GroupAnswers(NamedTuple):
@@ -70,7 +72,7 @@ class Panel:
     group
         Answers of other people.
     response_model
-        How prefq assumes that replies arise.
+        How replies arise, as far as the panel tells; what strategies assume is fitted on the group, unless it is known.
     candidates
         Answers to choose the best of, where utilities are known.
     margins : (n_users, n_questions), optional
@@ -90,6 +92,8 @@ class Panel:
     test_stretch
         Factor of a margin in the log-odds of a test reply: 1, or 2σ(τ) where ties, with threshold τ, were left out of
         the tests.
+    response_model_known
+        Whether strategies are told `response_model`, so that it is not fitted.
 
     Raises
     ------
@@ -116,6 +120,7 @@ class Panel:
     true_prior: Gaussian | None = None
     notes: tuple[str, ...] = ()
     test_stretch: float = 1.0
+    response_model_known: bool = False
 
     def __post_init__(self) -> None:
         require_instance(self.response_model, ResponseModel, "response_model")
@@ -191,6 +196,7 @@ class Panel:
             self.true_prior,
             self.notes,
             self.test_stretch,
+            self.response_model_known,
         )
 
 
@@ -207,41 +213,64 @@ class Study:
     n_questions_asked
         How many will be asked.
     prior
-        Fitted on the group.
+        Fitted on the group: one Gaussian or a mixture.
     response_model
-        How replies are assumed to arise.
+        How replies are assumed to arise: fitted with the prior, unless it is known.
     group
         Answers of other people.
     stated
         What the users said about themselves, where they did.
     words : (1 or n_users, n_questions), optional
         Words that each question makes a person read.
+    impersonal
+        Number of the prior's component that says that a user has no taste of their own, where it has one.
+    test_stretch
+        Factor that the features of test tasks carry, as in `Panel.tests`.
+    true_prior
+        The population that simulated users were drawn from: for ablations that say so, and for no other strategy.
     """
 
     first: Array
     second: Array
     open: NDArray[np.bool_]
     n_questions_asked: int
-    prior: Gaussian
+    prior: Coefficients
     response_model: ResponseModel
     group: GroupAnswers
     stated: Stated | None = None
     words: Array | None = None
+    impersonal: int | None = None
+    test_stretch: float = 1.0
+    true_prior: Gaussian | None = None
 
     @classmethod
-    def of(cls, panel: Panel, prior: Gaussian, n_questions_asked: int) -> "Study":
+    def of(cls, panel: Panel, start: Start, n_questions_asked: int) -> "Study":
         """What strategies may see of a panel."""
-        return cls(
+        study = cls(
             panel.first,
             panel.second,
             panel.open,
             n_questions_asked,
-            prior,
+            start.coefficients if isinstance(start, PopulationPrior) else start,
             panel.response_model,
             panel.group,
             panel.stated,
             panel.words,
+            test_stretch=panel.test_stretch,
+            true_prior=panel.true_prior,
         )
+        return study.starting_from(start)
+
+    def starting_from(self, start: Start) -> "Study":
+        """The study as it would be with another prior; coefficients alone leave the response model as it is."""
+        if not isinstance(start, PopulationPrior):
+            return replace(self, prior=start, impersonal=None)
+        return replace(self, prior=start.coefficients, response_model=start.response_model, impersonal=start.impersonal)
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The prior as one Gaussian of its mean and covariance, for recipes that know no mixtures."""
+        return Gaussian(self.prior.mean, self.prior.covariance)
 
     @property
     def n_users(self) -> int:

@@ -7,6 +7,7 @@ controls are in `controls`, the recipes of others are loaded by path.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +20,12 @@ from prefq.questions.acquisition import (
     ACQUISITIONS,
     AcquisitionFunction,
     information_gain,
+    mixture_information_gain,
     target_variance,
 )
-from prefq.questions.gain_bounds import information_gain_bound
+from prefq.questions.gain_bounds import information_gain_bound, mixture_information_gain_bound
 from prefq.questions.selection import TIE_TOLERANCE
+from prefq.simulation.beliefs import Mixtures, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.simulation.panels import History, Rows, Study
 from prefq.vocabulary import Array, ResponseModel
 
@@ -45,6 +48,10 @@ class Belief(Protocol):
 
 
 Learner = Callable[[History], Belief]
+Update = Callable[[Study, History, Mixtures], Mixtures]
+"""From what was believed before the answers to what is believed after them."""
+Rule = Callable[[History, Callable[[], Mixtures]], Rows]
+"""From a history, and the posterior to choose by, to the rows of the next questions."""
 
 
 class Begin(Protocol):
@@ -80,8 +87,46 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OwnBelief:
+    """What prefq believes of each user, and the rule that chooses from it.
+
+    Parameters
+    ----------
+    study
+        What was known beforehand.
+    told
+        What predictions are made of; asked for once.
+    choose
+        Row of the next question for each user, called when it is asked for.
+    """
+
+    study: Study
+    told: Callable[[], Mixtures]
+    choose: Callable[[], Rows]
+
+    def next_rows(self) -> Rows:
+        """Row of the next question for each user (n_users,)."""
+        return self.choose()
+
+    def predict(self, first: Array, second: Array) -> Array:
+        """Probability that each user prefers the first (n_users, n), margins being felt as those of questions are."""
+        stretch = self.study.test_stretch
+        felt = self.study.response_model.felt((first - second) / stretch) * stretch
+        return self.told().preference_probability(felt)
+
+    def score(self, items: Array) -> Array:
+        """Scores of items (n_users, n): the mean reward."""
+        return np.asarray(np.matmul(items, self.told().means[:, :, None])[..., 0])
+
+    def no_personal_taste(self) -> Array:
+        """Probability that a user has no taste of their own (n_users,); NaN where the prior knows no such users."""
+        weights, number = self.told().weights, self.study.impersonal
+        return np.full(len(weights), np.nan) if number is None else weights[:, number]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearBelief:
-    """Gaussian coefficients for each user, and the rule that chooses from them.
+    """Gaussian coefficients for each user, and the rule that chooses from them; for recipes of others.
 
     Parameters
     ----------
@@ -173,14 +218,33 @@ def own_answers(study: Study, history: History) -> tuple[Array, Array, NDArray[n
 
 
 def from_group(study: Study) -> Gaussians:
-    """Where users start: all at the prior that was fitted on the group."""
-    return same_for_all(study.prior, study.n_users)
+    """Where users start, as one Gaussian: all at the moments of the prior that was fitted on the group."""
+    return same_for_all(study.gaussian, study.n_users)
 
 
 def posterior(study: Study, history: History, priors: Gaussians) -> Gaussians:
-    """Laplace posteriors of all users after a history."""
-    differences = history.of(study.first) - history.of(study.second)
-    return fit_posteriors(priors, differences, history.outcomes, study.response_model)
+    """Laplace posteriors of all users after a history, from one Gaussian each."""
+    return fit_posteriors(priors, felt_differences(study, history), history.outcomes, study.response_model)
+
+
+def from_population(study: Study) -> Mixtures:
+    """Where users start: all at the prior that was fitted on the group, one Gaussian or several."""
+    return mixture_for_all(study.prior, study.n_users)
+
+
+def by_laplace(study: Study, history: History, priors: Mixtures) -> Mixtures:
+    """Laplace posteriors of all users after a history: what questions are chosen by."""
+    return laplace_posteriors(priors, felt_differences(study, history), history.outcomes, study.response_model)
+
+
+def by_propagation(study: Study, history: History, priors: Mixtures) -> Mixtures:
+    """Posteriors of all users by expectation propagation: what predictions are made of."""
+    return ep_posteriors(priors, felt_differences(study, history), history.outcomes, study.response_model)
+
+
+def felt_differences(study: Study, history: History) -> Array:
+    """First minus second of what was asked (n_users, n_answers, n_features), as the response model has them felt."""
+    return study.response_model.felt(history.of(study.first) - history.of(study.second))
 
 
 def best_rows(scores: Array, left: NDArray[np.bool_]) -> Rows:
@@ -192,58 +256,86 @@ def best_rows(scores: Array, left: NDArray[np.bool_]) -> Rows:
     return np.where(left.any(axis=1), rows, NOTHING_LEFT)
 
 
-def active(acquisition: AcquisitionFunction, *, start: Callable[[Study], Gaussians] = from_group) -> Begin:
-    """Ask the question with the highest score of an acquisition function, the posterior being Laplace's."""
+def listening(
+    rule_of: Callable[[Study, np.random.Generator], Rule],
+    *,
+    start: Callable[[Study], Mixtures] = from_population,
+    told: Update = by_propagation,
+) -> Begin:
+    """A strategy of ours from a rule that names the next questions; all differ in the rule only, unless they say so.
+
+    Parameters
+    ----------
+    rule_of
+        Makes the rule for a study: from a history, and the posterior to choose by, called where it is needed, to rows
+        of the next questions.
+    start
+        What is believed of each user before the first answer.
+    told
+        How answers become what predictions are made of.
+    """
 
     def begin(study: Study, *, rng: np.random.Generator) -> Learner:
-        differences, priors = study.differences, start(study)
+        priors, rule = start(study), rule_of(study, rng)
 
         def learn(history: History) -> Belief:
-            belief = posterior(study, history, priors)
-
-            def choose() -> Rows:
-                mean, variance = belief.margins(differences)
-                left = history.left(study.open)
-                if acquisition is information_gain:
-                    return _most_informative(mean, variance, left, study)
-                scores = acquisition(mean.ravel(), variance.ravel(), response_model=study.response_model)
-                return best_rows(scores.reshape(mean.shape), left)
-
-            return LinearBelief(belief, choose)
+            chosen_by = cache(lambda: by_laplace(study, history, priors))
+            predicted_by = chosen_by if told is by_laplace else cache(lambda: told(study, history, priors))
+            return OwnBelief(study, predicted_by, lambda: rule(history, chosen_by))
 
         return learn
 
     return begin
 
 
-def begin_target_variance(study: Study, *, rng: np.random.Generator) -> Learner:
+def active(
+    acquisition: AcquisitionFunction,
+    *,
+    start: Callable[[Study], Mixtures] = from_population,
+    told: Update = by_propagation,
+) -> Begin:
+    """Ask the question with the highest score of an acquisition function, the posterior being Laplace's."""
+
+    def rule_of(study: Study, rng: np.random.Generator) -> Rule:
+        differences = study.response_model.felt(study.differences)
+
+        def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
+            left = history.left(study.open)
+            if acquisition is information_gain:
+                return most_informative(belief(), differences, left, study.response_model)
+            mean, variance = belief().margins(differences)
+            scores = acquisition(mean.ravel(), variance.ravel(), response_model=study.response_model)
+            return best_rows(scores.reshape(mean.shape), left)
+
+        return rule
+
+    return listening(rule_of, start=start, told=told)
+
+
+def least_target_variance(study: Study, rng: np.random.Generator) -> Rule:
     """Ask what is expected to lower the variance of the predicted preferences over the pool's open questions most.
 
     The variance of a preference probability is, to first order, that of its margin times the squared slope there.
     """
-    differences, priors = study.differences, from_group(study)
+    differences = study.response_model.felt(study.differences)
 
-    def learn(history: History) -> Belief:
-        belief = posterior(study, history, priors)
+    def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
+        mean, variance = belief().margins(differences)
+        weights = study.open * expected_slope(mean, variance) ** 2
+        targets = np.matmul((differences * weights[..., None]).swapaxes(1, 2), differences)
+        # Mean square covariance with the targets, up to a factor: δᵀ Σ (Σ_τ weight τ τᵀ) Σ δ.
+        covariances = belief().covariances
+        spread = np.matmul(covariances, np.matmul(targets, covariances))
+        squares = np.maximum((np.matmul(differences, spread) * differences).sum(axis=-1), 0.0)
+        left = history.left(study.open)
+        likely = left & _likely_best(squares * _rough_squared_score(mean, variance), left, study)
+        scores = np.full(mean.shape, -np.inf)
+        scores[likely] = target_variance(
+            mean[likely], variance[likely], squares[likely], response_model=study.response_model
+        )
+        return best_rows(scores, left)
 
-        def choose() -> Rows:
-            mean, variance = belief.margins(differences)
-            weights = study.open * expected_slope(mean, variance) ** 2
-            targets = np.matmul((differences * weights[..., None]).swapaxes(1, 2), differences)
-            # Mean square covariance with the targets, up to a factor: δᵀ Σ (Σ_τ weight τ τᵀ) Σ δ.
-            spread = np.matmul(belief.covariances, np.matmul(targets, belief.covariances))
-            squares = np.maximum((np.matmul(differences, spread) * differences).sum(axis=-1), 0.0)
-            left = history.left(study.open)
-            likely = left & _likely_best(squares * _rough_squared_score(mean, variance), left, study)
-            scores = np.full(mean.shape, -np.inf)
-            scores[likely] = target_variance(
-                mean[likely], variance[likely], squares[likely], response_model=study.response_model
-            )
-            return best_rows(scores, left)
-
-        return LinearBelief(belief, choose)
-
-    return learn
+    return rule
 
 
 def _own(values: Array, user: int) -> Array:
@@ -264,17 +356,38 @@ def _one_user(study: Study, user: int) -> Study:
     )
 
 
-def _most_informative(mean: Array, variance: Array, left: NDArray[np.bool_], study: Study) -> Rows:
+def most_informative(
+    belief: Mixtures, differences: Array, left: NDArray[np.bool_], response_model: ResponseModel
+) -> Rows:
     """Rows of highest information gain, exact integrals taken only where an upper bound does not rule them out."""
-    model = study.response_model
-    bounds = information_gain_bound(mean.ravel(), variance.ravel(), response_model=model).reshape(mean.shape)
+    if len(belief.components) == 1:
+        mean, variance = belief.components[0].margins(differences)
+        bounds = information_gain_bound(mean.ravel(), variance.ravel(), response_model=response_model)
+
+        def gain(wanted: NDArray[np.bool_]) -> Array:
+            return information_gain(mean[wanted], variance[wanted], response_model=response_model)
+    else:
+        means, variances = belief.of_components(differences)
+        weights = np.broadcast_to(belief.weights.T[:, :, None], means.shape)
+        flat = (values.reshape(len(values), -1) for values in (weights, means, variances))
+        bounds = mixture_information_gain_bound(*flat, response_model=response_model)
+
+        def gain(wanted: NDArray[np.bool_]) -> Array:
+            of_wanted = (values[:, wanted] for values in (weights, means, variances))
+            return mixture_information_gain(*of_wanted, response_model=response_model)
+
+    return _highest(bounds.reshape(left.shape), gain, left)
+
+
+def _highest(bounds: Array, gain: Callable[[NDArray[np.bool_]], Array], left: NDArray[np.bool_]) -> Rows:
+    """Rows of the highest scores, taken only where their bounds (n_users, n_questions) do not rule them out."""
     bounds = np.where(left, bounds, -np.inf)
-    few = min(FIRST_CONTENDERS, mean.shape[1])
-    scores = np.full(mean.shape, -np.inf)
+    few = min(FIRST_CONTENDERS, bounds.shape[1])
+    scores = np.full(bounds.shape, -np.inf)
     contenders = bounds >= np.partition(bounds, -few, axis=1)[:, -few, None]
     for _ in range(2):  # the likely best, then all that their best does not rule out
         wanted = contenders & left & np.isneginf(scores)
-        scores[wanted] = information_gain(mean[wanted], variance[wanted], response_model=model)
+        scores[wanted] = gain(wanted)
         top = scores.max(axis=1)
         with np.errstate(invalid="ignore"):
             contenders = bounds >= (top - TIE_TOLERANCE * np.abs(top))[:, None]
@@ -306,6 +419,8 @@ OURS: Sequence[Strategy] = (
         for name, acquisition in ACQUISITIONS.items()
     ),
     Strategy(
-        "target_variance", begin_target_variance, "ours: `target_variance` of predictions over the pool, fitted prior"
+        "target_variance",
+        listening(least_target_variance),
+        "ours: `target_variance` of predictions over the pool, fitted prior",
     ),
 )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prefq.errors import InputError, PrefqError
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.ep_batch import Sites, propagate
+from prefq.inference.laplace_batch import same_for_all
 from prefq.inference.predictive import preference_probability
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, Curve, learning_curve
@@ -65,13 +66,15 @@ def refused(strategy: Strategy, match: str, kind: type[PrefqError] = InputError,
 
 
 def by_hand(curve: Curve, user: int, n_answers: int) -> tuple[Array, Array]:
-    """Mean coefficients and predictions for the test tasks, from the single posterior and NumPy."""
+    """Mean coefficients and predictions for the test tasks, of this user alone and after many sweeps."""
     rows = curve.history.rows[user, :n_answers]
     comparisons = Comparisons((PANEL.first - PANEL.second)[0, rows], PANEL.outcomes[user, rows])
-    belief, _ = fit_posterior(PRIOR, comparisons, response_model=PANEL.response_model)
+    sites = Sites.empty(1, n_answers)
+    start, answers = same_for_all(PRIOR, 1), (comparisons.differences[None], comparisons.outcomes[None])
+    belief, _ = propagate(start, *answers, PANEL.response_model, sites, n_sweeps=100)
     tests = (PANEL.test_first - PANEL.test_second)[0]
-    sd = np.linalg.norm(tests @ np.linalg.cholesky(belief.covariance), axis=1)
-    return belief.mean, preference_probability(tests @ belief.mean, sd**2)
+    sd = np.linalg.norm(tests @ belief.factors[0], axis=1)
+    return belief.means[0], preference_probability(tests @ belief.means[0], sd**2)
 
 
 def cross_entropy(predicted: Array, truth: Array) -> float:
@@ -82,7 +85,7 @@ def test_the_measures_are_those_of_the_single_posterior() -> None:
     curve, user = run(STRATEGIES["information_gain"]), 4
     mean, predicted = by_hand(curve, user, 4)
     truth = PANEL.test_truth[user]
-    assert curve.measures["log_loss"][user, 4] == pytest.approx(cross_entropy(predicted, truth), abs=1e-6)
+    assert curve.measures["log_loss"][user, 4] == pytest.approx(cross_entropy(predicted, truth), abs=1e-4)
     assert curve.measures["accuracy"][user, 4] == pytest.approx(((predicted > 0.5) == (truth > 0.5)).mean())
     assert PANEL.candidates is not None
     utilities = PANEL.candidates.utilities[user]
@@ -95,7 +98,7 @@ def test_a_swapped_profile_is_judged_by_the_tasks_of_the_next_user() -> None:
     curve = run(STRATEGIES["information_gain"])
     _, predicted = by_hand(curve, 4, 3)
     assert curve.measures["swapped_log_loss"][5, 3] == pytest.approx(
-        cross_entropy(predicted, PANEL.test_truth[5]), abs=1e-6
+        cross_entropy(predicted, PANEL.test_truth[5]), abs=1e-4
     )
     _, predicted = by_hand(curve, 5, 3)
     right = ((predicted > 0.5) == (PANEL.test_truth[0] > 0.5)).mean()
@@ -117,7 +120,7 @@ def test_users_with_fewer_questions_stop_and_keep_their_profile() -> None:
     curve = run(STRATEGIES["d_optimal"], replace(PANEL, open=is_open))
     assert (curve.history.rows[2, 2:] == -1).all()
     assert (curve.history.outcomes[2, 2:] == 0).all()
-    assert np.ptp(curve.measures["log_loss"][2, 2:]) == 0
+    assert np.ptp(curve.measures["log_loss"][2, 2:]) < 1e-9
     whole = run(STRATEGIES["d_optimal"])
     np.testing.assert_array_equal(curve.measures["log_loss"][3], whole.measures["log_loss"][3])
 

@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from prefq.errors import PrefqError
-from prefq.simulation.controls import CONTROLS, begin_random
+from prefq.simulation.controls import CONTROLS, begin_pooled
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.summary import summarise
 from prefq_cli.bench.checks import CHECKS, check_tasks, summarise_checks
@@ -256,7 +256,7 @@ class Run:
         names = sorted({*results.whole, *results.failed}, key=_rank)
         summary: dict[str, Any] = summarise(
             {name: table[name].to_numpy() for name in table.column_names},
-            [Strategy(name, begin_random, entries[name]["summary"], kind=entries[name]["kind"]) for name in names],
+            [Strategy(name, begin_pooled, entries[name]["summary"], kind=entries[name]["kind"]) for name in names],
             rng=np.random.default_rng([self.job.seed, zlib.crc32(b"summary")]),
             repeated=self.job.repeated,
             parts=self.job.parts(),
