@@ -129,13 +129,30 @@ def outside_span(share: float, *, name: str, n_users: int, rng: np.random.Genera
     population = gaussian_population(N_FEATURES, rng)
     scene = gaussian_scene(N_FEATURES, n_pool, rng, n_hidden=1)
     seen, hidden = scene.differences[:, :N_FEATURES], scene.differences[:, N_FEATURES]
-    second_moment = population.covariance + np.outer(population.mean, population.mean)
-    mean_square = ((seen @ second_moment) * seen).sum(axis=1).mean()
-    hidden_sd = np.sqrt(share * mean_square / np.square(hidden).mean())
-    visible = Gaussian(np.sqrt(1 - share) * population.mean, (1 - share) * population.covariance)
+    hidden_sd = np.sqrt(share * _mean_square_margin(population, seen) / np.square(hidden).mean())
+    visible = _dimmed(population, 1 - share)
 
     def tastes(n: int) -> Array:
         return np.column_stack([draw(visible, n, rng), rng.normal(size=n) * hidden_sd])
+
+    group = _group(tastes(GROUP_USERS), scene, rng, n_seen=N_FEATURES)
+    return panel_of(name, scene, tastes(n_users), group, taste_sd=visible.sd, rng=rng, true_prior=visible)
+
+
+def interactions(share: float, *, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:
+    """As `gaussian(6)`, a share of the mean square margin coming from products of two features, weighed by each user.
+
+    prefq sees the features and not their products: no weights express these tastes.
+    """
+    population, plain = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
+    one, other = np.triu_indices(N_FEATURES, 1)
+    scene = Scene(*(np.concatenate([items, items[..., one] * items[..., other]], axis=-1) for items in plain))
+    visible = _dimmed(population, 1 - share)
+    squares = np.square(scene.differences[:, N_FEATURES:]).mean(axis=0).sum()
+    product_sd = np.sqrt(share * _mean_square_margin(population, plain.differences) / squares)
+
+    def tastes(n: int) -> Array:
+        return np.column_stack([draw(visible, n, rng), rng.normal(size=(n, one.size)) * product_sd])
 
     group = _group(tastes(GROUP_USERS), scene, rng, n_seen=N_FEATURES)
     return panel_of(name, scene, tastes(n_users), group, taste_sd=visible.sd, rng=rng, true_prior=visible)
@@ -251,6 +268,11 @@ WORLDS: Mapping[str, Generator] = MappingProxyType(
         "outside_span": Generator(
             outside_span, "gaussian(6), part of the taste outside the features", (Parameter("share", 0.3, 0, 0.99),)
         ),
+        "interactions": Generator(
+            interactions,
+            "gaussian(6), part of the taste in products of two features",
+            (Parameter("share", 0.5, 0, 0.99),),
+        ),
         "wrong_prior": Generator(wrong_prior, "gaussian(6), the group's mean taste has the wrong sign"),
         "drift": Generator(
             drift, "gaussian(6), tastes turn into their opposites", (Parameter("at", 15, 1, 1000, whole=True),)
@@ -350,6 +372,17 @@ def _group(
 ) -> GroupAnswers:
     counts = np.full(len(coefficients), min(GROUP_ANSWERS, len(scene.first)))
     return group_answers(coefficients, counts, scene, rule, n_seen or coefficients.shape[1], rng)
+
+
+def _mean_square_margin(population: Gaussian, differences: Array) -> float:
+    """Over population and questions, in squared logits."""
+    second_moment = population.covariance + np.outer(population.mean, population.mean)
+    return float(((differences @ second_moment) * differences).sum(axis=1).mean())
+
+
+def _dimmed(population: Gaussian, share: float) -> Gaussian:
+    """The population with this share of its mean square margin."""
+    return Gaussian(np.sqrt(share) * population.mean, share * population.covariance)
 
 
 def _silence(differences: Array) -> Array:

@@ -338,6 +338,23 @@ def test_a_share_of_the_taste_lies_outside_the_features(share: float) -> None:
     assert unexplained == pytest.approx(share, abs=0.04)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_share_of_the_taste_lies_in_products_of_features(share: float) -> None:
+    panel = make(f"interactions({share})", n_users=1000)
+    assert panel.margins is not None
+    one, other = np.triu_indices(6, 1)
+    first, second = panel.first[0], panel.second[0]
+    products = first[:, one] * first[:, other] - second[:, one] * second[:, other]
+
+    def unexplained(features: Array) -> float:
+        assert panel.margins is not None
+        fitted, *_ = np.linalg.lstsq(features, panel.margins.T, rcond=None)
+        return float(((panel.margins - (features @ fitted).T) ** 2).mean() / (panel.margins**2).mean())
+
+    assert unexplained(first - second) == pytest.approx(share, abs=0.04)
+    assert unexplained(np.hstack([first - second, products])) < 1e-12
+
+
 def test_a_drifting_user_turns_round_at_the_answer_of_the_name() -> None:
     panel = make("drift(4)")
     rows = np.arange(20)
