@@ -6,7 +6,6 @@ Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore nee
 once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
 from prefq.inference.likelihood import Felt, log_likelihood
 from prefq.pool.candidate_pool import BLOCK, CandidatePool
+from prefq.pool.recent import Recent
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, ResponseModel
 
+REMEMBERED = 4  # priors for which a pool keeps its variances: some 20 bytes a question each
 # Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
 ITEM_BLOCK = 2048
 
@@ -52,7 +53,7 @@ class Margins(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoolMargins:
-    """Margins of a whole pool under one prior, ready to be conditioned on answers.
+    """Questions of a pool by how much they vary under one prior, ready to be conditioned on answers.
 
     Parameters
     ----------
@@ -60,84 +61,155 @@ class PoolMargins:
         The questions.
     prior
         Of the coefficients.
-    at_prior
-        Margins before any answer.
+    response_model
+        How replies arise, and how differences are felt.
+    order : (n_questions,)
+        Rows of the pool, the largest prior variance of any component rising.
+    ceilings : (n_questions,)
+        That variance, in this order, in squared logits.
+    variances : (n_components, n_questions)
+        Prior variances under each component, in this order, in squared logits.
     """
 
     pool: CandidatePool
     prior: Coefficients
-    at_prior: Margins
+    response_model: ResponseModel
+    order: NDArray[np.int32]
+    ceilings: Array
+    variances: Array
 
     @classmethod
-    def of(cls, pool: CandidatePool, prior: Coefficients) -> "PoolMargins":
-        """Margins of `pool` under `prior`; the pool remembers those of the last prior it was asked about."""
-        latest = pool.derive("latest_margins", dict[str, PoolMargins])
-        digest = prior.digest()
-        margins = latest.get(digest)
-        if margins is None:
-            margins = cls(pool, prior, _prior_margins(pool, prior))
-            latest.clear()
-            latest[digest] = margins
-        return margins
+    def of(cls, pool: CandidatePool, prior: Coefficients, response_model: ResponseModel) -> "PoolMargins":
+        """Those of a pool under a prior; the pool remembers them for the latest priors that it was asked about."""
+        recent = pool.derive("recent_margins", lambda: Recent[PoolMargins](REMEMBERED))
+        return recent.get((prior.digest(), response_model), lambda: cls._ordered(pool, prior, response_model))
 
-    def given(self, posterior: Coefficients, comparisons: Comparisons, response_model: ResponseModel) -> Margins:
-        """Margins under the Laplace posterior of these comparisons, which `fit_posterior` found from this prior.
+    @classmethod
+    def _ordered(cls, pool: CandidatePool, prior: Coefficients, response_model: ResponseModel) -> "PoolMargins":
+        """The only step that costs d² a question, once for a pool and a prior."""
+        variances = np.empty((len(prior.components), pool.n_questions))
+        factors = [covariance_factor(each.covariance) for each in prior.components]
+        for rows, differences in pool.blocks():
+            felt = response_model.felt(differences)
+            for k, factor in enumerate(factors):
+                variances[k, rows] = np.square(felt @ factor).sum(axis=1)
+        order = np.argsort(variances.max(axis=0), kind="stable").astype(np.int32)
+        for component in variances:
+            component[:] = component[order]
+        ceilings = variances[0] if len(variances) == 1 else variances.max(axis=0)
+        for array in (order, ceilings, variances):
+            array.setflags(write=False)
+        return cls(pool, prior, response_model, order, ceilings, variances)
+
+    def at_prior(self) -> Margins:
+        """Margins of all questions before any answer, rows as in ``pool.pairs``."""
+        return self.given(self.prior, Comparisons(np.empty((0, self.pool.n_features)), np.empty(0, dtype=np.int8)))
+
+    def given(self, posterior: Coefficients, comparisons: Comparisons) -> Margins:
+        """Margins of all questions under a posterior, rows as in ``pool.pairs``; parameters as of `under`."""
+        return self.under(posterior, comparisons).all()
+
+    def under(self, posterior: Coefficients, comparisons: Comparisons) -> "PosteriorMargins":
+        """Margins under a Laplace posterior.
 
         Parameters
         ----------
         posterior
-            Modes, covariances and weights; only modes and weights are used.
+            What `fit_posterior` found from this prior with this response model.
         comparisons
             The answers it was fitted on.
-        response_model
-            The one it was fitted with.
-
-        Returns
-        -------
-        Margins
-            As they are felt, of each component. Variances that round-off would make negative are 0.
         """
-        answers = Felt.of(comparisons, response_model)
-        means, variances = np.array(self.at_prior.means), np.array(self.at_prior.variances)
-        if answers.outcomes.size:
-            for k, (prior, mode) in enumerate(zip(self.prior.components, posterior.components, strict=True)):
-                self._condition(means[k], variances[k], prior, mode.mean, answers, response_model)
-        if response_model.dissimilarity_noise != 0:
-            loudness = np.concatenate([response_model.loudness(differences) for _, differences in self.pool.blocks()])
-            means, variances = means * loudness, variances * loudness**2
-        return Margins(posterior.weights, means, variances)
-
-    def _condition(
-        self, mean: Array, variance: Array, prior: Gaussian, mode: Array, answers: Felt, response_model: ResponseModel
-    ) -> None:
-        """Turn prior margins of one component, in place, into margins under its Laplace posterior."""
-        differences = answers.differences
-        replies = log_likelihood(differences @ mode, answers.outcomes, response_model)
-        weights = np.sqrt(curvatures(replies))
-        loads = prior.covariance @ (differences.T * weights)  # (n_features, n_answers)
-        with singular_as_inference_error(weights.size):
-            root = np.linalg.cholesky(np.eye(weights.size) + (weights[:, None] * differences) @ loads)
-            lost = np.linalg.solve(root, loads.T)
-        # One product over the items gives both the mean's shift and the columns that the variance loses.
-        projection = np.vstack([mode - prior.mean, lost]).T
-        for questions, columns in _pair_differences(self.pool, _item_products(self.pool, projection)):
-            mean[questions] += columns[:, 0]
-            variance[questions] -= np.einsum("ij,ij->i", columns[:, 1:], columns[:, 1:])
-        np.maximum(variance, 0.0, out=variance)
+        answers = Felt.of(comparisons, self.response_model)
+        narrowed = tuple(
+            _narrowed(before, after, answers, self.response_model)
+            for before, after in zip(self.prior.components, posterior.components, strict=True)
+        )
+        modes = np.stack([component.mean for component in posterior.components], axis=1)
+        return PosteriorMargins(self, posterior.weights, modes, narrowed)
 
 
-def _prior_margins(pool: CandidatePool, prior: Coefficients) -> Margins:
-    """Prior margins of all questions: the only step that costs d² a question, once for a pool and a prior."""
-    shape = (len(prior.components), pool.n_questions)
-    means, variances = np.empty(shape), np.empty(shape)
-    factors = [covariance_factor(each.covariance) for each in prior.components]
-    for rows, differences in pool.blocks():
-        for k, (component, factor) in enumerate(zip(prior.components, factors, strict=True)):
-            means[k, rows] = differences @ component.mean
-            variances[k, rows] = np.square(differences @ factor).sum(axis=1)
-    means.setflags(write=False)
-    variances.setflags(write=False)
-    return Margins(prior.weights, means, variances)
+class Narrowed(NamedTuple):
+    """How the answers narrowed a component: a margin δᵀw has lost the squares of δᵀcolumns, or has kept just them.
+
+    columns are (n_features, n_columns), in logits per unit of each feature.
+    """
+
+    columns: Array
+    is_what_is_kept: bool
+
+    def variance(self, loads: Array, before: Array) -> Array:
+        """Posterior variances (n,), given loads (n, n_columns) on the columns and prior variances (n,)."""
+        squares = np.einsum("ij,ij->i", loads, loads)
+        return np.minimum(squares, before) if self.is_what_is_kept else np.maximum(before - squares, 0.0)
+
+
+class PosteriorMargins(NamedTuple):
+    """Margins under a posterior, worked out for those questions that are asked about.
+
+    of has the questions and their prior variances, weights (n_components,) are the posterior's, modes (n_features,
+    n_components) its components' means, narrowed what their variances lost.
+    """
+
+    of: PoolMargins
+    weights: Array
+    modes: Array
+    narrowed: tuple[Narrowed, ...]
+
+    def at(self, places: slice) -> Margins:
+        """Margins of the questions in these places of ``of.order``.
+
+        As they are felt, of each component. Variances that round-off would make negative are 0.
+        """
+        differences = _differences(self.of.pool, self.of.order[places])
+        return self._of_loads(self.of.response_model.felt(differences) @ self._columns(), self.of.variances[:, places])
+
+    def all(self) -> Margins:
+        """Margins of all questions, rows as in ``pool.pairs``: one product over the items, not over the questions."""
+        pool, model = self.of.pool, self.of.response_model
+        variances = np.empty_like(self.of.variances)
+        variances[:, self.of.order] = self.of.variances
+        means, products = np.empty_like(variances), _item_products(pool, self._columns())
+        for start in range(0, pool.n_questions, BLOCK):
+            rows = slice(start, start + BLOCK)
+            first, second = pool.pairs[rows].T
+            loads = products.take(first, axis=0) - products.take(second, axis=0)
+            if model.dissimilarity_noise != 0:
+                loads *= model.loudness(_differences(pool, rows))[:, None]
+            _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows])
+        return Margins(self.weights, means, variances)
+
+    def _columns(self) -> Array:
+        """Modes and what narrowed the components, side by side (n_features, n_columns)."""
+        return np.hstack([self.modes, *(each.columns for each in self.narrowed)])
+
+    def _of_loads(self, loads: Array, before: Array) -> Margins:
+        """Margins, given differences times `_columns` (n, n_columns) and prior variances (n_components, n)."""
+        variances, end = np.empty_like(before), len(self.weights)
+        means = loads[:, :end].T
+        for k, narrowed in enumerate(self.narrowed):
+            start, end = end, end + narrowed.columns.shape[1]
+            variances[k] = narrowed.variance(loads[:, start:end], before[k])
+        return Margins(self.weights, means, variances)
+
+
+def _narrowed(before: Gaussian, after: Gaussian, answers: Felt, response_model: ResponseModel) -> Narrowed:
+    """With answers X of curvature K: Σ₀Xᵀ√K R⁻ᵀ is lost, R Rᵀ = I + √K XΣ₀Xᵀ√K; or a factor of Σ kept, if smaller."""
+    if len(answers.outcomes) > before.n_features:
+        return Narrowed(covariance_factor(after.covariance), is_what_is_kept=True)
+    if not answers.outcomes.size or not before.covariance.any():
+        return Narrowed(np.empty((before.n_features, 0)), is_what_is_kept=False)
+    replies = log_likelihood(answers.differences @ after.mean, answers.outcomes, response_model)
+    weighted = answers.differences * np.sqrt(curvatures(replies))[:, None]
+    loads = before.covariance @ weighted.T  # (n_features, n_answers)
+    with singular_as_inference_error(len(weighted)):
+        root = np.linalg.cholesky(np.eye(len(weighted)) + weighted @ loads)
+        return Narrowed(np.linalg.solve(root, loads.T).T, is_what_is_kept=False)
+
+
+def _differences(pool: CandidatePool, rows: slice | NDArray[np.int32]) -> Array:
+    """First minus second item's features in float64, of some questions (n_rows, n_features)."""
+    first, second = pool.pairs[rows].T
+    return pool.features.take(first, axis=0).astype(np.float64, copy=False) - pool.features.take(second, axis=0)
 
 
 def _item_products(pool: CandidatePool, projection: Array) -> Array:
@@ -147,11 +219,3 @@ def _item_products(pool: CandidatePool, projection: Array) -> Array:
         items = slice(start, start + ITEM_BLOCK)
         np.matmul(pool.features[items].astype(np.float64, copy=False), projection, out=products[items])
     return products
-
-
-def _pair_differences(pool: CandidatePool, products: Array) -> Iterator[tuple[slice, Array]]:
-    """First minus second item of each question, block by block."""
-    for start in range(0, pool.n_questions, BLOCK):
-        questions = slice(start, start + BLOCK)
-        first, second = pool.pairs[questions].T
-        yield questions, products.take(first, axis=0) - products.take(second, axis=0)

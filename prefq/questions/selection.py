@@ -15,6 +15,8 @@ from prefq.inference.laplace import fit_posterior
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.acquisition import AcquisitionFunction, information_gain
+from prefq.questions.balance import Constraint, allowed_by, checked_constraints
+from prefq.questions.costs import Cost, costs_of
 from prefq.questions.gain_bounds import mixture_information_gain_bound
 from prefq.questions.hashes import shown_question
 from prefq.questions.margins import PoolMargins
@@ -72,6 +74,8 @@ def select_next_question(
     stopping: StoppingRule | None = None,
     seed: int = 0,
     stated: StatedEvidence | None = None,
+    cost: Cost | None = None,
+    constraints: Iterable[Constraint] = (),
 ) -> Question | None:
     """The question that is worth most, given the answers so far; None when it is time to stop.
 
@@ -100,6 +104,11 @@ def select_next_question(
         Fixes which side is shown first, and the order of ``"random"``.
     stated
         What the person said about the axes (`prefq.stated_evidence`).
+    cost
+        What a question costs the person: ``"reading"``, seconds by the length of its texts, or a callable
+        ``(pool) -> costs``; then the question with the highest score per cost is asked. None for all alike.
+    constraints
+        What may be asked at all, such as `prefq.questions.balance.topic_quota` and `exposure_limit`.
 
     Returns
     -------
@@ -109,10 +118,10 @@ def select_next_question(
     Raises
     ------
     InputError
-        For an answer to a question that is not in the pool, two answers to one pair, a budget below 1, or scores
-        that are NaN or of the wrong shape.
+        For an answer to a question that is not in the pool, two answers to one pair, a budget below 1, scores or
+        costs that are NaN or of the wrong shape, or scores below 0 where there are costs.
     NotFoundError
-        For an unknown acquisition name.
+        For an unknown name of an acquisition or a cost.
     MismatchError
         For a prior or stated evidence of another feature space.
     InferenceError
@@ -135,6 +144,8 @@ def select_next_question(
         stopping=stopping,
         seed=seed,
         stated=stated,
+        cost=cost,
+        constraints=constraints,
     )
     return question
 
@@ -151,6 +162,8 @@ def select_with_info(
     seed: int = 0,
     reserved: Sequence[str] = (),
     stated: StatedEvidence | None = None,
+    cost: Cost | None = None,
+    constraints: Iterable[Constraint] = (),
 ) -> tuple[Question | None, SelectionInfo]:
     """`select_next_question`, with how the question was chosen or why none was; same parameters and errors.
 
@@ -163,15 +176,20 @@ def select_with_info(
     answers = checked_answers(answers)
     if stopping is not None and not callable(stopping):
         raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
-    rule = acquisition_named(acquisition)
+    rule, constraints = acquisition_named(acquisition), checked_constraints(constraints)
+    costs = None if cost is None else costs_of(pool, cost)
     start = with_stated(pool.starting_point(prior, response_model), stated)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
     asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     if (reason := _used_up(posterior, answers, max_questions, n_left=pool.n_questions - asked.size)) is not None:
         return None, info._replace(reason=reason)
-    margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
-    row, best = _best_row(rule, Situation(pool, posterior, margins, start.response_model, seed), asked)
+    allowed = allowed_by(constraints, pool, asked, seed=seed)
+    if not allowed.any():
+        return None, info._replace(reason="the constraints allow no further question of the pool.")
+    margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
+    situation = Situation(pool, posterior, margins, start.response_model, seed)
+    row, best = _best_row(rule, situation, asked, np.flatnonzero(allowed), costs)
     if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
         require_text(reason, "what the stopping rule returned")
         return None, info._replace(reason=reason)
@@ -210,7 +228,7 @@ def score_questions(
     start = with_stated(pool.starting_point(prior, response_model), stated)
     comparisons = pool.comparisons(answers)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    margins = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
+    margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
     return score_situation(rule, Situation(pool, posterior, margins, start.response_model, seed))
 
 
@@ -230,34 +248,48 @@ def _used_up(
     return None if n_left else "every question of the pool has been asked."
 
 
-def _best_row(rule: AcquisitionFunction | PoolAcquisition, situation: Situation, asked: Rows) -> tuple[int, float]:
+def _best_row(
+    rule: AcquisitionFunction | PoolAcquisition, situation: Situation, asked: Rows, open_rows: Rows, costs: Array | None
+) -> tuple[int, float]:
     """Row and score of the question to ask: the best, or the best with a new prompt if that is nearly as good."""
     pool, _, margins, response_model, _ = situation
 
     def exact(rows: Rows) -> Array:
-        return score_margins(information_gain, margins.at(rows), response_model)
+        scores = score_margins(information_gain, margins.at(rows), response_model)
+        return scores if costs is None else scores / costs[rows]
 
     pruned = rule is information_gain and pool.n_questions >= PRUNE_FROM
     if pruned:
         values = mixture_information_gain_bound(*margins, response_model=response_model)
     else:
         values = score_situation(rule, situation)
-    is_open = np.ones(pool.n_questions, dtype=bool)
-    is_open[asked] = False
-    open_rows = np.flatnonzero(is_open)
+    if costs is not None:
+        values = _per_cost(values, costs)
 
     def best_of(rows: Rows) -> tuple[int, float]:
         return _first_best_by_bound(rows, values[rows], exact) if pruned else _first_best(rows, values[rows])
 
+    def scored(best: tuple[int, float]) -> tuple[int, float]:
+        return best if costs is None else (best[0], best[1] * float(costs[best[0]]))
+
     best = best_of(open_rows)
     repeats = _repeats_prompt(pool, open_rows, asked)
     if repeats.all() or not repeats[np.searchsorted(open_rows, best[0])]:
-        return best
+        return scored(best)
     fresh = best_of(open_rows[~repeats])
     # Information starts at 0, which is known without an integral; any other score starts where the pool's scores do.
     lowest = 0.0 if rule is information_gain else float(values[open_rows].min())
     spread = best[1] - lowest
-    return fresh if best[1] - fresh[1] <= FRESH_PROMPT_SHARE * spread else best
+    return scored(fresh if best[1] - fresh[1] <= FRESH_PROMPT_SHARE * spread else best)
+
+
+def _per_cost(scores: Array, costs: Array) -> Array:
+    if (scores < 0).any():
+        raise InputError(
+            f"the acquisition function gave a score of {scores.min():.3g}, and scores per cost must not be below 0; "
+            "take another acquisition, such as 'information_gain', or no cost."
+        )
+    return scores / costs
 
 
 def _repeats_prompt(pool: CandidatePool, rows: Rows, asked: Rows) -> NDArray[np.bool_]:

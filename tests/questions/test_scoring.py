@@ -145,7 +145,7 @@ def test_a_mixtures_margins_follow_its_answers() -> None:
     answers = [pool.question("0-1").answer("first"), pool.question("4-3").answer("second")]
     comparisons = pool.comparisons(answers)
     posterior, _ = fit_posterior(CAMPS, comparisons)
-    margins = PoolMargins.of(pool, CAMPS).given(posterior, comparisons, ResponseModel())
+    margins = PoolMargins.of(pool, CAMPS, ResponseModel()).given(posterior, comparisons)
     differences = pool.features[pool.pairs[:, 0]] - pool.features[pool.pairs[:, 1]]
     np.testing.assert_allclose(margins.mean, differences @ posterior.mean, atol=1e-10)
     np.testing.assert_allclose(

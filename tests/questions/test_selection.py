@@ -83,7 +83,7 @@ def test_margins_equal_the_full_covariance_form(dtype: type, n_answers: int) -> 
     )
     comparisons = pool.comparisons(play(pool, n_answers))
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    found = PoolMargins.of(pool, start.coefficients).given(posterior, comparisons, start.response_model)
+    found = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
     differences = differences_of(pool)
     np.testing.assert_allclose(found.mean, differences @ posterior.mean, atol=1e-10)
     direct = np.einsum("ij,jk,ik->i", differences, posterior.covariance, differences)
@@ -312,7 +312,7 @@ def test_ties_between_scores_go_to_the_lowest_row() -> None:
 def test_an_acquisition_function_of_ones_own() -> None:
     pool = make_pool()
     question, info = select_with_info(pool, [], acquisition=lambda mean, variance, *, response_model: -variance)
-    variance = PoolMargins.of(pool, pool.starting_point().coefficients).at_prior.variance
+    variance = PoolMargins.of(pool, pool.starting_point().coefficients, ResponseModel()).at_prior().variance
     assert question is not None
     assert pair_of(question) == frozenset(pool.pairs[int(variance.argmin())].tolist())
     assert info.score == pytest.approx(-variance.min())
