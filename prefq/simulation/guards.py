@@ -268,7 +268,11 @@ def side_swapped(panel: Panel) -> Panel:
         test_first=panel.test_second,
         test_second=panel.test_first,
         test_truth=1 - panel.test_truth,
-        group=group._replace(differences=-group.differences, outcomes=-group.outcomes),
+        group=group._replace(
+            differences=-group.differences,
+            outcomes=-group.outcomes,
+            first=None if group.first is None else group.first - group.differences,
+        ),
         response_model=replace(model, position_bias=-model.position_bias),
         margins=None if panel.margins is None else -panel.margins,
     )

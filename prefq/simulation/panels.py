@@ -22,12 +22,14 @@ Start = Coefficients | PopulationPrior
 class GroupAnswers(NamedTuple):
     """Answers of other people, to learn a prior from.
 
-    differences (n, n_features), outcomes (n,) int8 as in `Comparisons`, users (n,) numbers of the users.
+    differences (n, n_features), outcomes (n,) int8 as in `Comparisons`, users (n,) numbers of the users; first
+    (n, n_features), features of the item shown first, where the items are known and not only their differences.
     """
 
     differences: Array
     outcomes: Outcomes
     users: Rows
+    first: Array | None = None
 
 
 class Stated(NamedTuple):

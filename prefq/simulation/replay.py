@@ -249,7 +249,7 @@ def replay_panel(
     shown = np.concatenate([first[in_group], second[in_group]])
     mean, sd = shown.mean(axis=0), shown.std(axis=0)
     first, second = ((side - mean) / np.where(sd > 0, sd, 1.0) for side in (first, second))
-    group = GroupAnswers((first - second)[in_group], outcomes[in_group], recorded.users[in_group])
+    group = GroupAnswers((first - second)[in_group], outcomes[in_group], recorded.users[in_group], first[in_group])
     counts = {
         **division.counts,
         "group_people": len(group_users),

@@ -139,7 +139,7 @@ def group_answers(
     asked = differences[rows]
     margins = (asked * coefficients[users]).sum(axis=1)
     outcomes = rule.draw(rule.felt(margins, asked), rng)
-    return GroupAnswers(asked[:, :n_seen], outcomes, users)
+    return GroupAnswers(asked[:, :n_seen], outcomes, users, scene.first[rows, :n_seen])
 
 
 def panel_of(

@@ -177,7 +177,7 @@ def test_users_come_from_the_population_that_the_panel_names(name: str) -> None:
 def test_the_group_replies_as_its_population_would(name: str, sign: int) -> None:
     panel = make(name)
     assert panel.true_prior is not None
-    asked, outcomes, users = panel.group
+    asked, outcomes, users, _ = panel.group
     mean = sign * (asked @ panel.true_prior.mean)
     variance = ((asked @ panel.true_prior.covariance) * asked).sum(axis=1)
     chances = preference_probability(mean, variance)
