@@ -33,7 +33,7 @@ def world(name: str, seed: int) -> tuple[Panel, Gaussian]:
 
     panel = make_world(name, n_users=N_USERS, rng=np.random.default_rng([1, seed]), n_pool=N_POOL, texts=texts)
     kept = panel.group.users < N_GROUP_USERS
-    differences, outcomes, users = panel.group
+    differences, outcomes, users, _ = panel.group
     group = GroupAnswers(differences[kept], outcomes[kept], users[kept])
     few = {name: getattr(panel, name)[:, :N_TESTS] for name in ("test_first", "test_second", "test_truth")}
     return replace(panel, **few), fit_group_prior(group, panel.response_model)
