@@ -143,7 +143,7 @@ def require_same_features(prior: Coefficients, comparisons: Comparisons) -> None
 
 
 def mixed(prior: GaussianMixture, fits: Sequence[tuple[Gaussian, Fitted]]) -> tuple[GaussianMixture, float]:
-    """Mixture of the components' posteriors, each weighed by how well it predicted the answers; and its log evidence."""
+    """Mixture of the components' posteriors, each weighed by how well it predicted the answers, and its evidence."""
     with np.errstate(divide="ignore"):
         logs = np.log(prior.weights) + np.array([info.log_evidence for _, info in fits])
     log_evidence = float(np.logaddexp.reduce(logs))

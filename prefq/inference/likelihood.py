@@ -75,6 +75,36 @@ def log_likelihood(margins: Array, outcomes: NDArray[np.int8], response_model: R
     return LogLikelihood(*(one + np.where(ties, other, 0.0) for one, other in zip(as_first, as_second, strict=True)))
 
 
+def log_probabilities(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Array:
+    """Log-likelihood of outcomes without its derivatives, for integrals: the value of `log_likelihood`.
+
+    Parameters
+    ----------
+    margins : any shape
+        First minus second, in logits.
+    outcomes : int8, of a shape that broadcasts to that of the margins
+        As `log_likelihood` takes them.
+    response_model
+        As `log_likelihood` takes it.
+
+    Returns
+    -------
+    array of the margins' shape
+        In nats.
+    """
+    if response_model.strength_threshold == 0:
+        outcomes = np.sign(outcomes)
+    ties = outcomes == 0
+    if response_model.tie_threshold > 0 or not ties.any():
+        clean = _log_probabilities(margins, outcomes, response_model)
+        if response_model.lapse_rate == 0:
+            return clean
+        return np.logaddexp(np.log1p(-response_model.lapse_rate) + clean, _log_chances(outcomes, response_model))
+    ones = np.ones_like(outcomes)
+    as_first = log_probabilities(margins, np.where(ties, ones, outcomes), response_model)
+    return as_first + np.where(ties, log_probabilities(margins, -ones, response_model), 0.0)
+
+
 def log_reply_probabilities(margins: Array, response_model: ResponseModel) -> list[Array]:
     """Logarithm of the probability of each reply at known margins, finite also where the probability underflows.
 
@@ -120,25 +150,53 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
     return np.exp(np.stack(log_reply_probabilities(margins, response_model), axis=-1))
 
 
-def _lapse_free(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
-    sign = np.where(outcomes < 0, -1.0, 1.0)
-    towards = sign * (margins + response_model.position_bias)
-    grade, threshold, further = np.abs(outcomes), response_model.tie_threshold, response_model.strength_threshold
-    # A reply is an interval of the latent scale, from σ(towards - low) down to σ(towards - high): a preference has no
-    # upper end, a tie reaches from -τ to τ, a slight preference from τ to τ + κ, a clear one begins at τ + κ.
-    is_tie, is_slight = grade == 0, grade == 2
-    low = np.where(is_tie, -threshold, np.where(grade == 3, threshold + further, threshold))
-    value, slope, bend = _log_sigmoid_derivatives(towards - low)
+class _Intervals(NamedTuple):
+    """Replies as intervals of the latent scale, each of the outcomes' shape.
+
+    With a = sign (margin + b), a reply's probability is σ(a - low) - σ(a - high). A preference has no upper end, a tie
+    reaches from -τ to τ, a slight preference from τ to τ + κ, a clear one begins at τ + κ. Where ended, the probability
+    is σ(a - low) σ(high - a) (1 - exp(low - high)), which is exact also far out.
+    """
+
+    sign: Array
+    low: Array
+    ended: NDArray[np.bool_]
+    width: Array
+
+    @classmethod
+    def of(cls, outcomes: NDArray[np.int8], model: ResponseModel) -> "_Intervals":
+        grade, threshold, further = np.abs(outcomes), model.tie_threshold, model.strength_threshold
+        is_tie = grade == 0
+        low = np.where(is_tie, -threshold, np.where(grade == 3, threshold + further, threshold))
+        width = np.where(is_tie, 2 * threshold, further)
+        return cls(np.where(outcomes < 0, -1.0, 1.0), low, is_tie | (grade == 2), width)
+
+    def log_shares(self) -> Array:
+        """Log (1 - exp(-width)), 0 where there is no upper end."""
+        return np.log(np.where(self.ended, -np.expm1(-self.width), 1.0))
+
+
+def _log_probabilities(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> Array:
+    """Value of `_lapse_free` alone."""
+    intervals = _Intervals.of(outcomes, model)
+    above = margins * intervals.sign + (intervals.sign * model.position_bias - intervals.low)
+    value = log_sigmoid(above)
+    if intervals.ended.any():
+        value += np.where(intervals.ended, log_sigmoid(intervals.width - above) + intervals.log_shares(), 0.0)
+    return value
+
+
+def _lapse_free(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> LogLikelihood:
+    intervals = _Intervals.of(outcomes, model)
+    sign, ended = intervals.sign, intervals.ended
+    above = sign * (margins + model.position_bias) - intervals.low
+    value, slope, bend = _log_sigmoid_derivatives(above)
     first, second = sign * slope, bend
-    ends = is_tie | is_slight
-    if ends.any():
-        # σ(x) - σ(y) = σ(x) σ(-y) (1 - exp(y - x)); widths are positive here: see log_likelihood.
-        high = np.where(is_tie, threshold, threshold + further)
-        other, other_slope, other_bend = _log_sigmoid_derivatives(high - towards)
-        log_width = np.log(-np.expm1(np.where(ends, low - high, -1.0)))
-        value = value + np.where(ends, other + log_width, 0.0)
-        first = first - np.where(ends, sign * other_slope, 0.0)
-        second = second + np.where(ends, other_bend, 0.0)
+    if ended.any():
+        other, other_slope, other_bend = _log_sigmoid_derivatives(intervals.width - above)
+        value = value + np.where(ended, other + intervals.log_shares(), 0.0)
+        first = first - np.where(ended, sign * other_slope, 0.0)
+        second = second + np.where(ended, other_bend, 0.0)
     return LogLikelihood(value, first, second)
 
 
@@ -151,12 +209,16 @@ def _log_sigmoid_derivatives(x: Array) -> LogLikelihood:
 
 
 def _with_lapse(clean: LogLikelihood, outcomes: NDArray[np.int8], response_model: ResponseModel) -> LogLikelihood:
-    """Mix in a reply drawn at random: q = (1 - ε) p + ε / n_replies, half of it for each grade of a preference."""
+    """Mix in a reply drawn at random: q = (1 - ε) p + the chance of `_log_chances`."""
     lapse = response_model.lapse_rate
     if lapse == 0:
         return clean
-    by_chance = np.log(lapse / len(response_model.outcomes)) - np.where(np.abs(outcomes) > 1, np.log(2), 0.0)
-    value = np.logaddexp(np.log1p(-lapse) + clean.value, by_chance)
+    value = np.logaddexp(np.log1p(-lapse) + clean.value, _log_chances(outcomes, response_model))
     attentive = np.exp(np.log1p(-lapse) + clean.value - value)  # chance that the reply was no lapse
     first = attentive * clean.first
     return LogLikelihood(value, first, attentive * (clean.second + clean.first**2) - first**2)
+
+
+def _log_chances(outcomes: NDArray[np.int8], model: ResponseModel) -> Array:
+    """Log of the chance that a lapse gives each outcome: ε / n_replies, half of it for each grade of a preference."""
+    return np.log(model.lapse_rate / len(model.outcomes)) - np.where(np.abs(outcomes) > 1, np.log(2), 0.0)
