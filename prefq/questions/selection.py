@@ -5,7 +5,7 @@ of the `random` rule) is a hash (`prefq.questions.hashes`), so that the same inp
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,20 @@ from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
-from prefq.questions.acquisition import AcquisitionFunction, information_gain
+from prefq.questions.acquisition import AcquisitionFunction
 from prefq.questions.balance import Constraint, allowed_by, checked_constraints
 from prefq.questions.costs import Cost, costs_of
-from prefq.questions.gain_bounds import mixture_information_gain_bound
 from prefq.questions.hashes import shown_question
-from prefq.questions.margins import PoolMargins
+from prefq.questions.margins import PoolMargins, PosteriorMargins
 from prefq.questions.scoring import (
     Acquisition,
     PoolAcquisition,
     Situation,
     acquisition_name,
     acquisition_named,
-    score_margins,
     score_situation,
 )
+from prefq.questions.search import Best, can_search, first_best, search
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (
     Answer,
@@ -45,9 +44,6 @@ from prefq.vocabulary import (
 MAX_QUESTIONS = 10
 REPLIES_PER_QUESTION = 2  # replies, skips included, after which a session ends whatever its budget: times the budget
 FRESH_PROMPT_SHARE = 0.2  # of the spread of scores: what a question may lose for the sake of a prompt not yet shown
-PRUNE_FROM = 2048  # questions; below it the integrals cost less than the table that would spare them
-TIE_TOLERANCE = 1e-9  # relative: scores closer than this are equal, so that machines with other round-off agree
-FIRST_CONTENDERS = 64  # integrals taken before bounds are compared with an exact score: mostly enough
 
 
 class SelectionInfo(NamedTuple):
@@ -187,9 +183,15 @@ def select_with_info(
     allowed = allowed_by(constraints, pool, asked, seed=seed)
     if not allowed.any():
         return None, info._replace(reason="the constraints allow no further question of the pool.")
-    margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
-    situation = Situation(pool, posterior, margins, start.response_model, seed)
-    row, best = _best_row(rule, situation, asked, np.flatnonzero(allowed), costs)
+    margins = PoolMargins.of(pool, start.coefficients, start.response_model).under(posterior, comparisons)
+
+    def situation() -> Situation:
+        return Situation(pool, posterior, margins.all(), start.response_model, seed)
+
+    best_of, lowest = _chooser(rule, margins, situation, allowed, costs)
+    row, best = _best_row(pool, best_of, asked, allowed, lowest)
+    if costs is not None:
+        best *= float(costs[row])
     if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
         require_text(reason, "what the stopping rule returned")
         return None, info._replace(reason=reason)
@@ -248,39 +250,43 @@ def _used_up(
     return None if n_left else "every question of the pool has been asked."
 
 
+Allowed = Callable[[Rows], NDArray[np.bool_]]  # which of these rows may be asked
+Chooser = Callable[[Allowed, float], Best | None]  # the best allowed question that scores so much at least
+
+
+def _chooser(
+    rule: AcquisitionFunction | PoolAcquisition,
+    margins: PosteriorMargins,
+    situation: Callable[[], Situation],
+    allowed: NDArray[np.bool_],
+    costs: Array | None,
+) -> tuple[Chooser, float]:
+    """How to find the best question, by search where that is possible; and where the rule's scores start."""
+    if can_search(rule, margins):  # such scores start at 0
+        known = cast(AcquisitionFunction, rule)
+        return lambda is_allowed, at_least: search(known, margins, is_allowed, costs=costs, at_least=at_least), 0.0
+    values = score_situation(rule, situation())
+    values = values if costs is None else _per_cost(values, costs)
+    rows = np.flatnonzero(allowed)
+
+    def best_of(is_allowed: Allowed, at_least: float) -> Best | None:
+        some = rows[is_allowed(rows)]
+        return first_best(some, values[some]) if some.size else None
+
+    return best_of, float(values[rows].min())
+
+
 def _best_row(
-    rule: AcquisitionFunction | PoolAcquisition, situation: Situation, asked: Rows, open_rows: Rows, costs: Array | None
+    pool: CandidatePool, best_of: Chooser, asked: Rows, allowed: NDArray[np.bool_], lowest: float
 ) -> tuple[int, float]:
     """Row and score of the question to ask: the best, or the best with a new prompt if that is nearly as good."""
-    pool, _, margins, response_model, _ = situation
-
-    def exact(rows: Rows) -> Array:
-        scores = score_margins(information_gain, margins.at(rows), response_model)
-        return scores if costs is None else scores / costs[rows]
-
-    pruned = rule is information_gain and pool.n_questions >= PRUNE_FROM
-    if pruned:
-        values = mixture_information_gain_bound(*margins, response_model=response_model)
-    else:
-        values = score_situation(rule, situation)
-    if costs is not None:
-        values = _per_cost(values, costs)
-
-    def best_of(rows: Rows) -> tuple[int, float]:
-        return _first_best_by_bound(rows, values[rows], exact) if pruned else _first_best(rows, values[rows])
-
-    def scored(best: tuple[int, float]) -> tuple[int, float]:
-        return best if costs is None else (best[0], best[1] * float(costs[best[0]]))
-
-    best = best_of(open_rows)
-    repeats = _repeats_prompt(pool, open_rows, asked)
-    if repeats.all() or not repeats[np.searchsorted(open_rows, best[0])]:
-        return scored(best)
-    fresh = best_of(open_rows[~repeats])
-    # Information starts at 0, which is known without an integral; any other score starts where the pool's scores do.
-    lowest = 0.0 if rule is information_gain else float(values[open_rows].min())
-    spread = best[1] - lowest
-    return scored(fresh if best[1] - fresh[1] <= FRESH_PROMPT_SHARE * spread else best)
+    best = best_of(lambda rows: allowed[rows], lowest)
+    assert best is not None
+    if not _repeats_prompt(pool, np.array([best.row]), asked)[0]:
+        return best
+    enough = best.score - FRESH_PROMPT_SHARE * (best.score - lowest)
+    fresh = best_of(lambda rows: allowed[rows] & ~_repeats_prompt(pool, rows, asked), enough)
+    return fresh if fresh is not None and fresh.score >= enough else best
 
 
 def _per_cost(scores: Array, costs: Array) -> Array:
@@ -297,22 +303,3 @@ def _repeats_prompt(pool: CandidatePool, rows: Rows, asked: Rows) -> NDArray[np.
     if pool.prompt_codes is None:
         return np.zeros(rows.size, dtype=bool)
     return np.isin(pool.prompt_codes[pool.pairs[rows, 0]], pool.prompt_codes[pool.pairs[asked, 0]])
-
-
-def _first_best(rows: Rows, scores: Array) -> tuple[int, float]:
-    """The lowest row whose score is the highest, up to round-off."""
-    top = float(scores.max())
-    at = int(np.argmax(scores >= top - TIE_TOLERANCE * abs(top)))
-    return int(rows[at]), float(scores[at])
-
-
-def _first_best_by_bound(rows: Rows, bounds: Array, exact: Callable[[Rows], Array]) -> tuple[int, float]:
-    """`_first_best` by exact scores, taken only where an upper bound does not rule the question out."""
-    few = min(FIRST_CONTENDERS, rows.size)
-    contenders = np.sort(np.argpartition(bounds, -few)[-few:])
-    scores = exact(rows[contenders])
-    not_ruled_out = bounds >= scores.max() - TIE_TOLERANCE * abs(scores.max())
-    if np.count_nonzero(not_ruled_out) > np.count_nonzero(not_ruled_out[contenders]):
-        contenders = np.flatnonzero(not_ruled_out)
-        scores = exact(rows[contenders])
-    return _first_best(rows[contenders], scores)

@@ -72,8 +72,8 @@ def test_costs_and_pruning_choose_alike(monkeypatch: pytest.MonkeyPatch) -> None
     pool = wide_pool()
     costs = np.random.default_rng(0).uniform(1, 20, size=pool.n_questions)
     chosen = []
-    for prune_from in (1, 10**9):
-        monkeypatch.setattr("prefq.questions.selection.PRUNE_FROM", prune_from)
+    for searched in (True, False):
+        monkeypatch.setattr("prefq.questions.selection.can_search", lambda rule, margins, how=searched: how)
         answers: list[Answer] = []
         for _ in range(8):
             question = prefq.select_next_question(pool, answers, cost=lambda pool: costs)
