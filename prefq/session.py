@@ -38,6 +38,8 @@ from prefq.inference.stated import StatedEvidence, StatedNoise, positions_by_axi
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
+from prefq.questions.balance import Constraint, allowed_by, exposure_limit, topic_quota
+from prefq.questions.costs import WORDS_PER_MINUTE, reading_seconds, words_of_questions
 from prefq.questions.draws import falls_within, places_among, questions_to_test_with, random_questions, without
 from prefq.questions.scoring import require_acquisition
 from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, select_with_info
@@ -60,7 +62,6 @@ from prefq.vocabulary import (
 
 FORMAT_VERSION = 1
 SEALED_QUESTIONS = 6
-WORDS_PER_MINUTE = 240  # silent reading of plain English, Brysbaert 2019
 RANDOM = "random"
 
 
@@ -80,6 +81,13 @@ class SessionSettings:
     random_share
         Share of sessions, from 0 to below 1, that are asked at random instead of by `acquisition`; which ones is
         decided by a hash of their id.
+    per_minute
+        Whether questions are chosen by what they tell for each second of reading (`prefq.questions.costs`), and not by
+        what they tell; where chance decides that a session is asked at random, it is.
+    topic_quota
+        Most questions about one prompt; 0 for no limit.
+    max_exposure
+        Share of people, at most 1, who may be asked any one question; 0 for no limit.
 
     Raises
     ------
@@ -93,6 +101,9 @@ class SessionSettings:
     acquisition: str = "information_gain"
     test_questions: int = 0
     random_share: float = 0.0
+    per_minute: bool = False
+    topic_quota: int = 0
+    max_exposure: float = 0.0
 
     def __post_init__(self) -> None:
         limit = whole_number(self.max_questions, "max_questions", "a budget of at least 1 question", least=1)
@@ -107,6 +118,20 @@ class SessionSettings:
         if share and self.acquisition == RANDOM:
             raise InputError("every session is asked at random by its acquisition; give no random_share with it.")
         object.__setattr__(self, "random_share", share)
+        if not isinstance(self.per_minute, bool):
+            raise InputError(f"per_minute is {shown(self.per_minute)}; give True or False.")
+        quota = whole_number(self.topic_quota, "topic_quota", "a quota of 1 question or more, or 0 for none", least=0)
+        object.__setattr__(self, "topic_quota", quota)
+        exposure = real_number(self.max_exposure, "max_exposure")
+        if not 0 <= exposure <= 1:
+            raise InputError(f"max_exposure is {exposure}; give a share of people up to 1, or 0 for no limit.")
+        object.__setattr__(self, "max_exposure", exposure)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """What may be asked at all, as these settings say."""
+        quota = (topic_quota(self.topic_quota),) if self.topic_quota else ()
+        return (*quota, exposure_limit(self.max_exposure)) if self.max_exposure else quota
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values, those left out that earlier versions did not have and that say nothing."""
@@ -116,10 +141,12 @@ class SessionSettings:
     def from_dict(cls, data: Mapping[str, Any]) -> "SessionSettings":
         """Settings from the dictionary that `to_dict` writes, now or in earlier versions; InputError if it is none."""
         names = [name for name in field_names(cls) if name not in _LATER_SETTINGS]
-        return cls(**exact_fields(data, names, "session settings", later=dict.fromkeys(_LATER_SETTINGS, 0)))
+        return cls(**exact_fields(data, names, "session settings", later=_LATER_SETTINGS))
 
 
-_LATER_SETTINGS = ("test_questions", "random_share")  # 0 where they are not stored
+_LATER_SETTINGS: Mapping[str, Any] = MappingProxyType(  # what they are where they are not stored
+    {"test_questions": 0, "random_share": 0, "per_minute": False, "topic_quota": 0, "max_exposure": 0}
+)
 
 
 class Progress(NamedTuple):
@@ -204,9 +231,13 @@ class Session:
         Raises
         ------
         InputError
-            For an empty id, a field of another type, or more test questions than the pool can spare.
+            For an empty id, a field of another type, more test questions than the pool can spare, or settings that
+            need prompts or texts where the pool has none.
         """
         settings = SessionSettings() if settings is None else settings
+        allowed_by(settings.constraints, pool, np.empty(0, dtype=np.int64), seed=seed)
+        if settings.per_minute:
+            reading_seconds(pool)
         events: tuple[Event, ...] = ()
         if settings.test_questions or settings.random_share:
             at_random = falls_within(settings.random_share, session_id)
@@ -484,6 +515,8 @@ class Session:
                 stopping=stopping,
                 seed=self.seed,
                 reserved=tuple(places),
+                cost="reading" if self.settings.per_minute and self.acquisition != RANDOM else None,
+                constraints=self.settings.constraints,
                 stated=self.stated(pool),
             )
         if question is not None and info is not None:
@@ -519,7 +552,7 @@ class Session:
 
 def words_per_question(pool: CandidatePool) -> float:
     """Words that a question makes a person read, prompt and both responses, on average over the pool."""
-    return pool.derive("words_per_question", lambda: _mean_words(pool))
+    return float(words_of_questions(pool).mean())
 
 
 def _chosen(state: SessionState) -> tuple[Answer, ...]:
@@ -527,11 +560,3 @@ def _chosen(state: SessionState) -> tuple[Answer, ...]:
     tests = state.drawn.tests if state.drawn else ()
     sealed = [prediction.question_id for prediction in state.sealed.predictions] if state.sealed else []
     return without(state.answers, [*tests, *sealed])
-
-
-def _mean_words(pool: CandidatePool) -> float:
-    def counts(texts: tuple[str, ...] | None) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return np.array([len(text.split()) for text in texts] if texts else [0] * pool.n_items, dtype=np.int64)
-
-    responses, prompts = counts(pool.responses), counts(pool.prompts)
-    return float((responses[pool.pairs].sum(axis=1) + prompts[pool.pairs[:, 0]]).mean())

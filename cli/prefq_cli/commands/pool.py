@@ -62,8 +62,9 @@ def validate(pool: PoolArgument = DEFAULT_POOL, as_json: JsonOption = False) -> 
 
 def _facts(pool: "CandidatePool") -> dict[str, Any]:
     from prefq.profiles.summary import axis_label
+    from prefq.questions.costs import WORDS_PER_MINUTE
     from prefq.questions.selection import MAX_QUESTIONS
-    from prefq.session import WORDS_PER_MINUTE, words_per_question
+    from prefq.session import words_per_question
 
     space, start = pool.feature_space, pool.starting_point()
     opposites = space.opposites or ("",) * space.n_features
