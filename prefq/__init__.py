@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prefq.profiles.ranking import rank as rank
     from prefq.questions.selection import score_questions as score_questions
     from prefq.questions.selection import select_next_question as select_next_question
+    from prefq.questions.static import design_questionnaire as design_questionnaire
     from prefq.rewards.base import load_rewards as load_rewards
     from prefq.session import Session as Session
     from prefq.session import SessionSettings as SessionSettings
@@ -69,6 +70,7 @@ _HOMES = {
     "StatedEvidence": "prefq.inference.stated",
     "StatedNoise": "prefq.inference.stated",
     "StorageError": "prefq.errors",
+    "design_questionnaire": "prefq.questions.static",
     "fit_posterior": "prefq.inference.laplace",
     "fit_profile": "prefq.profiles.profile",
     "fit_stated_noise": "prefq.inference.stated_noise",
@@ -108,6 +110,7 @@ __all__ = [
     "StatedNoise",
     "StorageError",
     "__version__",
+    "design_questionnaire",
     "fit_posterior",
     "fit_profile",
     "fit_stated_noise",

@@ -37,6 +37,7 @@ PUBLIC_NAMES = {
     "StatedNoise",
     "StorageError",
     "__version__",
+    "design_questionnaire",
     "fit_posterior",
     "fit_profile",
     "fit_stated_noise",
