@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
 from prefq.inference.likelihood import Felt, log_likelihood
-from prefq.pool.candidate_pool import BLOCK, CandidatePool
+from prefq.pool.candidate_pool import BLOCK, CandidatePool, Rows
 from prefq.pool.recent import Recent
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, ResponseModel
 
@@ -46,8 +46,8 @@ class Margins(NamedTuple):
             return self.variances[0]
         return np.asarray(self.weights @ (self.variances + np.square(self.means - self.mean)))
 
-    def at(self, rows: NDArray[np.integer[Any]]) -> "Margins":
-        """Those of some questions, by their rows (n_rows,)."""
+    def at(self, rows: NDArray[Any]) -> "Margins":
+        """Those of some questions, by row numbers or a mask."""
         return Margins(self.weights, self.means[:, rows], self.variances[:, rows])
 
 
@@ -100,6 +100,10 @@ class PoolMargins:
         for array in (order, ceilings, variances):
             array.setflags(write=False)
         return cls(pool, prior, response_model, order, ceilings, variances)
+
+    def rows(self, places: slice) -> Rows:
+        """Rows of the pool in some places of the order."""
+        return self.order[places].astype(np.int64)
 
     def at_prior(self) -> Margins:
         """Margins of all questions before any answer, rows as in ``pool.pairs``."""
@@ -160,7 +164,7 @@ class PosteriorMargins(NamedTuple):
 
         As they are felt, of each component. Variances that round-off would make negative are 0.
         """
-        differences = _differences(self.of.pool, self.of.order[places])
+        differences = _differences(self.of.pool, self.of.rows(places))
         return self._of_loads(self.of.response_model.felt(differences) @ self._columns(), self.of.variances[:, places])
 
     def all(self) -> Margins:
@@ -206,10 +210,10 @@ def _narrowed(before: Gaussian, after: Gaussian, answers: Felt, response_model: 
         return Narrowed(np.linalg.solve(root, loads.T).T, is_what_is_kept=False)
 
 
-def _differences(pool: CandidatePool, rows: slice | NDArray[np.int32]) -> Array:
+def _differences(pool: CandidatePool, rows: slice | Rows) -> Array:
     """First minus second item's features in float64, of some questions (n_rows, n_features)."""
     first, second = pool.pairs[rows].T
-    return pool.features.take(first, axis=0).astype(np.float64, copy=False) - pool.features.take(second, axis=0)
+    return np.subtract(pool.features.take(first, axis=0), pool.features.take(second, axis=0), dtype=np.float64)
 
 
 def _item_products(pool: CandidatePool, projection: Array) -> Array:

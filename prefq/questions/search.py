@@ -8,7 +8,7 @@ best of all; nothing is approximated.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,19 +38,12 @@ class Best(NamedTuple):
 
 
 def can_search(rule: object, margins: PosteriorMargins) -> bool:
-    """Whether `search` knows a bound for the rule; of a mixture only for information gain."""
+    """Whether a `Search` knows a bound for the rule; of a mixture only for information gain."""
     return rule is information_gain or (rule in LEAST_VARIANCE and len(margins.weights) == 1)
 
 
-def search(
-    rule: AcquisitionFunction,
-    margins: PosteriorMargins,
-    is_allowed: Callable[[Rows], NDArray[np.bool_]],
-    *,
-    costs: Array | None = None,
-    at_least: float = 0.0,
-) -> Best | None:
-    """The allowed question of the highest score, the lowest row among equals; None where none scores `at_least`.
+class Search:
+    """A search for the best question, which goes on from where it stopped when it is asked for another one.
 
     Parameters
     ----------
@@ -58,77 +51,111 @@ def search(
         One that `can_search`.
     margins
         Of the pool.
-    is_allowed
-        Which rows of the pool may be asked, given some of them.
     costs : (n_questions,), optional
         Above 0; then the score per cost counts.
-    at_least
-        Scores below it are of no use.
     """
-    model, order = margins.of.response_model, margins.of.order
-    cheapest = 1.0 if costs is None else float(costs.min())
-    found, cut = list[_Found](), _lowered(at_least)
-    end, step = len(order), FIRST_STEP
-    while (start := max(end - step, _reach(rule, margins, cut * cheapest))) < end:
-        rows = order[start:end]
-        allowed = is_allowed(rows)
-        part = _looked_at(rule, rows[allowed], margins.at(slice(start, end)).at(allowed), model, costs)
-        cut = max(cut, _lowered(part.least.max(initial=-np.inf)))
-        found.append(part.above(cut))
-        end, step = start, min(GROWTH * step, LARGEST_STEP)
-    best = _best_of(rule, _Found.joined(found).above(cut), model, costs) if found else None
-    return best if best is not None and best.score >= _lowered(at_least) else None
+
+    def __init__(self, rule: AcquisitionFunction, margins: PosteriorMargins, costs: Array | None = None) -> None:
+        self._rule, self._margins, self._costs = rule, margins, costs
+        self._cheapest = 1.0 if costs is None else float(costs.min())
+        self._seen, self._end, self._step = list[_Seen](), len(margins.of.order), FIRST_STEP
+
+    def best(self, is_allowed: Callable[[Rows], NDArray[np.bool_]], at_least: float = 0.0) -> Best | None:
+        """The allowed question of the highest score, the lowest row among equals; None where none scores `at_least`.
+
+        Parameters
+        ----------
+        is_allowed
+            Which rows of the pool may be asked, given some of them.
+        at_least
+            Scores below it are of no use.
+        """
+        found, cut, n_used = list[_Seen](), lowered(at_least), 0
+        while n_used < len(self._seen) or self._saw_more(cut):
+            seen = self._seen[n_used]
+            n_used += 1
+            likely = np.flatnonzero(seen.most >= cut)
+            seen = seen.at(likely[is_allowed(seen.rows[likely])])
+            cut = max(cut, lowered(seen.least.max(initial=-np.inf)))
+            found.append(seen)
+        best = self._best_of(_Seen.joined(found).above(cut)) if found else None
+        return best if best is not None and best.score >= lowered(at_least) else None
+
+    def _saw_more(self, cut: float) -> bool:
+        """Look at the next questions, unless none that is left can have such a score; whether there were any."""
+        start = max(self._end - self._step, _reach(self._rule, self._margins, cut * self._cheapest))
+        if start >= self._end:
+            return False
+        places = slice(start, self._end)
+        rows, part = self._margins.of.rows(places), self._margins.at(places)
+        least, most = _bounds(self._rule, part, self._margins.of.response_model)
+        if self._costs is not None:
+            least, most = least / self._costs[rows], most / self._costs[rows]
+        self._seen.append(_Seen(rows, part, least, most))
+        self._end, self._step = start, min(GROWTH * self._step, LARGEST_STEP)
+        return True
+
+    def _best_of(self, seen: "_Seen") -> Best | None:
+        """`first_best` by exact scores, taken only where a bound does not rule the question out."""
+        if not seen.rows.size:
+            return None
+        if seen.rows.size > FIRST_CONTENDERS:
+            likely = np.argpartition(seen.most, -FIRST_CONTENDERS)[-FIRST_CONTENDERS:]
+            seen = seen.above(lowered(self._scores(seen.at(likely)).max()))
+        return first_best(seen.rows, self._scores(seen))
+
+    def _scores(self, seen: "_Seen") -> Array:
+        scores = score_margins(self._rule, seen.margins, self._margins.of.response_model)
+        return scores if self._costs is None else scores / self._costs[seen.rows]
 
 
 def first_best(rows: Rows, scores: Array) -> Best:
     """The lowest row whose score is the highest, up to round-off."""
-    rows_of_best = rows[scores >= _lowered(scores.max())]
+    rows_of_best = rows[scores >= lowered(scores.max())]
     row = rows_of_best.min()
     return Best(int(row), float(scores[rows == row][0]))
 
 
-class _Found(NamedTuple):
-    """Questions that may be the best: rows (n,), margins, and the least and the most that each may score (n,)."""
+def lowered(score: float) -> float:
+    """The least score that counts as equal."""
+    return float(score - TIE_TOLERANCE * abs(score))
+
+
+class _Seen(NamedTuple):
+    """Questions that were looked at: rows (n,), margins, and the least and the most that each may score (n,)."""
 
     rows: Rows
     margins: Margins
     least: Array
     most: Array
 
-    def above(self, cut: float) -> "_Found":
+    def at(self, some: NDArray[Any]) -> "_Seen":
+        """Some of them, by number or mask."""
+        return _Seen(self.rows[some], self.margins.at(some), self.least[some], self.most[some])
+
+    def above(self, cut: float) -> "_Seen":
         """Those that may score as much."""
-        kept = self.most >= cut
-        return _Found(self.rows[kept], self.margins.at(kept), self.least[kept], self.most[kept])
+        return self.at(self.most >= cut)
 
     @classmethod
-    def joined(cls, parts: Sequence["_Found"]) -> "_Found":
+    def joined(cls, parts: Sequence["_Seen"]) -> "_Seen":
         """All of them."""
+        if len(parts) == 1:
+            return parts[0]
         rows, least, most = (np.concatenate([part[i] for part in parts]) for i in (0, 2, 3))
         means, variances = (np.concatenate([part.margins[i] for part in parts], axis=1) for i in (1, 2))
         return cls(rows, Margins(parts[0].margins.weights, means, variances), least, most)
 
 
-def _lowered(score: float) -> float:
-    """The least score that counts as equal."""
-    return float(score - TIE_TOLERANCE * abs(score))
-
-
-def _looked_at(
-    rule: AcquisitionFunction, rows: Rows, margins: Margins, model: ResponseModel, costs: Array | None
-) -> _Found:
-    """Questions, with what each may score."""
+def _bounds(rule: AcquisitionFunction, margins: Margins, model: ResponseModel) -> tuple[Array, Array]:
+    """The least and the most that each question may score (n_questions,)."""
     if rule is not information_gain:
-        least = most = score_margins(rule, margins, model)
-    elif len(margins.weights) == 1:
-        least, most = information_gain_bounds(*margins[1:], response_model=model)
-        least, most = least[0], most[0]
-    else:
-        within, _ = information_gain_bounds(margins.means, margins.variances, response_model=model)
-        least = margins.weights @ within
-        most = mixture_information_gain_bound(*margins, response_model=model)
-    if costs is not None:
-        least, most = least / costs[rows], most / costs[rows]
-    return _Found(rows, margins, least, most)
+        scores = score_margins(rule, margins, model)
+        return scores, scores
+    least, most = information_gain_bounds(margins.means, margins.variances, response_model=model)
+    if len(margins.weights) == 1:
+        return least[0], most[0]
+    return margins.weights @ least, mixture_information_gain_bound(*margins, response_model=model)
 
 
 def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, score: float) -> int:
@@ -141,23 +168,6 @@ def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, score: float) -
     else:
         least = LEAST_VARIANCE[rule](score, model)
     return int(np.searchsorted(margins.of.ceilings, least))
-
-
-def _best_of(rule: AcquisitionFunction, found: _Found, model: ResponseModel, costs: Array | None) -> Best | None:
-    """`first_best` by exact scores, taken only where a bound does not rule the question out."""
-    if not found.rows.size:
-        return None
-    if rule is not information_gain:
-        return first_best(found.rows, found.most)
-
-    def exact(rows: Rows, margins: Margins) -> Array:
-        scores = score_margins(rule, margins, model)
-        return scores if costs is None else scores / costs[rows]
-
-    if found.rows.size > FIRST_CONTENDERS:
-        likely = np.argpartition(found.most, -FIRST_CONTENDERS)[-FIRST_CONTENDERS:]
-        found = found.above(_lowered(exact(found.rows[likely], found.margins.at(likely)).max()))
-    return first_best(found.rows, exact(found.rows, found.margins))
 
 
 def _most_curvature(model: ResponseModel) -> float:

@@ -27,7 +27,7 @@ from prefq.questions.scoring import (
     acquisition_named,
     score_situation,
 )
-from prefq.questions.search import Best, can_search, first_best, search
+from prefq.questions.search import Best, Search, can_search, first_best
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (
     Answer,
@@ -189,7 +189,7 @@ def select_with_info(
         return Situation(pool, posterior, margins.all(), start.response_model, seed)
 
     best_of, lowest = _chooser(rule, margins, situation, allowed, costs)
-    row, best = _best_row(pool, best_of, asked, allowed, lowest)
+    row, best = best_row(pool, best_of, asked, allowed, lowest)
     if costs is not None:
         best *= float(costs[row])
     if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
@@ -263,20 +263,24 @@ def _chooser(
 ) -> tuple[Chooser, float]:
     """How to find the best question, by search where that is possible; and where the rule's scores start."""
     if can_search(rule, margins):  # such scores start at 0
-        known = cast(AcquisitionFunction, rule)
-        return lambda is_allowed, at_least: search(known, margins, is_allowed, costs=costs, at_least=at_least), 0.0
+        return Search(cast(AcquisitionFunction, rule), margins, costs).best, 0.0
     values = score_situation(rule, situation())
     values = values if costs is None else _per_cost(values, costs)
     rows = np.flatnonzero(allowed)
+    return chooser_among(rows, values[rows]), float(values[rows].min())
+
+
+def chooser_among(rows: Rows, scores: Array) -> Chooser:
+    """How to find the best of some questions (n_rows,) whose scores are known."""
 
     def best_of(is_allowed: Allowed, at_least: float) -> Best | None:
-        some = rows[is_allowed(rows)]
-        return first_best(some, values[some]) if some.size else None
+        some = is_allowed(rows)
+        return first_best(rows[some], scores[some]) if some.any() else None
 
-    return best_of, float(values[rows].min())
+    return best_of
 
 
-def _best_row(
+def best_row(
     pool: CandidatePool, best_of: Chooser, asked: Rows, allowed: NDArray[np.bool_], lowest: float
 ) -> tuple[int, float]:
     """Row and score of the question to ask: the best, or the best with a new prompt if that is nearly as good."""
