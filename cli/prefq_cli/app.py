@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from prefq_cli.commands import ask, bench, onboard, pool, profile, rank, sessions, tell
 from prefq_cli.exit_codes import ExitCode
+from prefq_cli.stated import OptionalStated
 
 DEBUG = "--debug"
 
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (onboard.onboard, ask.ask, tell.tell, rank.rank, sessions.sessions):
-    app.command()(command)
+    app.command(cls=OptionalStated)(command)
 app.add_typer(profile.app, name="profile")
 app.add_typer(pool.app, name="pool")
 app.add_typer(bench.app, name="bench")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from prefq.profiles.evidence import Evidence, SealedScore, basis, score_sentence
+from prefq.profiles.stated_words import stated_sentences
 from prefq.profiles.summary import sentences, summarize
 from prefq.vocabulary import Choice
 
@@ -50,6 +51,7 @@ def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any
         "basis": None if profile is None else basis(profile.n_answers, evidence),
         "axes": [axis.to_dict() for axis in axes],
         "sentences": sentences(axes, evidence.score) if axes else [],
+        "stated": [] if profile is None else stated_sentences(profile),
     }
 
 

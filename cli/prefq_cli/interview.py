@@ -13,9 +13,12 @@ from prefq.profiles.summary import axis_label
 from prefq.questions.explanation import settled_shares
 from prefq.session import Session
 from prefq.vocabulary import Choice, Question
-from prefq_cli.keys import REDRAW, Keys, terminal_size
+from prefq_cli.keys import ENTER, NAMED, REDRAW, Keys, terminal_size
 from prefq_cli.layout import KEY_HINTS, MARGIN, QuestionView
 from prefq_cli.opening import now
+from prefq_cli.sliders import HINTS as SLIDER_HINTS
+from prefq_cli.sliders import moved, sliders_of
+from prefq_cli.stated import SLIDERS, read_axes, restated
 from prefq_cli.texts import displayable
 
 if TYPE_CHECKING:
@@ -76,6 +79,12 @@ class Interview:
             self._ask_on()
             self.save_profile()
 
+    def hear(self, stated: str) -> None:
+        """Keep what the person says about axes: as given to `--stated`, or by sliders where that stands alone."""
+        positions = self._set_sliders() if stated == SLIDERS else read_axes(stated)
+        if positions is not None:
+            self._keep(restated(self.session, positions, now()))
+
     def save_profile(self) -> None:
         """Make the profile that the answers amount to, and store it; nothing without answers.
 
@@ -93,6 +102,25 @@ class Interview:
         if session is not self.session:
             self.store.save_session(session)
             self.session = session
+
+    def _set_sliders(self) -> dict[str, float] | None:
+        """Where the person sets the sliders; None where they would rather say nothing."""
+        said = self.session.state.stated
+        space = self.session.feature_space
+        view, note = sliders_of(space, dict(said.positions) if said else {}), ""
+        self.keys.forget()
+        while True:
+            self.screen.sliders(view, note)
+            key, note = self._key(named=True), ""
+            if key in (ENTER, "n"):
+                positions = zip(space.names, view.positions, strict=True)
+                return {name: at for name, at in positions if at is not None} if key == ENTER else None
+            if (after := moved(view, key)) is not None:
+                view = after
+            elif self.keys.scripted:
+                self._unknown(key, SLIDER_HINTS)
+            else:
+                note = f"Keys: {', '.join(key for key, _ in SLIDER_HINTS)}."
 
     def _ask_on(self) -> None:
         while True:
@@ -136,8 +164,11 @@ class Interview:
         self._keep(self.session.open_why(time=now()))
         return self.screen.note(why)
 
-    def _key(self) -> str:
-        """The next key that is none of the terminal's own affairs; EarlyEndError on `q` or at the end of keys."""
+    def _key(self, *, named: bool = False) -> str:
+        """The next key that is none of the terminal's own affairs; EarlyEndError on `q` or at the end of keys.
+
+        Arrows and Enter are passed over unless they are wanted; a script that gives them is wrong.
+        """
         while True:
             try:
                 key = self.keys.read()
@@ -145,9 +176,10 @@ class Interview:
                 raise EarlyEndError from None
             if key == "q":
                 raise EarlyEndError
-            if key != REDRAW:
+            if key == REDRAW:
+                self.screen.redraw()
+            elif named or self.keys.scripted or key not in NAMED:
                 return key
-            self.screen.redraw()
 
     def _unknown(self, key: str, hints: tuple[tuple[str, str], ...]) -> None:
         known = ", ".join(key for key, _ in hints)

@@ -19,6 +19,10 @@ REDRAW = "redraw"  # not a key: the terminal changed its size, or came back from
 ESCAPE_SECONDS = 0.05  # the bytes of one escape sequence arrive together; a lone Escape is followed by nothing
 POLL_SECONDS = 0.25  # how soon a new size of the terminal is noticed
 CTRL_D = "\x04"
+ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}  # by the last byte of their escape sequence
+CONSOLE_ARROWS = {"H": "up", "P": "down", "M": "right", "K": "left"}  # by the second of the two that a console sends
+ENTER = "enter"
+NAMED = frozenset({*ARROWS.values(), ENTER})  # keys that carry a name instead of a character
 
 
 def terminal_size() -> os.terminal_size:
@@ -47,7 +51,10 @@ class Keys(Protocol):
         """End."""
 
     def read(self) -> str:
-        """The next key in lower case, or REDRAW; EOFError when none will come, KeyboardInterrupt on Ctrl-C."""
+        """The next key in lower case, one of NAMED by its name, or REDRAW.
+
+        EOFError when none will come, KeyboardInterrupt on Ctrl-C.
+        """
 
     def forget(self) -> None:
         """Drop keys that were pressed before now, such as a second press meant for the question before."""
@@ -149,7 +156,7 @@ class TerminalKeys:
         self._give_terminal_back()
 
     def read(self) -> str:
-        """The next key; escape sequences of arrows and the like are passed over."""
+        """The next key; escape sequences other than those of arrows are passed over."""
         with self._interruption.awaited():
             while True:
                 size = terminal_size()
@@ -160,9 +167,12 @@ class TerminalKeys:
                     continue
                 key = self._next_character()
                 if key == "\x1b":
-                    self._skip_escape_sequence()
+                    if arrow := ARROWS.get(self._escape_sequence_end()):
+                        return arrow
                 elif key == CTRL_D:
                     raise EOFError
+                elif key in "\r\n":
+                    return ENTER
                 elif key:
                     return key.lower()
 
@@ -183,16 +193,18 @@ class TerminalKeys:
         rest = b"".join(os.read(self._fd, 1) for _ in range(n_more) if self._ready(ESCAPE_SECONDS))
         return (byte + rest).decode(errors="ignore")
 
-    def _skip_escape_sequence(self) -> None:
-        """Read on to the end of the sequence that an Escape began; nothing after a lone Escape."""
+    def _escape_sequence_end(self) -> str:
+        """The last byte of the sequence that an Escape began, read to its end; empty after a lone Escape."""
         if not self._ready(ESCAPE_SECONDS):
-            return
+            return ""
         kind = os.read(self._fd, 1)
         if kind == b"O" and self._ready(ESCAPE_SECONDS):
-            os.read(self._fd, 1)
+            return os.read(self._fd, 1).decode(errors="ignore")
         while kind == b"[" and self._ready(ESCAPE_SECONDS):
-            if 0x40 <= os.read(self._fd, 1)[0] <= 0x7E:
-                return
+            byte = os.read(self._fd, 1)
+            if byte and 0x40 <= byte[0] <= 0x7E:
+                return byte.decode()
+        return ""
 
     def _take_terminal(self) -> None:
         import termios
@@ -235,7 +247,7 @@ class ConsoleKeys:
         self._interruption.__exit__()
 
     def read(self) -> str:
-        """The next key; arrows and the like, which arrive as two, are passed over."""
+        """The next key; those which arrive as two are passed over unless they are arrows."""
         with self._interruption.awaited():
             while True:
                 if (size := terminal_size()) != self._size:
@@ -246,11 +258,14 @@ class ConsoleKeys:
                     continue
                 key: str = _console().getwch()
                 if key in "\x00\xe0":
-                    _console().getwch()
+                    if arrow := CONSOLE_ARROWS.get(_console().getwch()):
+                        return arrow
                 elif key == "\x03":
                     raise KeyboardInterrupt
                 elif key in "\x04\x1a":
                     raise EOFError
+                elif key in "\r\n":
+                    return ENTER
                 else:
                     return key.lower()
 

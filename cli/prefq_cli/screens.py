@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from prefq_cli.layout import QuestionView
+    from prefq_cli.sliders import SlidersView
 
 PLAIN_FOLD = 1500  # characters of a response that a plain screen writes at once
 Hints = Sequence[tuple[str, str]]
@@ -29,6 +30,9 @@ class Screen(Protocol):
 
     def offer(self, text: str, hints: Hints) -> None:
         """Ask something that is answered by a key."""
+
+    def sliders(self, view: "SlidersView", note: str = "") -> None:
+        """Show sliders as they stand now."""
 
     def note(self, text: str) -> None:
         """Say something beside what is shown."""
@@ -60,7 +64,7 @@ class DrawnScreen:
 
     def __init__(self, settings: Settings) -> None:
         self._console = rich_console(sys.stderr, settings)
-        self._view: QuestionView | None = None
+        self._view: QuestionView | SlidersView | None = None
         self._offer: tuple[str, Hints] = ("", ())
         self._note = ""
         self._page = self._second_page = 0
@@ -77,6 +81,11 @@ class DrawnScreen:
     def offer(self, text: str, hints: Hints) -> None:
         """Draw a question about how to go on."""
         self._view, self._note, self._offer = None, "", (text, hints)
+        self.redraw()
+
+    def sliders(self, view: "SlidersView", note: str = "") -> None:
+        """Draw the page of sliders."""
+        self._view, self._note = view, note
         self.redraw()
 
     def note(self, text: str) -> None:
@@ -111,7 +120,7 @@ class DrawnScreen:
         columns, rows = terminal_size()
         margin = MARGIN if columns >= 60 else 0
         width = columns - 2 * margin
-        lines = self._question_lines(width, rows) if self._view else self._offer_lines(width)
+        lines = self._lines(width, rows)
         with self._console as console:  # buffered, so that nothing flickers
             console.clear()
             console.print(Text("\n").join(Text(" " * margin) + line for line in lines[:rows]), end="", soft_wrap=True)
@@ -126,13 +135,23 @@ class DrawnScreen:
         self._console.show_cursor(True)
         self._console.set_alt_screen(False)
 
-    def _question_lines(self, width: int, rows: int) -> "list[Text]":
+    def _lines(self, width: int, rows: int) -> "list[Text]":
+        from prefq_cli.layout import QuestionView
+
+        if self._view is None:
+            return self._offer_lines(width)
+        if isinstance(self._view, QuestionView):
+            return self._question_lines(self._view, width, rows)
+        from prefq_cli.sliders import slider_page
+
+        return slider_page(self._console, self._view, self._note, width, rows)
+
+    def _question_lines(self, view: "QuestionView", width: int, rows: int) -> "list[Text]":
         from rich.text import Text
 
         from prefq_cli.layout import SHORT_HINTS, WIDEST, key_line, question_page, wrapped
 
-        assert self._view is not None
-        header, body, second_at = question_page(self._console, self._view, width)
+        header, body, second_at = question_page(self._console, view, width)
         note = [*wrapped(self._console, Text(self._note), min(width, WIDEST)), Text()] if self._note else []
         keys = key_line(SHORT_HINTS, width)
         n_free, page, self._second_page = rows - len(header) - len(note) - len(keys) - 1, 0, 0
@@ -165,6 +184,7 @@ class PlainScreen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rest: list[str] = []
+        self._sliders_written = False
 
     def question(self, view: "QuestionView", note: str = "") -> None:
         """Write the question, long texts up to a fold."""
@@ -189,6 +209,20 @@ class PlainScreen:
         """Write a question about how to go on."""
         self._say("")
         self._say(f"{text} Keys: {', '.join(f'{key} {word}' for key, word in hints)}.")
+
+    def sliders(self, view: "SlidersView", note: str = "") -> None:
+        """Write all sliders the first time, then the one that was moved or moved to."""
+        from prefq_cli.sliders import HEADING, HINTS
+
+        if not self._sliders_written:
+            self._sliders_written = True
+            self._say(HEADING)
+            for axis in range(len(view.poles)):
+                self._say(f"{view.words_of(axis)}.")
+            self._say(f"Keys: {', '.join(f'{key} {word}' for key, word in HINTS)}.")
+        self._say(f"At {view.words}.")
+        if note:
+            self._say(note)
 
     def note(self, text: str) -> None:
         """Write a line, and that a key is awaited."""

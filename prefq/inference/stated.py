@@ -311,7 +311,7 @@ def without_stated(posterior: Coefficients, prior: PopulationPrior, stated: Stat
     """What would be believed had this not been stated, from the posterior of ``with_stated(prior, stated)``.
 
     That posterior holds it: its last components have not heard what was stated, and their weights still tell how well
-    each predicted the answers.
+    each predicted the answers (docs/maths/stated.md, eq. 6).
     """
     if stated is None or not stated.names:
         return posterior

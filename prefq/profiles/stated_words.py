@@ -76,7 +76,7 @@ def stated_sentences(profile: Profile) -> list[str]:
     doubt = ""
     if profile.n_answers and bearing(profile.coefficients, profile.prior) < DOUBTFUL:
         doubt = " On the whole the two fit badly, so what you said counts for little."
-    return [said_sentence(stated), f"Your answers {_listed(parts)}.{doubt}"]
+    return [said_sentence(stated), f"Your answers alone {'; they '.join(parts)}.{doubt}"]
 
 
 def _named(axes: Sequence[AxisSummary]) -> str:

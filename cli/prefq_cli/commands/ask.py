@@ -16,6 +16,7 @@ from prefq_cli.settings import (
     UserOption,
     read_settings,
 )
+from prefq_cli.stated import StatedAxesOption
 
 if TYPE_CHECKING:
     from prefq.vocabulary import Question
@@ -31,6 +32,7 @@ def ask(
     seed: SeedOption = None,
     test_questions: TestQuestionsOption = None,
     random_share: RandomShareOption = None,
+    stated: StatedAxesOption = None,
     store: StoreOption = None,
     as_json: AlwaysJsonOption = True,
 ) -> None:
@@ -48,12 +50,14 @@ def ask(
     from prefq.storage.sql import SqlStore
     from prefq_cli.console import write_json
     from prefq_cli.opening import Wanted, now, open_session
+    from prefq_cli.stated import read_axes, restated
 
     settings = read_settings(store=store, as_json=as_json)
     wanted = Wanted(user, session, pool, max_questions, acquisition, seed, new, test_questions, random_share)
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
-        current, question = begun.ask(candidates, time=now())
+        said = begun if stated is None else restated(begun, read_axes(stated), now())
+        current, question = said.ask(candidates, time=now())
         if current is not begun:
             opened.save_session(current)
         if question is None and current.answers:

@@ -24,6 +24,7 @@ from prefq_cli.settings import (
     store_option,
     user_option,
 )
+from prefq_cli.stated import StatedOption
 
 if TYPE_CHECKING:
     from prefq.session import Session
@@ -52,6 +53,7 @@ def onboard(
     test_questions: TestQuestionsOption = None,
     random_share: RandomShareOption = None,
     sealed: SealedOption = None,
+    stated: StatedOption = None,
     store: StoreOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -71,6 +73,8 @@ def onboard(
     Examples:
       prefq onboard
       prefq onboard --user ada --max-questions 5
+      prefq onboard --stated
+      prefq onboard --stated formal=0.5,brief=-1
       printf '1\\n2\\n0\\nq\\n' | prefq onboard --user ada --json
 
     With --json and no terminal, keys are read from standard input, one a line.
@@ -94,7 +98,7 @@ def onboard(
         screen = screen_for(settings)
         keys = _keys(screen.close, screen.open)
         interview = Interview(begun, candidates, opened, screen, keys)
-        code = _hold(interview, sealed=False if sealed is None and keys.scripted else sealed)
+        code = _hold(interview, sealed=False if sealed is None and keys.scripted else sealed, stated=stated)
         if code:
             interview.save_profile()
         again = _again(interview, settings, wanted) if code else ""
@@ -109,13 +113,15 @@ def _keys(on_pause: Any, on_return: Any) -> "Keys":
     return terminal_keys(on_pause, on_return) if sys.stdin.isatty() else ScriptedKeys(sys.stdin)
 
 
-def _hold(interview: "Interview", *, sealed: bool | None) -> ExitCode:
+def _hold(interview: "Interview", *, sealed: bool | None, stated: str | None) -> ExitCode:
     """Hold the interview; the exit code."""
     from prefq_cli.interview import EarlyEndError
 
     interview.screen.open()
     try:
         with interview.keys:
+            if stated is not None:
+                interview.hear(stated)
             interview.run(sealed=sealed)
     except EarlyEndError:
         return ExitCode.ENDED_EARLY
@@ -182,6 +188,7 @@ def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
             "user_id": session.user_id,
             "n_answers": len(session.answers),
             "stopped": session.state.stopped,
+            "stated": dict(session.state.stated.positions) if session.state.stated else None,
             "seed": session.seed,
             "acquisition": session.acquisition,
             "random_share": session.settings.random_share,
