@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.lattice import coefficients_at, lattice_points, normal_draws
-from prefq.inference.likelihood import reply_probabilities
-from prefq.inference.predictive import entropy
 from prefq.pool.candidate_pool import CandidatePool, Rows
 from prefq.questions.hashes import shown_question
+from prefq.questions.joint import Audience
 from prefq.questions.search import TIE_TOLERANCE
 from prefq.questions.selection import MAX_QUESTIONS
 from prefq.vocabulary import Array, Coefficients, Gaussian, PopulationPrior, Question, ResponseModel, whole_number
@@ -150,7 +148,7 @@ def most_informative_rows(
     information : (n_questions,)
         What each adds to those before it, in nats; 0 where there is none.
     """
-    sheet = _Sheet.begun(response_model.felt(differences), prior, n_questions, response_model, n_people, n_points)
+    sheet = Audience.begun(response_model.felt(differences), prior, n_questions, response_model, n_people, n_points)
     left = np.ones(len(differences), dtype=bool) if is_open is None else is_open.copy()
     topics = np.zeros(len(differences), dtype=np.int64) if topics is None else np.unique(topics, return_inverse=True)[1]
     times, heard = np.zeros(topics.max(initial=0) + 1), sheet.nothing_heard()
@@ -166,54 +164,6 @@ def most_informative_rows(
         times[topics[rows[step]]] += 1
         heard += sheet.heard_from(rows[step], step)
     return rows, information
-
-
-class _Sheet(NamedTuple):
-    """People of the prior, what they would reply, and draws of coefficients that stand for what is known of each."""
-
-    differences: Array  # (n_questions_of_pool, n_features), as felt
-    response_model: ResponseModel
-    people: Array  # (n_people, n_features)
-    chances: Array  # (n_people, n_questions): each decides a reply
-    replies: Array  # (n_replies, n_draws, n_questions_of_pool): probabilities
-    noise: Array  # (n_draws, n_questions_of_pool): entropy of the reply at known coefficients
-
-    @classmethod
-    def begun(
-        cls,
-        differences: Array,
-        prior: Coefficients,
-        n_questions: int,
-        response_model: ResponseModel,
-        n_people: int,
-        n_points: int,
-    ) -> "_Sheet":
-        n_features = prior.n_features
-        points = lattice_points(n_people, 1 + n_features + n_questions)
-        people = coefficients_at(prior, points[:, 0], points[:, 1 : 1 + n_features])
-        replies = reply_probabilities(normal_draws(prior, n_points) @ differences.T, response_model)
-        noise = entropy(replies)
-        replies = np.ascontiguousarray(np.moveaxis(replies, -1, 0))
-        return cls(differences, response_model, people, points[:, 1 + n_features :], replies, noise)
-
-    def nothing_heard(self) -> Array:
-        """Log-weights of the draws for each person (n_people, n_draws) before the first reply."""
-        return np.zeros((len(self.people), len(self.noise)))
-
-    def heard_from(self, row: int, step: int) -> Array:
-        """What each person's reply to a question adds to the log-weights."""
-        of_people = reply_probabilities(self.people @ self.differences[row], self.response_model)
-        given = (self.chances[:, step, None] > np.cumsum(of_people, axis=1)[:, :-1]).sum(axis=1)
-        with np.errstate(divide="ignore"):  # a reply that a draw rules out
-            return np.log(self.replies[:, :, row])[given]
-
-    def gains(self, heard: Array) -> Array:
-        """Information that a reply to each question is expected to bring now (n_questions_of_pool,), in nats."""
-        weights = np.exp(heard - heard.max(axis=1, keepdims=True))
-        weights /= weights.sum(axis=1, keepdims=True)
-        told = [weights @ probabilities for probabilities in self.replies[:-1]]
-        told.append(np.maximum(1 - np.sum(told, axis=0), 0.0))
-        return np.maximum((entropy(np.stack(told, axis=-1)) - weights @ self.noise).mean(axis=0), 0.0)
 
 
 def _candidates(pool: CandidatePool, prior: Coefficients) -> Rows:

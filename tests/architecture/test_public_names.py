@@ -47,6 +47,7 @@ PUBLIC_NAMES = {
     "rank",
     "score_questions",
     "select_next_question",
+    "select_next_questions",
     "stated_evidence",
 }
 
