@@ -78,7 +78,7 @@ def unfinished(store: "SqlStore", user: str, pool: str | None = None) -> str | N
     """Id of the user's unfinished session that was touched last; of this pool, if named, wherever it lay before."""
     sessions = [summary for summary in store.list_sessions(user) if summary.stopped is None]
     if pool is not None and sessions:
-        name = _pool_name(pool)
+        name = pool_name(pool)
         here = [summary for summary in sessions if summary.pool_name == name]
         sessions = here or [summary for summary in sessions if summary.pool_digest == _pool(pool).digest()]
     return sessions[0].id if sessions else None
@@ -86,7 +86,7 @@ def unfinished(store: "SqlStore", user: str, pool: str | None = None) -> str | N
 
 def moved_pool_option(session: "Session", wanted: Wanted) -> str:
     """What tells a later command, after a space, where the session's pool lies now; nothing where it lies as before."""
-    moved = wanted.pool is not None and _pool_name(wanted.pool) != session.pool_name
+    moved = wanted.pool is not None and pool_name(wanted.pool) != session.pool_name
     return f" --pool {shlex.quote(wanted.pool or '')}" if moved else ""
 
 
@@ -113,7 +113,7 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
             user,
             pool,
             time=time,
-            pool_name=_pool_name(name),
+            pool_name=pool_name(name),
             seed=secrets.randbelow(SEEDS) if wanted.seed is None else wanted.seed,
             settings=settings,
         ),
@@ -164,7 +164,7 @@ def _pool(name: str) -> "CandidatePool":
     return prefq.load_pool(name)
 
 
-def _pool_name(name: str) -> str:
+def pool_name(name: str) -> str:
     """What a session remembers of where its pool is: 'starter', or the full path of a folder."""
     from pathlib import Path
 

@@ -15,6 +15,7 @@ from prefq.profiles.summary import sentences, summarize, system_prompt
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 TERMINAL, SCRIPTS, MEASURE = GUIDE / "terminal.md", GUIDE / "scripts.md", GUIDE / "measure-your-pool.md"
+PAPER = GUIDE / "questionnaire.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -71,6 +72,16 @@ def test_shell_blocks_of_the_page_about_scripts_run_as_written(tmp_path: Path) -
     assert '"random_share": 0.5' in written["dan.json"]
     assert '"by_rule": 1091' in written["arms.json"]
     assert prefq.load_profile(tmp_path / "bob.json").n_answers == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are written for a POSIX shell")
+def test_shell_blocks_of_the_page_about_paper_run_as_written(tmp_path: Path) -> None:
+    finished = run_in_shell("".join(blocks(PAPER, "sh")), tmp_path)
+
+    assert finished.returncode == 0, finished.stderr
+    assert "ada: 9 of 10 answered" in finished.stdout
+    assert "cyd: 9 of 10 answered" in finished.stdout
+    assert "Profile of bob, from 9 comparisons" in finished.stdout
 
 
 @pytest.mark.slow

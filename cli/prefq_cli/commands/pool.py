@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prefq_cli.commands.questionnaire import answers, questionnaire
 from prefq_cli.settings import DEFAULT_POOL, JsonOption, PlainOption, read_settings
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools of questions.")
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="'starter' (bundled) or a folder.")]
+for command in (questionnaire, answers):
+    app.command()(command)
 
 
 @app.command()
