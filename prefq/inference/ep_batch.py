@@ -10,26 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.inference.laplace_batch import Gaussians
-from prefq.inference.sites import (
-    SMALLEST_VARIANCE as SMALLEST_VARIANCE,
-)
-from prefq.inference.sites import (
-    Approximation,
-    Margins,
-    approximation,
-    has_cavity,
-    log_evidence_of,
-    moved,
-)
-from prefq.inference.sites import (
-    Sites as Sites,
-)
+from prefq.inference.mixing import mixed_sites
+from prefq.inference.sites import SMALLEST_VARIANCE as SMALLEST_VARIANCE
+from prefq.inference.sites import Approximation, Margins, approximation, log_evidence_of, renew, step
+from prefq.inference.sites import Sites as Sites
 from prefq.vocabulary import Array, ResponseModel
 
 DAMPING = 0.8  # share of the way that a sweep goes: all sites move at once, which overshoots without it
-TOLERANCE = 1e-6  # of the last change of a margin: of its mean in standard deviations, of its variance by itself
-DAMPINGS = (1.0, 0.5, 0.2, 0.05)  # shares to try, one after the other, where a user does not converge
-MAX_SWEEPS = (60, 60, 120, 400)  # with each of them
+TOLERANCE = 1e-6  # of the last change, see `Settled`
+WHOLE_SWEEPS = 20  # before steps are mixed
 
 
 class _Span(NamedTuple):
@@ -43,14 +32,16 @@ class _Span(NamedTuple):
     margins: Margins
 
     @classmethod
-    def of(cls, priors: Gaussians, differences: Array, outcomes: NDArray[np.int8]) -> "_Span":
+    def of(
+        cls, priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
+    ) -> "_Span":
         """In as few coordinates as it takes: those of the answers where they are fewer than the features."""
         loads = np.matmul(differences, priors.factors)
         offsets = np.matmul(differences, priors.means[:, :, None])[..., 0]
         if loads.shape[1] >= loads.shape[2]:
-            return cls(priors, None, Margins.of(offsets, loads, outcomes))
+            return cls(priors, None, Margins.of(offsets, loads, outcomes, response_model))
         basis, triangle = np.linalg.qr(loads.swapaxes(1, 2))
-        return cls(priors, basis, Margins.of(offsets, triangle.swapaxes(1, 2), outcomes))
+        return cls(priors, basis, Margins.of(offsets, triangle.swapaxes(1, 2), outcomes, response_model))
 
     def posteriors(self, at: Approximation) -> Gaussians:
         """Prior times sites, over the coefficients (eq. 4)."""
@@ -99,11 +90,11 @@ def propagate(
     sites
         As they are after the last sweep.
     """
-    span = _Span.of(priors, differences, outcomes)
+    span = _Span.of(priors, differences, outcomes, response_model)
     at, sites = _restarted(span.margins, sites)
     damping = np.full((len(outcomes), 1), DAMPING)
     for _ in range(n_sweeps):
-        sites, at, _ = moved(span.margins, at, sites, response_model, damping)
+        sites, at = step(span.margins, sites, renew(span.margins, at, sites).sites, damping)
     return span.posteriors(at), sites
 
 
@@ -115,15 +106,17 @@ def log_evidence(
     Parameters are those of `propagate`. Near the settled sites it hardly depends on them: its slope is zero there. A
     row of zeros counts as an answer whose margin is 0.
     """
-    margins = _Span.of(priors, differences, outcomes).margins
-    return log_evidence_of(margins, approximation(margins, sites), sites, response_model)
+    margins = _Span.of(priors, differences, outcomes, response_model).margins
+    at = approximation(margins, sites)
+    return log_evidence_of(margins, at, sites, renew(margins, at, sites).log_ratios)
 
 
 class Settled(NamedTuple):
     """Posteriors of users after as many sweeps as it took.
 
-    change (n_users,) is that of the last sweep: of a margin's mean in standard deviations or of its variance by itself,
-    whichever is largest; infinite for users whose sites do not settle. log_evidence (n_users,) is in nats.
+    change (n_users,) is the largest that renewing a site would still cause to its margin: to the mean in standard
+    deviations, to the variance by itself; above `TOLERANCE` for users whose sites do not settle. log_evidence
+    (n_users,) is in nats, n_sweeps that of the slowest.
     """
 
     posteriors: Gaussians
@@ -133,38 +126,30 @@ class Settled(NamedTuple):
 
 
 def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Settled:
-    """Expectation propagation until nothing changes; users for whom that fails start again with shorter steps.
+    """Expectation propagation until nothing changes; `Settled.change` tells who has not converged.
 
-    Parameters are those of `propagate`; `Settled.change` tells who has not converged.
+    Parameters are those of `propagate`. Whole steps, all users at once, are enough for most; the steps of the others are
+    mixed one user at a time (`prefq.inference.mixing`).
     """
-    span = _Span.of(priors, differences, outcomes)
-    sites = Sites.empty(*outcomes.shape)
-    at = approximation(span.margins, sites)
-    n_sweeps, change = 0, np.full(len(outcomes), np.inf)
-    for share, limit in zip(DAMPINGS, MAX_SWEEPS, strict=True):
-        waiting = ~(change <= TOLERANCE)
-        if not waiting.any():
+    span = _Span.of(priors, differences, outcomes, response_model)
+    margins, sites = span.margins, Sites.empty(*outcomes.shape)
+    at, whole = approximation(margins, sites), np.ones((len(outcomes), 1))
+    renewal = renew(margins, at, sites)
+    for n_sweeps in range(1, WHOLE_SWEEPS + 1):
+        if (renewal.change <= TOLERANCE).all():
             break
-        sites = Sites(*(np.where(waiting[:, None], 0.0, each) for each in sites))
-        at = approximation(span.margins, sites)
-        for _ in range(limit):
-            before = at
-            sites, at, taken = moved(span.margins, at, sites, response_model, np.full((len(outcomes), 1), share))
-            n_sweeps, change = n_sweeps + 1, _change(before, at, sites, taken)
-            if (change <= TOLERANCE).all():
-                break
-    return Settled(span.posteriors(at), n_sweeps, change, log_evidence_of(span.margins, at, sites, response_model))
-
-
-def _change(before: Approximation, after: Approximation, sites: Sites, taken: Array) -> Array:
-    """As in `Settled`, for a whole step; infinite where a site has no cavity or no step was possible."""
-    variance = np.maximum(after.variance, SMALLEST_VARIANCE)
-    of_mean = np.abs(after.margin - before.margin) / np.sqrt(variance)
-    of_variance = np.abs(after.variance - before.variance) / variance
-    largest = np.maximum(of_mean, of_variance).max(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = largest / taken[:, 0]
-    return np.where((taken[:, 0] > 0) & has_cavity(after, sites).all(axis=1), change, np.inf)
+        sites, at = step(margins, sites, renewal.sites, whole)
+        renewal = renew(margins, at, sites)
+    for user in np.flatnonzero(~(renewal.change <= TOLERANCE)):
+        mixed, taken = mixed_sites(margins.of_user(user), TOLERANCE)
+        n_sweeps = max(n_sweeps, WHOLE_SWEEPS + taken)
+        for all_users, one in zip(sites, mixed, strict=True):
+            all_users[user] = one[0]
+    if n_sweeps > WHOLE_SWEEPS:
+        at = approximation(margins, sites)
+        renewal = renew(margins, at, sites)
+    evidence = log_evidence_of(margins, at, sites, renewal.log_ratios)
+    return Settled(span.posteriors(at), n_sweeps, renewal.change, evidence)
 
 
 def _restarted(margins: Margins, sites: Sites) -> tuple[Approximation, Sites]:

@@ -37,6 +37,68 @@ class Felt(NamedTuple):
         return cls(response_model.felt(comparisons.differences), comparisons.grades)
 
 
+class Intervals(NamedTuple):
+    """Replies as intervals of the latent scale, each of the outcomes' shape.
+
+    With a = sign (margin + b), a reply's probability is σ(a - low) - σ(a - high). A preference has no upper end, a tie
+    reaches from -τ to τ, a slight preference from τ to τ + κ, a clear one begins at τ + κ. Where ended, the probability
+    is σ(a - low) σ(low + width - a) (1 - exp(-width)), which is exact also far out; log_share is the logarithm of the
+    last factor, 0 where there is no upper end.
+    """
+
+    sign: Array
+    low: Array
+    ended: NDArray[np.bool_]
+    width: Array
+    log_share: Array
+
+    @classmethod
+    def of(cls, outcomes: NDArray[np.int8], model: ResponseModel) -> "Intervals":
+        """Of outcomes of any shape, none of them a tie where τ = 0."""
+        grade, threshold, further = np.abs(outcomes), model.tie_threshold, model.strength_threshold
+        is_tie = grade == 0
+        ended = is_tie | (grade == 2)
+        low = np.where(is_tie, -threshold, np.where(grade == 3, threshold + further, threshold))
+        width = np.where(is_tie, 2 * threshold, further)
+        log_share = np.log(-np.expm1(-np.where(ended, width, np.inf)))
+        return cls(np.where(outcomes < 0, -1.0, 1.0), low, ended, width, log_share)
+
+
+class Replies:
+    """Outcomes made ready for integrals: their log-likelihood at many margins each, without derivatives."""
+
+    __slots__ = ("_intervals", "_log_chance", "_opposite", "_shift", "_ties", "model", "outcomes")
+
+    def __init__(self, outcomes: NDArray[np.int8], response_model: ResponseModel) -> None:
+        self.outcomes, self.model = outcomes, response_model
+        graded = outcomes if response_model.strength_threshold > 0 else np.sign(outcomes)
+        ties = graded == 0
+        self._ties: NDArray[np.bool_] | None = None
+        if response_model.tie_threshold == 0 and ties.any():  # one preference each way, as in log_likelihood
+            self._ties = ties[..., None]
+            self._opposite = Replies(np.where(ties, -1, graded).astype(np.int8), response_model)
+            graded = np.where(ties, 1, graded)
+        intervals = Intervals.of(graded[..., None], response_model)
+        self._intervals = intervals if intervals.ended.any() else intervals._replace(ended=np.zeros(0, dtype=np.bool_))
+        self._shift = intervals.sign * response_model.position_bias - intervals.low
+        self._log_chance = _log_chances(graded[..., None], response_model) if response_model.lapse_rate > 0 else None
+
+    def log_probabilities(self, margins: Array) -> Array:
+        """Value of `log_likelihood`, in nats, at margins of the outcomes' shape with an axis of nodes added."""
+        intervals = self._intervals
+        above = margins * intervals.sign
+        above += self._shift
+        value = log_sigmoid(above)
+        if intervals.ended.size:
+            value += np.where(intervals.ended, log_sigmoid(intervals.width - above) + intervals.log_share, 0.0)
+        if self._log_chance is not None:
+            value += np.log1p(-self.model.lapse_rate)
+            value = np.asarray(np.logaddexp(value, self._log_chance))
+        if self._ties is not None:
+            value += np.where(self._ties, self._opposite.log_probabilities(margins), 0.0)
+        return value
+
+
 def log_sigmoid(x: Array) -> Array:
     """Log σ(x), exact in both tails; any shape."""
     return np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
@@ -73,36 +135,6 @@ def log_likelihood(margins: Array, outcomes: NDArray[np.int8], response_model: R
     as_first = log_likelihood(margins, np.where(ties, ones, outcomes), response_model)
     as_second = log_likelihood(margins, -ones, response_model)
     return LogLikelihood(*(one + np.where(ties, other, 0.0) for one, other in zip(as_first, as_second, strict=True)))
-
-
-def log_probabilities(margins: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Array:
-    """Log-likelihood of outcomes without its derivatives, for integrals: the value of `log_likelihood`.
-
-    Parameters
-    ----------
-    margins : any shape
-        First minus second, in logits.
-    outcomes : int8, of a shape that broadcasts to that of the margins
-        As `log_likelihood` takes them.
-    response_model
-        As `log_likelihood` takes it.
-
-    Returns
-    -------
-    array of the margins' shape
-        In nats.
-    """
-    if response_model.strength_threshold == 0:
-        outcomes = np.sign(outcomes)
-    ties = outcomes == 0
-    if response_model.tie_threshold > 0 or not ties.any():
-        clean = _log_probabilities(margins, outcomes, response_model)
-        if response_model.lapse_rate == 0:
-            return clean
-        return np.logaddexp(np.log1p(-response_model.lapse_rate) + clean, _log_chances(outcomes, response_model))
-    ones = np.ones_like(outcomes)
-    as_first = log_probabilities(margins, np.where(ties, ones, outcomes), response_model)
-    return as_first + np.where(ties, log_probabilities(margins, -ones, response_model), 0.0)
 
 
 def log_reply_probabilities(margins: Array, response_model: ResponseModel) -> list[Array]:
@@ -150,51 +182,15 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
     return np.exp(np.stack(log_reply_probabilities(margins, response_model), axis=-1))
 
 
-class _Intervals(NamedTuple):
-    """Replies as intervals of the latent scale, each of the outcomes' shape.
-
-    With a = sign (margin + b), a reply's probability is σ(a - low) - σ(a - high). A preference has no upper end, a tie
-    reaches from -τ to τ, a slight preference from τ to τ + κ, a clear one begins at τ + κ. Where ended, the probability
-    is σ(a - low) σ(high - a) (1 - exp(low - high)), which is exact also far out.
-    """
-
-    sign: Array
-    low: Array
-    ended: NDArray[np.bool_]
-    width: Array
-
-    @classmethod
-    def of(cls, outcomes: NDArray[np.int8], model: ResponseModel) -> "_Intervals":
-        grade, threshold, further = np.abs(outcomes), model.tie_threshold, model.strength_threshold
-        is_tie = grade == 0
-        low = np.where(is_tie, -threshold, np.where(grade == 3, threshold + further, threshold))
-        width = np.where(is_tie, 2 * threshold, further)
-        return cls(np.where(outcomes < 0, -1.0, 1.0), low, is_tie | (grade == 2), width)
-
-    def log_shares(self) -> Array:
-        """Log (1 - exp(-width)), 0 where there is no upper end."""
-        return np.log(np.where(self.ended, -np.expm1(-self.width), 1.0))
-
-
-def _log_probabilities(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> Array:
-    """Value of `_lapse_free` alone."""
-    intervals = _Intervals.of(outcomes, model)
-    above = margins * intervals.sign + (intervals.sign * model.position_bias - intervals.low)
-    value = log_sigmoid(above)
-    if intervals.ended.any():
-        value += np.where(intervals.ended, log_sigmoid(intervals.width - above) + intervals.log_shares(), 0.0)
-    return value
-
-
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> LogLikelihood:
-    intervals = _Intervals.of(outcomes, model)
+    intervals = Intervals.of(outcomes, model)
     sign, ended = intervals.sign, intervals.ended
     above = sign * (margins + model.position_bias) - intervals.low
     value, slope, bend = _log_sigmoid_derivatives(above)
     first, second = sign * slope, bend
     if ended.any():
         other, other_slope, other_bend = _log_sigmoid_derivatives(intervals.width - above)
-        value = value + np.where(ended, other + intervals.log_shares(), 0.0)
+        value = value + np.where(ended, other, 0.0) + intervals.log_share
         first = first - np.where(ended, sign * other_slope, 0.0)
         second = second + np.where(ended, other_bend, 0.0)
     return LogLikelihood(value, first, second)
@@ -221,4 +217,5 @@ def _with_lapse(clean: LogLikelihood, outcomes: NDArray[np.int8], response_model
 
 def _log_chances(outcomes: NDArray[np.int8], model: ResponseModel) -> Array:
     """Log of the chance that a lapse gives each outcome: ε / n_replies, half of it for each grade of a preference."""
-    return np.log(model.lapse_rate / len(model.outcomes)) - np.where(np.abs(outcomes) > 1, np.log(2), 0.0)
+    chance = float(np.log(model.lapse_rate / len(model.outcomes)))
+    return np.asarray(np.where(np.abs(outcomes) > 1, chance - np.log(2), chance))

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.tilted import Tilted, tilted_moments
+from prefq.inference.likelihood import Replies
+from prefq.inference.tilted import tilted_moments
 from prefq.vocabulary import Array, ResponseModel
 
 SMALLEST_VARIANCE = 1e-12  # of a margin; below it an answer has nothing to tell
-LEAST_CAVITY = 1e-6  # share of a cavity's precision in that of the margin: with less, the others leave no Gaussian
+LEAST_CAVITY = 1e-10  # share of a cavity's precision in that of the margin: with less, the others leave no Gaussian
 MAX_HALVINGS = 6  # of a step that would leave no Gaussian
 
 
@@ -30,26 +31,35 @@ class Sites(NamedTuple):
 
     def toward(self, other: "Sites", share: Array) -> "Sites":
         """A share (n_users, 1) of the way to other sites."""
-        return Sites(*(old + share * (new - old) for old, new in zip(self, other, strict=True)))
+        return Sites(
+            self.precisions + share * (other.precisions - self.precisions),
+            self.shifts + share * (other.shifts - self.shifts),
+        )
 
 
 class Margins(NamedTuple):
     """Margins of the answers before they were given: offsets + loads @ u with u standard normal, in logits.
 
-    offsets (n_users, n_answers), loads (n_users, n_answers, rank), outcomes (n_users, n_answers) as `log_likelihood`
-    takes them; heard tells which answers have a margin that can vary.
+    offsets (n_users, n_answers), loads (n_users, n_answers, rank), the replies to them, and in heard 1 for each answer
+    whose margin can vary, 0 for the others.
     """
 
     offsets: Array
     loads: Array
-    outcomes: NDArray[np.int8]
-    heard: NDArray[np.bool_]
+    replies: Replies
+    heard: Array
 
     @classmethod
-    def of(cls, offsets: Array, loads: Array, outcomes: NDArray[np.int8]) -> "Margins":
+    def of(cls, offsets: Array, loads: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> "Margins":
         """With what can be heard worked out."""
-        variances = np.square(loads).sum(axis=-1)
-        return cls(offsets, loads, outcomes, variances > SMALLEST_VARIANCE)
+        heard = np.square(loads).sum(axis=-1) > SMALLEST_VARIANCE
+        return cls(offsets, loads, Replies(outcomes, response_model), heard.astype(np.float64))
+
+    def of_user(self, user: int) -> "Margins":
+        """Those of one user alone."""
+        alone, replies = slice(user, user + 1), self.replies
+        outcomes = Replies(replies.outcomes[alone], replies.model)
+        return Margins(self.offsets[alone], self.loads[alone], outcomes, self.heard[alone])
 
 
 class Approximation(NamedTuple):
@@ -65,92 +75,89 @@ class Approximation(NamedTuple):
     variance: Array
 
 
+class Renewal(NamedTuple):
+    """Sites that agree with the answers, how far the old ones were from them, and what these leave of evidence.
+
+    change (n_users,) is the largest move of a margin that its own new site would cause: of the mean in standard
+    deviations, of the variance by itself; infinite where the other answers leave a margin no Gaussian. log_ratios
+    (n_users, n_answers) is the log of each answer's probability by that which its old site gives it, in nats.
+    """
+
+    sites: Sites
+    change: Array
+    log_ratios: Array
+
+
 def approximation(margins: Margins, sites: Sites) -> Approximation:
     """Prior times sites (eqs. 5 and 6); LinAlgError where that is no Gaussian."""
     across = margins.loads.swapaxes(1, 2)
     root = np.linalg.cholesky(_precision(margins, sites))
     pull = np.matmul(across, (sites.shifts - sites.precisions * margins.offsets)[..., None])
-    both = np.linalg.solve(root, np.concatenate((across, pull), axis=2))
-    spread, pull = both[..., :-1], both[..., -1]
-    margin = margins.offsets + np.matmul(pull[:, None, :], spread)[:, 0]
-    return Approximation(root, pull, margin, np.square(spread).sum(axis=1))
+    both = np.asarray(np.linalg.solve(root, np.concatenate((across, pull), axis=2)), dtype=np.float64)
+    spread, pull = both[..., :-1], both[..., -1:]
+    margin = margins.offsets + np.matmul(spread.swapaxes(1, 2), pull)[..., 0]
+    return Approximation(np.asarray(root), pull[..., 0], margin, (spread * spread).sum(axis=1))
 
 
-def moved(
-    margins: Margins, at: Approximation, sites: Sites, response_model: ResponseModel, damping: Array
-) -> tuple[Sites, Approximation, Array]:
-    """Sites a share of the way to those that agree with the answers; for users whom that leaves no Gaussian, less.
+def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
+    """Sites that match the moments of cavity times likelihood (eqs. 7 to 9).
 
-    damping (n_users, 1) is the share; the third value says how much of it was taken, 0 where nothing would do.
+    A site stays as it is where the others leave no cavity. With lapses a reply may widen the margin; its site then has
+    a negative precision.
     """
-    renewed, _ = renewed_sites(margins, at, sites, response_model)
+    precisions, shifts = sites
+    share = 1 - precisions * at.variance
+    usable = share > LEAST_CAVITY
+    all_usable = bool(usable.all())
+    if not all_usable:
+        share = np.where(usable, share, 1.0)
+    variance = np.maximum(at.variance, SMALLEST_VARIANCE) / share
+    mean = (at.margin - at.variance * shifts) / share
+    sd = np.sqrt(variance)
+    tilted = tilted_moments(mean, sd, margins.replies)
+    heard = margins.heard if all_usable else margins.heard * usable
+    narrower = (1 / tilted.ratio - 1) / variance
+    more_precision = heard * (narrower - precisions)
+    more_shift = heard * (tilted.shift / (tilted.ratio * sd) + narrower * mean - shifts)
+    pulled = np.abs(more_shift - more_precision * at.margin) * np.sqrt(at.variance)
+    change = np.maximum(pulled, np.abs(more_precision) * at.variance).max(axis=1)
+    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which scales by 1 / share
+    alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * share + np.log(share)
+    return Renewal(
+        Sites(precisions + more_precision, shifts + more_shift),
+        change if all_usable else np.where(usable.all(axis=1), change, np.inf),
+        tilted.log_evidence - alone / 2,
+    )
+
+
+def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tuple[Sites, Approximation]:
+    """A share (n_users, 1) of the way to renewed sites; less for users whom that leaves no Gaussian, none at worst."""
     for _ in range(MAX_HALVINGS):
         tried = sites.toward(renewed, damping)
         try:
-            return tried, approximation(margins, tried), damping
+            return tried, approximation(margins, tried)
         except np.linalg.LinAlgError:
             damping = np.where(_is_proper(margins, tried)[:, None], damping, damping / 2)
     damping = np.where(_is_proper(margins, sites.toward(renewed, damping))[:, None], damping, 0.0)
     tried = sites.toward(renewed, damping)
-    return tried, approximation(margins, tried), damping
+    return tried, approximation(margins, tried)
 
 
-def renewed_sites(
-    margins: Margins, at: Approximation, sites: Sites, response_model: ResponseModel
-) -> tuple[Sites, Tilted]:
-    """Sites that match the moments of cavity times likelihood (eqs. 8 and 9), and these moments.
-
-    A site stays as it is where the others leave no cavity. With lapses a reply may widen the margin; its site then has a
-    negative precision.
-    """
-    mean, variance = _cavities(at, sites)
-    sd = np.sqrt(variance)
-    tilted = tilted_moments(mean, sd, margins.outcomes, response_model)
-    precisions = (1 / tilted.ratio - 1) / variance
-    shifts = tilted.shift / (tilted.ratio * sd) + precisions * mean
-    usable = margins.heard & has_cavity(at, sites)
-    return Sites(np.where(usable, precisions, sites.precisions), np.where(usable, shifts, sites.shifts)), tilted
-
-
-def has_cavity(at: Approximation, sites: Sites) -> NDArray[np.bool_]:
-    """Whether what is left without each site is a Gaussian."""
-    return np.asarray(1 - sites.precisions * at.variance > LEAST_CAVITY)
-
-
-def log_evidence_of(margins: Margins, at: Approximation, sites: Sites, response_model: ResponseModel) -> Array:
+def log_evidence_of(margins: Margins, at: Approximation, sites: Sites, log_ratios: Array) -> Array:
     """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65."""
-    mean, variance = _cavities(at, sites)
-    tilted = tilted_moments(mean, np.sqrt(variance), margins.outcomes, response_model)
-    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity
-    scaled = 1 + sites.precisions * variance
-    alone = (2 * mean * sites.shifts + sites.shifts**2 * variance - sites.precisions * mean**2) / scaled - np.log(
-        scaled
-    )
-    centre = sites.shifts * margins.offsets - sites.precisions * margins.offsets**2 / 2
-    each = tilted.log_evidence - alone / 2 + centre
+    centre = (sites.shifts - sites.precisions * margins.offsets / 2) * margins.offsets
     log_root = np.log(np.diagonal(at.root, axis1=1, axis2=2)).sum(axis=1)
-    return np.asarray(each.sum(axis=1) + np.square(at.pull).sum(axis=1) / 2 - log_root)
+    return np.asarray((log_ratios + centre).sum(axis=1) + np.square(at.pull).sum(axis=1) / 2 - log_root)
 
 
 def _precision(margins: Margins, sites: Sites) -> Array:
     precision = np.matmul(margins.loads.swapaxes(1, 2), margins.loads * sites.precisions[..., None])
-    diagonal = np.arange(precision.shape[1])
-    precision[:, diagonal, diagonal] += 1.0
+    rank = precision.shape[1]
+    precision.reshape(len(precision), -1)[:, :: rank + 1] += 1.0
     return np.asarray(precision)
 
 
 def _is_proper(margins: Margins, sites: Sites) -> NDArray[np.bool_]:
     """Of each user (n_users,), whether prior times sites is a Gaussian, with some room for round-off."""
-    precision = _precision(margins, sites)
-    values = np.linalg.eigvalsh(precision)
+    values = np.linalg.eigvalsh(_precision(margins, sites))
     return np.asarray(values[:, 0] > 1e-10 * np.maximum(1.0, values[:, -1]))
-
-
-def _cavities(at: Approximation, sites: Sites) -> tuple[Array, Array]:
-    """Mean and variance of each margin without its own site (eq. 7); the margin's own where there is no such thing."""
-    without = 1 - sites.precisions * at.variance
-    usable = without > LEAST_CAVITY
-    without = np.where(usable, without, 1.0)
-    variance = np.maximum(at.variance, SMALLEST_VARIANCE) / without
-    mean = np.where(usable, (at.margin - at.variance * sites.shifts) / without, at.margin)
-    return mean, variance

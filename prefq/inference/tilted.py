@@ -2,7 +2,8 @@
 
 This is the one integral that expectation propagation needs (docs/maths/posterior.md, eq. 8). Where the margin is narrow
 the nodes are spread evenly over it. Where it is wide the likelihood is nearly a step, and the nodes crowd about the
-step, each as far from its neighbour as a share of its distance from there.
+step, each as far from its neighbour as a share of its distance from there. Where it is wide and far from the step, the
+log-likelihood is a straight line, and no integral is needed.
 """
 
 from typing import NamedTuple
@@ -10,14 +11,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.likelihood import log_probabilities
-from prefq.vocabulary import Array, ResponseModel
+from prefq.inference.likelihood import Replies
+from prefq.vocabulary import Array
 
 WIDE_SD = 9.0  # logits: above it the nodes crowd about the step
 REACH = 7.5  # standard deviations: the tail beyond it is below 1e-13
 STEP_SDS = 0.7  # at most, in standard deviations
 STEP_LOGITS = 1.0  # at most: the poles of the logistic lie π off the real line
+FAR_SDS = 8.0  # from the step, of a wide margin: beyond, there is no step to see
 STEP_WIDE = 0.05  # of the distance from the step
+SAFE = 300.0  # logits: a reply that surprises by less has a probability that a double can hold
 BLOCK = 1024  # margins at a time, so that margins x nodes stay in the cache
 
 
@@ -33,17 +36,15 @@ class Tilted(NamedTuple):
     ratio: Array
 
 
-def tilted_moments(mean: Array, sd: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Tilted:
+def tilted_moments(mean: Array, sd: Array, replies: Replies) -> Tilted:
     """Moments of margins after one reply each.
 
     Parameters
     ----------
     mean, sd : any shape
         Of the margin before the reply, in logits; sd above 0.
-    outcomes : same shape, int8
-        As `log_likelihood` takes them.
-    response_model
-        How replies arise.
+    replies
+        Outcomes of the same shape, and how they arise.
 
     Returns
     -------
@@ -52,47 +53,69 @@ def tilted_moments(mean: Array, sd: Array, outcomes: NDArray[np.int8], response_
     """
     wide = sd > WIDE_SD
     if mean.size <= BLOCK and not wide.any():
-        return _narrow(mean, sd, outcomes, response_model)
-    parts = np.empty((3, *mean.shape))
-    flat = parts.reshape(3, -1)
-    mean, sd, outcomes, wide = (each.ravel() for each in (mean, sd, outcomes, wide))
-    for rows, moments in ((np.flatnonzero(~wide), _narrow), (np.flatnonzero(wide), _wide)):
+        return _narrow(mean, sd, replies)
+    parts = np.empty((3, mean.size))
+    means, sds, outcomes = mean.ravel(), sd.ravel(), replies.outcomes.ravel()
+    far = np.zeros_like(wide)
+    far[wide] = _is_far(mean[wide], sd[wide], Replies(replies.outcomes[wide], replies.model))
+    for chosen, moments in ((~wide, _narrow), (wide & ~far, _wide), (far, _far)):
+        rows = np.flatnonzero(chosen)
         for first in range(0, rows.size, BLOCK):
             block = rows[first : first + BLOCK]
-            flat[:, block] = moments(mean[block], sd[block], outcomes[block], response_model)
-    return Tilted(*parts)
+            parts[:, block] = moments(means[block], sds[block], Replies(outcomes[block], replies.model))
+    return Tilted(*parts.reshape(3, *mean.shape))
 
 
-def _narrow(mean: Array, sd: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> Tilted:
+def _narrow(mean: Array, sd: Array, replies: Replies) -> Tilted:
     """By the trapezoidal rule on even nodes, further out where a reply that surprises drags the margin along."""
     # The slope of a log-likelihood is at most 1 a logit, so the mean moves by at most sd standard deviations, and no
     # further than to where the reply is no surprise.
-    dragged = float(np.minimum(sd, np.abs(mean + model.position_bias) / sd).max())
-    reach = REACH + dragged
-    step = min(STEP_SDS, STEP_LOGITS / float(sd.max()))
-    nodes = np.linspace(-reach, reach, 2 * int(np.ceil(reach / step)) + 1)
-    logs = log_probabilities(mean[..., None] + sd[..., None] * nodes, outcomes[..., None], model)
-    logs -= nodes**2 / 2
-    most = logs.max(axis=-1, keepdims=True)
-    logs -= most
+    off = np.abs(mean + replies.model.position_bias)
+    reach = REACH + float(np.minimum(sd, off / sd).max())
+    n_nodes = int(reach / min(STEP_SDS, STEP_LOGITS / float(sd.max()))) + 1
+    step = reach / n_nodes
+    nodes = np.arange(-n_nodes, n_nodes + 1) * step
+    squares = nodes * nodes
+    logs = replies.log_probabilities(mean[..., None] + sd[..., None] * nodes)
+    logs -= squares / 2
+    most = logs.max(axis=-1) if off.max() > SAFE else np.zeros(mean.shape)
+    logs -= most[..., None]
     weights = np.exp(logs, out=logs)
-    sums = weights @ np.stack((np.ones_like(nodes), nodes, nodes**2), axis=1)
-    total = sums[..., 0]
-    shift = sums[..., 1] / total
-    ratio = sums[..., 2] / total - shift**2
-    return Tilted(most[..., 0] + np.log(total * ((nodes[1] - nodes[0]) / np.sqrt(2 * np.pi))), shift, ratio)
+    total = weights.sum(axis=-1)
+    shift = weights @ nodes / total
+    ratio = weights @ squares / total - shift * shift
+    return Tilted(most + np.log(total * (step / np.sqrt(2 * np.pi))), shift, ratio)
 
 
-def _wide(mean: Array, sd: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> Tilted:
+def _wide(mean: Array, sd: Array, replies: Replies) -> Tilted:
     """By the trapezoidal rule in x, where the nodes are sinh(x) from the step of the likelihood."""
-    far = np.arcsinh(float((np.abs(mean + model.position_bias) + 2 * REACH * sd).max()))
+    bias = replies.model.position_bias
+    far = np.arcsinh(float((np.abs(mean + bias) + 2 * REACH * sd).max()))
     grid = np.linspace(-far, far, 2 * int(np.ceil(far / STEP_WIDE)) + 1)
-    margins, widths = np.sinh(grid) - model.position_bias, np.cosh(grid)
+    margins, widths = np.sinh(grid) - bias, np.cosh(grid)
     z = (margins - mean[..., None]) / sd[..., None]
-    logs = log_probabilities(np.broadcast_to(margins, z.shape), outcomes[..., None], model) - z**2 / 2
+    logs = replies.log_probabilities(np.broadcast_to(margins, z.shape)) - z**2 / 2
     most = logs.max(axis=-1)
     weights = np.exp(logs - most[..., None]) * widths
     total = weights.sum(axis=-1)
     shift = (weights * z).sum(axis=-1) / total
     ratio = (weights * (z - shift[..., None]) ** 2).sum(axis=-1) / total
     return Tilted(most + np.log(total * (grid[1] - grid[0]) / (sd * np.sqrt(2 * np.pi))), shift, ratio)
+
+
+def _far(mean: Array, sd: Array, replies: Replies) -> Tilted:
+    """Of a straight line with this slope: it moves the mean by slope x sd² and leaves the variance."""
+    value, slope = _line(mean, replies)
+    return Tilted(value + (slope * sd) ** 2 / 2, slope * sd, np.ones_like(sd))
+
+
+def _is_far(mean: Array, sd: Array, replies: Replies) -> NDArray[np.bool_]:
+    """Whether the log-likelihood is a straight line both around the mean and where it moves the mean to."""
+    _, slope = _line(mean, replies)
+    return np.asarray(np.abs(mean + replies.model.position_bias) - np.abs(slope) * sd**2 > FAR_SDS * sd)
+
+
+def _line(mean: Array, replies: Replies) -> tuple[Array, Array]:
+    """Value and slope of the log-likelihood at the mean, by differences."""
+    value, ahead, behind = (replies.log_probabilities((mean + each)[..., None])[..., 0] for each in (0.0, 1.0, -1.0))
+    return value, (ahead - behind) / 2
