@@ -26,7 +26,8 @@ import numpy as np
 
 from prefq.errors import PrefqError
 from prefq.simulation.panels import History, Rows, Study
-from prefq.simulation.strategies import Belief, Learner, Strategy, best_rows, each_user, own_answers
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Belief, Learner, Strategy, each_user, own_answers
 from prefq.vocabulary import Array
 
 ITEMS_PER_REQUEST = 25

@@ -10,7 +10,8 @@ import numpy as np
 
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.simulation.panels import History, Rows, Study
-from prefq.simulation.strategies import Belief, Learner, LinearBelief, Strategy, best_rows
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Belief, Learner, LinearBelief, Strategy
 from prefq.vocabulary import Gaussian, ResponseModel
 
 C = 1.0  # minimise |w|² / 2 + C Σ log loss, which is the mode under a prior of variance C

@@ -19,7 +19,8 @@ import numpy as np
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import sigmoid
 from prefq.simulation.panels import GroupAnswers, History, Outcomes, Study
-from prefq.simulation.strategies import Begin, Belief, Learner, LinearBelief, Strategy, best_rows
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Begin, Belief, Learner, LinearBelief, Strategy
 from prefq.vocabulary import Array, Gaussian
 
 N_BASES = 5  # of 3, 5, 7, 10 and 25 the most accurate at ten answers, in its favour (two gaussian(6) worlds)

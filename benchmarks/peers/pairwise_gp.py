@@ -35,16 +35,8 @@ from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.predictive import preference_probability
 from prefq.simulation.panels import History, Outcomes, Rows, Study
-from prefq.simulation.strategies import (
-    NOTHING_LEFT,
-    Begin,
-    Belief,
-    Learner,
-    Strategy,
-    best_rows,
-    each_user,
-    own_answers,
-)
+from prefq.simulation.rules import NOTHING_LEFT, best_rows
+from prefq.simulation.strategies import Begin, Belief, Learner, Strategy, each_user, own_answers
 from prefq.vocabulary import Array, Gaussian
 
 USERS_AT_ONCE = 4

@@ -22,7 +22,8 @@ from scipy.special import expit
 
 from prefq.inference.laplace_batch import Gaussians
 from prefq.simulation.panels import History, Outcomes, Rows, Study
-from prefq.simulation.strategies import Belief, Learner, LinearBelief, Strategy, best_rows, from_group, posterior
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Belief, Learner, LinearBelief, Strategy, from_group, posterior
 from prefq.vocabulary import Array
 
 STEPS = 5000

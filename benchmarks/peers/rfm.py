@@ -16,7 +16,8 @@ import numpy as np
 
 from prefq.inference.laplace_batch import fit_posteriors, same_for_all
 from prefq.simulation.panels import History, Study
-from prefq.simulation.strategies import Begin, Belief, Learner, LinearBelief, Strategy, best_rows
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Begin, Belief, Learner, LinearBelief, Strategy
 from prefq.vocabulary import Gaussian, ResponseModel
 
 RIDGE = 1.0  # on weights of features in standard units

@@ -21,7 +21,8 @@ from prefq.inference.laplace import covariance_factor
 from prefq.inference.likelihood import log_sigmoid, sigmoid
 from prefq.inference.predictive import entropy
 from prefq.simulation.panels import History, Outcomes, Rows, Study
-from prefq.simulation.strategies import Begin, Belief, Learner, Strategy, best_rows
+from prefq.simulation.rules import best_rows
+from prefq.simulation.strategies import Begin, Belief, Learner, Strategy
 from prefq.vocabulary import Array, Gaussian
 
 N_SAMPLES = 100

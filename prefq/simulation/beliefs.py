@@ -9,14 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.ep_batch import Sites, propagate
+from prefq.inference.ep_batch import settle
 from prefq.inference.laplace import curvatures
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.likelihood import log_likelihood, sigmoid
 from prefq.inference.predictive import preference_probability
 from prefq.vocabulary import Array, Coefficients, ResponseModel
-
-N_SWEEPS = 8  # of expectation propagation, all sites at once: predictions are then within 1e-4 of the end
 
 
 class Mixtures(NamedTuple):
@@ -109,14 +107,9 @@ def ep_posteriors(
     """Posteriors of every component by expectation propagation, weighed by evidence; parameters as above."""
     if not outcomes.shape[1]:
         return priors
-    sites = Sites.empty(*outcomes.shape)
-    components = tuple(
-        propagate(each, differences, outcomes, response_model, sites, n_sweeps=N_SWEEPS)[0]
-        for each in priors.components
-    )
-    if len(components) == 1:
-        return Mixtures(priors.weights, components)
-    return Mixtures(laplace_posteriors(priors, differences, outcomes, response_model).weights, components)
+    settled = [settle(each, differences, outcomes, response_model) for each in priors.components]
+    evidence = np.stack([each.log_evidence for each in settled], axis=1)
+    return Mixtures(reweighed(priors.weights, evidence), tuple(each.posteriors for each in settled))
 
 
 def reweighed(weights: Array, evidence: Array) -> Array:

@@ -18,10 +18,10 @@ from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_al
 from prefq.inference.likelihood import log_likelihood
 from prefq.inference.predictive import preference_probability
 from prefq.profiles.summary import WIDENING
-from prefq.questions.acquisition import information_gain
 from prefq.simulation.measures import log_loss
 from prefq.simulation.panels import History, Outcomes, Panel, Rows, Study
-from prefq.simulation.strategies import active
+from prefq.simulation.rules import most_informative
+from prefq.simulation.strategies import listening
 from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -104,7 +104,7 @@ MEASURES = (*measures_of("coefficient"), *measures_of("margin"), "wrong_promised
 
 def ask(panel: Panel, prior: Gaussian, n_questions: int, *, rng: np.random.Generator) -> History:
     """Questions of the default rule, one after the other, and the replies."""
-    learn = active(information_gain)(Study.of(panel, prior, n_questions), rng=rng)
+    learn = listening(most_informative)(Study.of(panel, prior, n_questions), rng=rng)
     history = History.empty(panel.n_users)
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()

@@ -5,36 +5,24 @@ average. All use the same fitted prior and posterior as ours, so that only the c
 """
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
-from prefq.inference.lattice import normal_draws
-from prefq.inference.likelihood import sigmoid
-from prefq.questions.acquisition import information_gain
+from prefq.inference.population import pooled_coefficients
+from prefq.questions.static import most_informative_rows
 from prefq.simulation.beliefs import Mixtures, reweighed
-from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.panels import History, Rows, Study
-from prefq.simulation.strategies import (
-    NOTHING_LEFT,
-    Learner,
-    Rule,
-    Strategy,
-    active,
-    best_rows,
-    by_laplace,
-    expected_slope,
-    felt_differences,
-    from_population,
-    listening,
-)
+from prefq.simulation.rules import Rule, best_rows, expected_slope, most_informative
+from prefq.simulation.strategies import Learner, Strategy, by_laplace, felt_differences, from_population, listening
 from prefq.vocabulary import Array, Gaussian
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
-STATIC_POINTS, STATIC_POINTS_EACH = 127, 31  # primes: half the draws that a static design is averaged over
+SMALL_DESIGN = MappingProxyType({"n_people": 101, "n_points": 263})  # where each user has a questionnaire of their own
 
 
 def in_random_order(study: Study, rng: np.random.Generator) -> Rule:
@@ -52,17 +40,15 @@ def widest_in_random_order(study: Study, rng: np.random.Generator) -> Rule:
 
 
 def questionnaire(study: Study, rng: np.random.Generator) -> Rule:
-    """The same questions whatever the answers: greedy Bayesian D-optimal design against the prior.
+    """The same questions whatever the answers: those of `design_questionnaire`.
 
-    Maximises the expected log-determinant of the posterior precision (Chaloner and Verdinelli 1995, eq. 10), averaged
-    over fixed draws of the coefficients from the prior. Where all users have the same questions it is one
-    questionnaire; where they do not, each has one of their own.
+    Where all users have the same questions it is one questionnaire; where they do not, each has one of their own.
     """
     same = len(study.first) == 1 and bool((study.open == study.open[:1]).all())
-    users = slice(0, 1) if same else slice(None)
-    samples = normal_draws(study.prior, STATIC_POINTS if same else STATIC_POINTS_EACH)
-    order = [_static_order(study, user, samples) for user in range(study.n_users)[users]]
-    rows = np.tile(order[0], (study.n_users, 1)) if same else np.array(order)
+    if same:
+        rows = np.tile(_sheet_of(study, 0), (study.n_users, 1))
+    else:
+        rows = np.array([_sheet_of(study, user, **SMALL_DESIGN) for user in range(study.n_users)])
     return lambda history, belief: rows[:, history.rows.shape[1]]
 
 
@@ -88,7 +74,7 @@ def five_at_once(study: Study, rng: np.random.Generator) -> Rule:
 
 def begin_pooled(study: Study, *, rng: np.random.Generator) -> Learner:
     """The group's average for everybody: one pooled regression, no question asked is listened to."""
-    mean = pooled_coefficients(study.group, study.response_model)
+    mean = pooled_coefficients(study.group.differences, study.group.outcomes, response_model=study.response_model)
     everybody = study.starting_from(Gaussian(mean, np.zeros((mean.size, mean.size))))
     return listening(in_random_order, told=unmoved)(everybody, rng=rng)
 
@@ -125,8 +111,11 @@ def in_order(study: Study, order: Array) -> Rule:
     return lambda history, belief: best_rows(order, history.left(study.open))
 
 
+begin_random = listening(in_random_order)
+
+
 CONTROLS: Sequence[Strategy] = (
-    Strategy("random", listening(in_random_order), "random questions, our prior and posterior", kind="control"),
+    Strategy("random", begin_random, "random questions, our prior and posterior", kind="control"),
     Strategy(
         "spread_matched_random",
         listening(widest_in_random_order),
@@ -149,32 +138,24 @@ CONTROLS: Sequence[Strategy] = (
     ),
     Strategy(
         "stated_then_questions",
-        active(information_gain, start=from_stated),
+        listening(most_informative, start=from_stated),
         "sliders set by the person, their noise known, then `information_gain`",
         kind="control",
     ),
 )
 
 
-def _static_order(study: Study, user: int, samples: Array) -> Rows:
-    """Rows of one questionnaire (n_questions_asked,), -1 once all open questions are in it."""
-    differences = study.response_model.felt(study.differences[user if len(study.first) > 1 else 0])
-    margins = samples @ differences.T
-    weights = sigmoid(margins) * sigmoid(-margins)  # (n_samples, n_questions)
-    covariances = np.tile(study.prior.covariance, (len(samples), 1, 1))
-    left = study.open[user : user + 1].copy()
-    rows = np.full(study.n_questions_asked, NOTHING_LEFT)
-    for step in range(study.n_questions_asked):
-        variance = (np.matmul(differences, covariances) * differences).sum(axis=-1)
-        gains = np.log1p(weights * np.maximum(variance, 0)).mean(axis=0) / 2
-        row = rows[step] = best_rows(gains[None], left)[0]
-        if row == NOTHING_LEFT:
-            break
-        left[0, row] = False
-        column = covariances @ differences[row]
-        shrink = weights[:, row] / (1 + weights[:, row] * variance[:, row])
-        covariances = covariances - shrink[:, None, None] * column[:, :, None] * column[:, None, :]
-    return rows
+def _sheet_of(study: Study, user: int, **sizes: int) -> Rows:
+    """Rows of one user's questionnaire (n_questions_asked,), -1 once all open questions are in it."""
+    rows, _ = most_informative_rows(
+        study.differences[user if len(study.first) > 1 else 0],
+        study.prior,
+        study.n_questions_asked,
+        response_model=study.response_model,
+        is_open=study.open[user],
+        **sizes,
+    )
+    return rows.astype(np.intp)
 
 
 def _conditioned(belief: Gaussians, asked: Array, weights: Array) -> Gaussians:

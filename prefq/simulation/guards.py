@@ -14,9 +14,9 @@ import numpy as np
 
 from prefq.simulation.comparison import mean_and_error
 from prefq.simulation.curves import MEASURES, learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.panels import History, Outcomes, Panel, Rows, Start, Study
 from prefq.simulation.replay import Recorded, Replay
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import Belief, Strategy
 from prefq.simulation.votes import Votes
 from prefq.vocabulary import Array
@@ -222,7 +222,7 @@ def shuffled_record(
     """
     shares, n_tests = [], []
     for panel in panels:
-        start = fit_group_prior(panel.group, panel.response_model)
+        start = fitted_start(panel)
         curve = learning_curve(strategy, panel, start, n_questions=n_questions, rng=rng)
         shares.append(curve.measures["accuracy"][:, -1])
         n_tests.append(_n_tests(panel))

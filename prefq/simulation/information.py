@@ -21,7 +21,8 @@ from prefq.inference.likelihood import log_likelihood, log_reply_probabilities
 from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.comparison import mean_and_error, unit_means
 from prefq.simulation.panels import History, Panel, Rows, Study
-from prefq.simulation.strategies import Rule, Strategy, best_rows, listening
+from prefq.simulation.rules import Rule, best_rows
+from prefq.simulation.strategies import Strategy, listening
 from prefq.vocabulary import Array, Gaussian
 
 CONTRASTS = 4096  # for each user: ten binary replies tell two to three nats, far from the log of this

@@ -14,24 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
-from prefq.inference.likelihood import sigmoid
 from prefq.inference.predictive import preference_probability
-from prefq.questions.acquisition import (
-    ACQUISITIONS,
-    AcquisitionFunction,
-    information_gain,
-    mixture_information_gain,
-    target_variance,
-)
-from prefq.questions.gain_bounds import information_gain_bound, mixture_information_gain_bound
-from prefq.questions.selection import TIE_TOLERANCE
+from prefq.questions.acquisition import ACQUISITIONS, information_gain
 from prefq.simulation.beliefs import Mixtures, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.simulation.panels import History, Rows, Study
-from prefq.vocabulary import Array, ResponseModel
-
-NOTHING_LEFT = -1
-ROUGH_SHARE = 0.6  # of the best rough score: below it no exact one can be the best
-FIRST_CONTENDERS = 16  # integrals taken for each user before bounds are compared with an exact score
+from prefq.simulation.rules import RuleOf, best_utility, highest, least_target_variance, most_informative
+from prefq.vocabulary import Array
 
 
 class Belief(Protocol):
@@ -50,8 +38,6 @@ class Belief(Protocol):
 Learner = Callable[[History], Belief]
 Update = Callable[[Study, History, Mixtures], Mixtures]
 """From what was believed before the answers to what is believed after them."""
-Rule = Callable[[History, Callable[[], Mixtures]], Rows]
-"""From a history, and the posterior to choose by, to the rows of the next questions."""
 
 
 class Begin(Protocol):
@@ -247,19 +233,11 @@ def felt_differences(study: Study, history: History) -> Array:
     return study.response_model.felt(history.of(study.first) - history.of(study.second))
 
 
-def best_rows(scores: Array, left: NDArray[np.bool_]) -> Rows:
-    """The lowest row with the highest score among those left, for each user; -1 where none is left."""
-    scores = np.where(left, scores, -np.inf)
-    top = scores.max(axis=1)
-    with np.errstate(invalid="ignore"):
-        rows = np.argmax(scores >= (top - TIE_TOLERANCE * np.abs(top))[:, None], axis=1)
-    return np.where(left.any(axis=1), rows, NOTHING_LEFT)
-
-
 def listening(
-    rule_of: Callable[[Study, np.random.Generator], Rule],
+    rule_of: RuleOf,
     *,
     start: Callable[[Study], Mixtures] = from_population,
+    heard: Update = by_laplace,
     told: Update = by_propagation,
 ) -> Begin:
     """A strategy of ours from a rule that names the next questions; all differ in the rule only, unless they say so.
@@ -271,6 +249,8 @@ def listening(
         of the next questions.
     start
         What is believed of each user before the first answer.
+    heard
+        How answers become what questions are chosen by.
     told
         How answers become what predictions are made of.
     """
@@ -279,63 +259,13 @@ def listening(
         priors, rule = start(study), rule_of(study, rng)
 
         def learn(history: History) -> Belief:
-            chosen_by = cache(lambda: by_laplace(study, history, priors))
-            predicted_by = chosen_by if told is by_laplace else cache(lambda: told(study, history, priors))
+            chosen_by = cache(lambda: heard(study, history, priors))
+            predicted_by = chosen_by if told is heard else cache(lambda: told(study, history, priors))
             return OwnBelief(study, predicted_by, lambda: rule(history, chosen_by))
 
         return learn
 
     return begin
-
-
-def active(
-    acquisition: AcquisitionFunction,
-    *,
-    start: Callable[[Study], Mixtures] = from_population,
-    told: Update = by_propagation,
-) -> Begin:
-    """Ask the question with the highest score of an acquisition function, the posterior being Laplace's."""
-
-    def rule_of(study: Study, rng: np.random.Generator) -> Rule:
-        differences = study.response_model.felt(study.differences)
-
-        def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
-            left = history.left(study.open)
-            if acquisition is information_gain:
-                return most_informative(belief(), differences, left, study.response_model)
-            mean, variance = belief().margins(differences)
-            scores = acquisition(mean.ravel(), variance.ravel(), response_model=study.response_model)
-            return best_rows(scores.reshape(mean.shape), left)
-
-        return rule
-
-    return listening(rule_of, start=start, told=told)
-
-
-def least_target_variance(study: Study, rng: np.random.Generator) -> Rule:
-    """Ask what is expected to lower the variance of the predicted preferences over the pool's open questions most.
-
-    The variance of a preference probability is, to first order, that of its margin times the squared slope there.
-    """
-    differences = study.response_model.felt(study.differences)
-
-    def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
-        mean, variance = belief().margins(differences)
-        weights = study.open * expected_slope(mean, variance) ** 2
-        targets = np.matmul((differences * weights[..., None]).swapaxes(1, 2), differences)
-        # Mean square covariance with the targets, up to a factor: δᵀ Σ (Σ_τ weight τ τᵀ) Σ δ.
-        covariances = belief().covariances
-        spread = np.matmul(covariances, np.matmul(targets, covariances))
-        squares = np.maximum((np.matmul(differences, spread) * differences).sum(axis=-1), 0.0)
-        left = history.left(study.open)
-        likely = left & _likely_best(squares * _rough_squared_score(mean, variance), left, study)
-        scores = np.full(mean.shape, -np.inf)
-        scores[likely] = target_variance(
-            mean[likely], variance[likely], squares[likely], response_model=study.response_model
-        )
-        return best_rows(scores, left)
-
-    return rule
 
 
 def _own(values: Array, user: int) -> Array:
@@ -356,71 +286,15 @@ def _one_user(study: Study, user: int) -> Study:
     )
 
 
-def most_informative(
-    belief: Mixtures, differences: Array, left: NDArray[np.bool_], response_model: ResponseModel
-) -> Rows:
-    """Rows of highest information gain, exact integrals taken only where an upper bound does not rule them out."""
-    if len(belief.components) == 1:
-        mean, variance = belief.components[0].margins(differences)
-        bounds = information_gain_bound(mean.ravel(), variance.ravel(), response_model=response_model)
-
-        def gain(wanted: NDArray[np.bool_]) -> Array:
-            return information_gain(mean[wanted], variance[wanted], response_model=response_model)
-    else:
-        means, variances = belief.of_components(differences)
-        weights = np.broadcast_to(belief.weights.T[:, :, None], means.shape)
-        flat = (values.reshape(len(values), -1) for values in (weights, means, variances))
-        bounds = mixture_information_gain_bound(*flat, response_model=response_model)
-
-        def gain(wanted: NDArray[np.bool_]) -> Array:
-            of_wanted = (values[:, wanted] for values in (weights, means, variances))
-            return mixture_information_gain(*of_wanted, response_model=response_model)
-
-    return _highest(bounds.reshape(left.shape), gain, left)
-
-
-def _highest(bounds: Array, gain: Callable[[NDArray[np.bool_]], Array], left: NDArray[np.bool_]) -> Rows:
-    """Rows of the highest scores, taken only where their bounds (n_users, n_questions) do not rule them out."""
-    bounds = np.where(left, bounds, -np.inf)
-    few = min(FIRST_CONTENDERS, bounds.shape[1])
-    scores = np.full(bounds.shape, -np.inf)
-    contenders = bounds >= np.partition(bounds, -few, axis=1)[:, -few, None]
-    for _ in range(2):  # the likely best, then all that their best does not rule out
-        wanted = contenders & left & np.isneginf(scores)
-        scores[wanted] = gain(wanted)
-        top = scores.max(axis=1)
-        with np.errstate(invalid="ignore"):
-            contenders = bounds >= (top - TIE_TOLERANCE * np.abs(top))[:, None]
-    return best_rows(scores, left)
-
-
-def expected_slope(mean: Array, variance: Array) -> Array:
-    """E σ'(m), approximated by the slope of a matched probit (MacKay 1992); any shape."""
-    scale = np.sqrt(1 + np.pi * variance / 8)
-    return np.asarray(sigmoid(mean / scale) * sigmoid(-mean / scale) / scale)
-
-
-def _rough_squared_score(mean: Array, variance: Array) -> Array:
-    """`expected_squared_score` of plain replies by a matched probit, .71 to 1.07 of it; any shape."""
-    return expected_slope(mean, variance) / np.sqrt(1 + np.pi * variance / 8)
-
-
-def _likely_best(rough: Array, left: NDArray[np.bool_], study: Study) -> NDArray[np.bool_]:
-    """Where a score may be the highest of those left, given rough scores of plain replies."""
-    if study.response_model != ResponseModel():
-        return np.ones_like(left)
-    rough = np.where(left, rough, 0.0)
-    return np.asarray(rough >= ROUGH_SHARE * rough.max(axis=1, keepdims=True))
+def _ours(name: str, rule_of: RuleOf) -> Strategy:
+    return Strategy(name, listening(rule_of), f"ours: `{name}`, fitted prior")
 
 
 OURS: Sequence[Strategy] = (
     *(
-        Strategy(name, active(acquisition), f"ours: `{name}`, fitted prior")
+        _ours(name, most_informative if acquisition is information_gain else highest(acquisition))
         for name, acquisition in ACQUISITIONS.items()
     ),
-    Strategy(
-        "target_variance",
-        listening(least_target_variance),
-        "ours: `target_variance` of predictions over the pool, fitted prior",
-    ),
+    _ours("target_variance", least_target_variance),
+    _ours("expected_utility_of_best", best_utility),
 )

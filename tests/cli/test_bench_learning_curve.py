@@ -17,7 +17,7 @@ import pytest
 import prefq
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, learning_curve
-from prefq.simulation.group_prior import fit_group_prior
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS
 from prefq.simulation.synthetic import make_world
 from prefq_cli.exit_codes import ExitCode
@@ -133,7 +133,7 @@ def test_numbers_are_those_of_the_documented_generators(done: Path) -> None:
     for strategy in (each for each in (*OURS, *CONTROLS) if each.name in ("random", "d_optimal")):
         for world in range(WORLDS):
             panel = make_world("gaussian(6)", n_users=USERS, rng=np.random.default_rng([SEED, world]))
-            prior = fit_group_prior(panel.group, panel.response_model)
+            prior = fitted_start(panel)
             rng = np.random.default_rng([SEED, world, zlib.crc32(strategy.name.encode()), 0])
             curve = learning_curve(strategy, panel, prior, n_questions=QUESTIONS, rng=rng)
             found = rows(done, world=world, strategy=strategy.name)

@@ -16,8 +16,8 @@ import pytest
 
 from prefq.errors import InputError, PrefqError
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.replay import Recorded, divide, draw_folds, replay_panel
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS
 from prefq_cli.bench.datasets.public import load_personalllm, load_prism, load_rfm
 from prefq_cli.bench.datasets.sets import SETS
@@ -256,7 +256,7 @@ def test_coin_flips_of_real_people_teach_nothing() -> None:
     for fold in range(3):
         divided = divide(shuffled, folds == fold, n_questions=10, rng=np.random.default_rng([6, fold]))
         panel = replay_panel(shuffled, folds == fold, divided, rng=np.random.default_rng([7, fold])).panel
-        prior = fit_group_prior(panel.group, panel.response_model)
+        prior = fitted_start(panel)
         curve = learning_curve(D_OPTIMAL, panel, prior, n_questions=10, rng=np.random.default_rng([8, fold]))
         shares.append(curve.measures["accuracy"][:, -1])
 

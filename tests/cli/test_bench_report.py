@@ -16,7 +16,7 @@ from benchmarks import run as suite_run
 from benchmarks.suite import LINES, LONG_LINES, Line, by_cost
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, learning_curve
-from prefq.simulation.group_prior import fit_group_prior
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS
 from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import WORLDS, make_world
@@ -50,7 +50,7 @@ def summary() -> Summary:
     table: dict[str, list[Any]] = {name: [] for name in ("world", "user", "strategy", "n_answers", *MEASURES)}
     for world in range(N_WORLDS):
         panel = make_world("gaussian(2)", n_users=N_USERS, rng=np.random.default_rng([7, world]), n_pool=40)
-        prior = fit_group_prior(panel.group, panel.response_model)
+        prior = fitted_start(panel)
         for strategy in strategies:
             rng = np.random.default_rng(world)
             curve = learning_curve(strategy, panel, prior, n_questions=N_QUESTIONS, rng=rng)

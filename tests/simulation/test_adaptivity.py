@@ -7,18 +7,18 @@ import pytest
 
 from prefq.simulation.adaptivity import adaptivity
 from prefq.simulation.controls import CONTROLS
-from prefq.simulation.group_prior import fit_group_prior
-from prefq.simulation.panels import GroupAnswers, History, Panel, Rows, Study
+from prefq.simulation.panels import GroupAnswers, History, Panel, Rows, Start, Study
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Gaussian
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 PANEL = make_world("gaussian(3)", n_users=30, n_pool=120, rng=np.random.default_rng(1))
-PRIOR = fit_group_prior(PANEL.group, PANEL.response_model)
+PRIOR = fitted_start(PANEL)
 
 
-def of(name: str, prior: Gaussian = PRIOR, n_questions: int = 7) -> list[float]:
+def of(name: str, prior: Start = PRIOR, n_questions: int = 7) -> list[float]:
     rng = np.random.default_rng(2)
     return list(adaptivity(STRATEGIES[name], PANEL, prior, n_questions=n_questions, rng=rng))
 
@@ -36,7 +36,7 @@ def test_batches_adapt_when_a_batch_ends() -> None:
 
 def test_under_a_prior_of_mean_nought_the_first_answer_cannot_matter() -> None:
     """By symmetry: flipping it turns the posterior into its mirror image, in which every question scores the same."""
-    shares = of("information_gain", Gaussian(np.zeros(3), PRIOR.covariance))
+    shares = of("information_gain", Gaussian(np.zeros(3), PRIOR.coefficients.covariance))
     assert shares[0] == 0
     assert max(shares) > 0.5
     assert max(of("information_gain")) > 0.5

@@ -10,7 +10,6 @@ import pytest
 
 from prefq.inference.likelihood import sigmoid
 from prefq.simulation.controls import CONTROLS
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.guards import (
     Finding,
     check_strategy,
@@ -24,6 +23,7 @@ from prefq.simulation.guards import (
 )
 from prefq.simulation.information import oracle
 from prefq.simulation.panels import History, Panel, Rows, Study
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group, posterior
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Array
@@ -36,7 +36,7 @@ PANEL = replace(  # a third of the test tasks will do
     test_second=WHOLE.test_second[:, :200],
     test_truth=WHOLE.test_truth[:, :200],
 )
-PRIOR = fit_group_prior(PANEL.group, PANEL.response_model)
+PRIOR = fitted_start(PANEL)
 StrategyFor = Callable[[Panel], Strategy]
 
 

@@ -13,12 +13,12 @@ import prefq
 from prefq.pool.starter import declared_levels
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.panels import GroupAnswers, Panel
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS
 from prefq.simulation.synthetic import make_world
 from prefq.simulation.worlds import StarterTexts
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array, PopulationPrior
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 N_WORLDS, N_USERS, N_POOL, N_QUESTIONS = 4, 40, 400, 10
@@ -27,7 +27,7 @@ N_TESTS = 200  # of 600
 
 
 @cache
-def world(name: str, seed: int) -> tuple[Panel, Gaussian]:
+def world(name: str, seed: int) -> tuple[Panel, PopulationPrior]:
     def texts() -> StarterTexts:
         return StarterTexts(prefq.load_pool("starter"), declared_levels())
 
@@ -36,7 +36,7 @@ def world(name: str, seed: int) -> tuple[Panel, Gaussian]:
     differences, outcomes, users, _ = panel.group
     group = GroupAnswers(differences[kept], outcomes[kept], users[kept])
     few = {name: getattr(panel, name)[:, :N_TESTS] for name in ("test_first", "test_second", "test_truth")}
-    return replace(panel, **few), fit_group_prior(group, panel.response_model)
+    return replace(panel, **few), fitted_start(replace(panel, group=group))
 
 
 @cache

@@ -8,10 +8,10 @@ import pytest
 from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.guards import coin_record, one_by_one, questions_apart, shuffled_record, tasks_apart
 from prefq.simulation.panels import GroupAnswers, Outcomes, Panel, Rows, Study
 from prefq.simulation.replay import Recorded, Replay, divide, draw_folds, fit_tie_threshold, replay_panel
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, Strategy
 from prefq.simulation.votes import Votes, any_pairs, divide_votes, learn_item_features, pairs_once, votes_panel
 from prefq.vocabulary import Array, ResponseModel
@@ -68,7 +68,7 @@ def votes_fold(votes: Votes, pairing: object = pairs_once) -> Replay:
 
 
 def curve_of(panel: Panel, strategy: Strategy = INFORMATION_GAIN, n_questions: int = 8) -> dict[str, Array]:
-    prior = fit_group_prior(panel.group, panel.response_model)
+    prior = fitted_start(panel)
     return learning_curve(strategy, panel, prior, n_questions=n_questions, rng=np.random.default_rng(4)).measures
 
 
@@ -189,7 +189,7 @@ def test_people_with_few_answers_stop_early_or_are_left_out_and_counted() -> Non
     asked = learning_curve(
         INFORMATION_GAIN,
         replay.panel,
-        fit_group_prior(replay.panel.group, replay.panel.response_model),
+        fitted_start(replay.panel),
         n_questions=8,
         rng=np.random.default_rng(1),
     ).history.rows
@@ -355,7 +355,7 @@ def test_who_counts_items_among_the_tests_knows_nothing_and_is_caught_where_it_w
     division = divide(recorded, measured, n_questions=5, rng=np.random.default_rng(1))
     both = [np.flatnonzero(np.isin(recorded.tasks, recorded.tasks[test])) for test in division.tests]
     leaking = replay_panel(recorded, measured, division._replace(tests=both), rng=np.random.default_rng(2)).panel
-    prior = fit_group_prior(leaking.group, leaking.response_model)
+    prior = fitted_start(leaking)
     honest = curve_of(replay.panel, COUNTING, n_questions=0)["accuracy"]
     told = curve_of(leaking, COUNTING, n_questions=0)["accuracy"]
 

@@ -252,7 +252,7 @@ def test_users_without_questions_left_keep_their_profile() -> None:
     for name in ("information_gain", "static", "batches_of_five", "spread_matched_random", "random"):
         curve = learning_curve(BY_NAME[name], panel, PRIOR, n_questions=6, rng=np.random.default_rng(0))
         assert sorted(curve.history.rows[1].tolist()) == [-1, -1, -1, -1, 0, 1]
-        assert np.ptp(curve.measures["log_loss"][1, 2:]) < 1e-9
+        assert np.ptp(curve.measures["log_loss"][1, 2:]) < 1e-6
         assert np.ptp(curve.measures["log_loss"][0, 2:]) > 0
 
 

@@ -9,13 +9,12 @@ import numpy as np
 from prefq.simulation.comparison import paired_difference
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, Curve, learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.information import oracle
-from prefq.simulation.panels import GroupAnswers, Panel
+from prefq.simulation.panels import GroupAnswers, Panel, Start
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Gaussian
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 
@@ -32,7 +31,7 @@ def world(name: str, *, seed: int, n_users: int, n_tests: int = 150) -> Panel:
     )
 
 
-def curve(strategy: Strategy, panel: Panel, prior: Gaussian, *, seed: int, n_questions: int) -> Curve:
+def curve(strategy: Strategy, panel: Panel, prior: Start, *, seed: int, n_questions: int) -> Curve:
     return learning_curve(strategy, panel, prior, n_questions=n_questions, rng=np.random.default_rng(seed))
 
 
@@ -41,7 +40,7 @@ def summary_of(panels: Sequence[Panel], names: Sequence[str], n_questions: int) 
     columns: dict[str, list[Any]] = {name: [] for name in ("world", "user", "strategy", "n_answers", *MEASURES)}
     strategies = {}
     for number, panel in enumerate(panels):
-        prior = fit_group_prior(panel.group, panel.response_model)
+        prior = fitted_start(panel)
         for place, name in enumerate(names):
             strategy = strategies[name] = oracle(panel) if name == "oracle" else STRATEGIES[name]
             found = curve(strategy, panel, prior, seed=place, n_questions=n_questions)

@@ -30,7 +30,7 @@ from prefq.simulation.information import (
 )
 from prefq.simulation.panels import History, Panel, Study
 from prefq.simulation.strategies import OURS, Strategy
-from prefq.vocabulary import Gaussian
+from prefq.vocabulary import PopulationPrior
 from prefq_cli.bench.jobs import Job, prepared
 from prefq_cli.bench.replays import ReplayJob, record
 from prefq_cli.bench.strategies import PEER, Address, Chosen, load
@@ -99,7 +99,7 @@ class CheckTask:
         words = (purpose, self.name)
         return np.random.default_rng([self.job.seed, self.panel, *(zlib.crc32(word.encode()) for word in words)])
 
-    def _guards(self, strategy: Strategy, panel: Panel, prior: Gaussian) -> Sequence[Finding]:
+    def _guards(self, strategy: Strategy, panel: Panel, prior: PopulationPrior) -> Sequence[Finding]:
         n_questions = min(self.job.n_questions, GUARD_QUESTIONS)
         if self.is_peer:  # the others ask for more than a recipe that draws as it likes can keep
             guards = (shuffled_labels, one_by_one)
@@ -118,7 +118,9 @@ class CheckTask:
             shuffled_record(RULE, panels, n_questions=min(job.n_questions, GUARD_QUESTIONS), rng=self._rng()),
         ]
 
-    def _information(self, strategy: Strategy, panel: Panel, prior: Gaussian, n_questions: int) -> dict[str, Any]:
+    def _information(
+        self, strategy: Strategy, panel: Panel, prior: PopulationPrior, n_questions: int
+    ) -> dict[str, Any]:
         learn = strategy.begin(Study.of(panel, prior, n_questions), rng=self._rng())
         history = History.empty(panel.n_users)
         for n_answers in range(n_questions):

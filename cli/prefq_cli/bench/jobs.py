@@ -15,11 +15,11 @@ import numpy as np
 
 from prefq.errors import PrefqError
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.group_prior import fit_group_prior
 from prefq.simulation.panels import Panel, Study
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import Learner
 from prefq.simulation.summary import Parts
-from prefq.vocabulary import Gaussian
+from prefq.vocabulary import PopulationPrior
 from prefq_cli.bench.folders import Folder, Unit
 from prefq_cli.bench.provenance import loaded_versions
 from prefq_cli.bench.strategies import Address, load
@@ -181,7 +181,7 @@ class SpeedTask:
 
 
 @lru_cache(maxsize=1)
-def prepared(job: Job, panel: int) -> tuple[Panel, Gaussian]:
+def prepared(job: Job, panel: int) -> tuple[Panel, PopulationPrior]:
     """A panel and the prior fitted on its group; a worker keeps the last."""
     made = job.make_panel(panel)
-    return made, fit_group_prior(made.group, made.response_model)
+    return made, fitted_start(made)
