@@ -7,6 +7,7 @@ narrower of the two. Nothing here knows where margins come from.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,8 @@ BLOCK = 8192  # margins at a time, so that margins x nodes stay in cache-sized b
 
 _WEIGHTS = np.exp(-(NODES_OF_GAUSSIAN**2) / 2)
 _WEIGHTS /= _WEIGHTS.sum()
+_NODES_OF_LOGISTIC = np.arange(-LOGISTIC_REACH, LOGISTIC_REACH + LOGISTIC_STEP, LOGISTIC_STEP, dtype=np.float64)
+_LOGISTIC = sigmoid(_NODES_OF_LOGISTIC) * sigmoid(-_NODES_OF_LOGISTIC) * LOGISTIC_STEP  # density times step
 
 
 def preference_probability(mean: Array, variance: Array) -> Array:
@@ -138,12 +141,18 @@ def _entropy_by_gaussian(mean: Array, sd: Array, model: ResponseModel) -> Array:
 
 def _entropy_by_logistic(mean: Array, sd: Array, model: ResponseModel) -> Array:
     """E H = H(∞) + E[H - H(∞)]; the bracket has vanished where the nodes end."""
-    n_nodes = int(np.ceil((LOGISTIC_REACH + model.tie_threshold) / LOGISTIC_STEP))
-    nodes = LOGISTIC_STEP * np.arange(-n_nodes, n_nodes + 1, dtype=np.float64)
-    heights = _entropy_at(nodes, model)
+    nodes, heights = _entropy_at_nodes(model)
     z = (nodes - mean[:, None]) / sd[:, None]
     density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])
     return np.asarray(heights[-1] + density @ (heights - heights[-1]) * LOGISTIC_STEP)
+
+
+@lru_cache(maxsize=8)  # of a pure function: for each response model in use
+def _entropy_at_nodes(model: ResponseModel) -> tuple[Array, Array]:
+    """Margins (n_nodes,) that reach as far as the reply is uncertain, and the entropy of the reply there (n_nodes,)."""
+    n_nodes = int(np.ceil((LOGISTIC_REACH + model.tie_threshold) / LOGISTIC_STEP))
+    nodes = LOGISTIC_STEP * np.arange(-n_nodes, n_nodes + 1, dtype=np.float64)
+    return nodes, _entropy_at(nodes, model)
 
 
 def _expected_slope(mean: Array, variance: Array) -> Array:
@@ -163,10 +172,8 @@ def _slope_by_gaussian(mean: Array, sd: Array) -> Array:
 
 def _slope_by_logistic(mean: Array, sd: Array) -> Array:
     """∫ σ'(x) N(x; mean, sd²) dx at the nodes of the logistic."""
-    nodes = np.arange(-LOGISTIC_REACH, LOGISTIC_REACH + LOGISTIC_STEP, LOGISTIC_STEP)
-    z = (nodes - mean[:, None]) / sd[:, None]
-    density = np.exp(-(z**2) / 2) / (np.sqrt(2 * np.pi) * sd[:, None])
-    return np.asarray(density @ (sigmoid(nodes) * sigmoid(-nodes)) * LOGISTIC_STEP)
+    z = (_NODES_OF_LOGISTIC - mean[:, None]) / sd[:, None]
+    return np.asarray(np.exp(-(z**2) / 2) @ _LOGISTIC / (np.sqrt(2 * np.pi) * sd))
 
 
 def _expected_sigmoid(mean: Array, variance: Array) -> Array:
@@ -186,6 +193,4 @@ def _sigmoid_by_logistic(mean: Array, sd: Array) -> Array:
     """E σ(m) = P(u < m) for a logistic u: the logistic density times the Gaussian's tail at each node."""
     from scipy.special import ndtr  # here, because it costs 0.1 s and only wide margins need it
 
-    nodes = np.arange(-LOGISTIC_REACH, LOGISTIC_REACH + LOGISTIC_STEP, LOGISTIC_STEP)
-    density = sigmoid(nodes) * sigmoid(-nodes) * LOGISTIC_STEP
-    return np.asarray(ndtr((mean[:, None] - nodes) / sd[:, None]) @ density)
+    return np.asarray(ndtr((mean[:, None] - _NODES_OF_LOGISTIC) / sd[:, None]) @ _LOGISTIC)

@@ -3,7 +3,7 @@
 The functions bounded are in `prefq.questions.acquisition`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ def information_gain_bounds(mean: Array, variance: Array, *, response_model: Res
     """
     tie, lapse = response_model.tie_threshold, response_model.lapse_rate
     gain, slack = _interpolated(
-        lambda band: _gain_table(tie, lapse, band), mean + response_model.position_bias, variance
+        lambda n_bands: _gain_tables(tie, lapse, n_bands), mean + response_model.position_bias, variance
     )
     beyond = variance > MAX_SD**2
     if not beyond.any():
@@ -119,6 +119,16 @@ class _Table(NamedTuple):
     slack: float
 
 
+class _Bands(NamedTuple):
+    """Tables of one or both bands: their values in a row, the largest distance, and lows, scales and slacks a band."""
+
+    values: Array
+    reach: float
+    lows: Array
+    scales: Array
+    slacks: Array
+
+
 @lru_cache(maxsize=16)  # of a pure function: a table for each response model in use
 def _gain_table(tie_threshold: float, lapse_rate: float, band: int) -> _Table:
     model = ResponseModel(tie_threshold, 0.0, lapse_rate)
@@ -128,11 +138,21 @@ def _gain_table(tie_threshold: float, lapse_rate: float, band: int) -> _Table:
 
 
 @lru_cache(maxsize=16)
+def _gain_tables(tie_threshold: float, lapse_rate: float, n_bands: int) -> _Bands:
+    return _side_by_side([_gain_table(tie_threshold, lapse_rate, band) for band in range(n_bands)])
+
+
+@lru_cache(maxsize=16)
 def _most_gain(tie_threshold: float, lapse_rate: float, band: int) -> Array:
     """The most that a question can tell at any mean and any sd up to each point of the table; (GRID,), rising."""
     table = _gain_table(tie_threshold, lapse_rate, band)
     most = np.maximum.accumulate(table.values.max(axis=0)) + table.slack
     return most if band == 0 else np.maximum(most, _most_gain(tie_threshold, lapse_rate, band - 1)[-1])
+
+
+@lru_cache(maxsize=2)
+def _preference_tables(n_bands: int) -> _Bands:
+    return _side_by_side([_preference_table(band) for band in range(n_bands)])
 
 
 @lru_cache(maxsize=2)
@@ -168,30 +188,26 @@ def _tabled(function: Callable[[Array, Array], Array], reach: float, band: int) 
     return _Table(values, reach, (float(low), float(high)), 2 * sum(bends) / 8 + tail)
 
 
-def _interpolated(table_of: Callable[[int], _Table], mean: Array, variance: Array) -> tuple[Array, Array]:
+def _side_by_side(tables: Sequence[_Table]) -> _Bands:
+    lows, highs = np.transpose([table.log_sds for table in tables])
+    values = np.concatenate([table.values.ravel() for table in tables])
+    return _Bands(
+        values, tables[0].reach, lows, (GRID - 1) / (highs - lows), np.array([table.slack for table in tables])
+    )
+
+
+def _interpolated(tables_of: Callable[[int], _Bands], mean: Array, variance: Array) -> tuple[Array, Array]:
     """Value at |mean| and variance of any shape, that of the edge beyond the tables; and the error to allow for."""
-    wide = variance > BANDS[0][1] ** 2
-    if not wide.any():
-        return _bilinear(table_of(0), mean, variance)
-    if wide.all():
-        return _bilinear(table_of(1), mean, variance)
-    value, slack = np.empty(mean.shape), np.empty(mean.shape)
-    for band, inside in enumerate((~wide, wide)):
-        value[inside], slack[inside] = _bilinear(table_of(band), mean[inside], variance[inside])
-    return value, slack
-
-
-def _bilinear(table: _Table, mean: Array, variance: Array) -> tuple[Array, Array]:
-    """`_interpolated` in one table."""
-    low, high = table.log_sds
-    x = np.minimum(np.abs(mean) / np.sqrt(1 + variance) * ((GRID - 1) / table.reach), GRID - 1)
-    y = np.minimum((np.log1p(np.sqrt(variance)) - low) * ((GRID - 1) / (high - low)), GRID - 1)
+    band = (variance > BANDS[0][1] ** 2).astype(np.intp)
+    tables = tables_of(1 + int(band.max(initial=0)))
+    x = np.minimum(np.abs(mean) / np.sqrt(1 + variance) * ((GRID - 1) / tables.reach), GRID - 1)
+    y = np.minimum((np.log1p(np.sqrt(variance)) - tables.lows[band]) * tables.scales[band], GRID - 1)
     i, j = np.minimum(x.astype(np.intp), GRID - 2), np.minimum(y.astype(np.intp), GRID - 2)
-    x, y, corner = x - i, y - j, i * GRID + j
-    flat = table.values.ravel()
+    x, y, corner = x - i, y - j, (band * GRID + i) * GRID + j
+    flat = tables.values
     below = flat[corner] + x * (flat[corner + GRID] - flat[corner])
     above = flat[corner + 1] + x * (flat[corner + GRID + 1] - flat[corner + 1])
-    return np.asarray(below + y * (above - below)), np.broadcast_to(table.slack, mean.shape)
+    return np.asarray(below + y * (above - below)), np.asarray(tables.slacks[band])
 
 
 def _reply_bounds(mean: Array, variance: Array, model: ResponseModel) -> tuple[Array, Array]:
@@ -199,7 +215,7 @@ def _reply_bounds(mean: Array, variance: Array, model: ResponseModel) -> tuple[A
     shifted = mean + model.position_bias
 
     def preferred(at: Array) -> tuple[Array, Array]:
-        upper, slack = _interpolated(_preference_table, at, variance)
+        upper, slack = _interpolated(_preference_tables, at, variance)
         return np.where(at < 0, 1 - upper, upper), slack
 
     first, slack = preferred(shifted - model.tie_threshold)

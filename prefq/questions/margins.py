@@ -6,6 +6,7 @@ Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore nee
 once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,13 +38,13 @@ class Margins(NamedTuple):
     @property
     def mean(self) -> Array:
         """Mean of the whole (n_questions,), in logits."""
-        return self.means[0] if len(self.means) == 1 else np.asarray(self.weights @ self.means)
+        return np.asarray(self.means[0] if len(self.means) == 1 else self.weights @ self.means)
 
     @property
     def variance(self) -> Array:
         """Variance of the whole (n_questions,), in squared logits: within components and between them."""
         if len(self.means) == 1:
-            return self.variances[0]
+            return np.asarray(self.variances[0])
         return np.asarray(self.weights @ (self.variances + np.square(self.means - self.mean)))
 
     def at(self, rows: NDArray[Any]) -> "Margins":
@@ -103,7 +104,7 @@ class PoolMargins:
 
     def rows(self, places: slice) -> Rows:
         """Rows of the pool in some places of the order."""
-        return self.order[places].astype(np.int64)
+        return np.asarray(self.order[places], dtype=np.int64)
 
     def at_prior(self) -> Margins:
         """Margins of all questions before any answer, rows as in ``pool.pairs``."""
@@ -123,17 +124,12 @@ class PoolMargins:
         comparisons
             The answers it was fitted on.
         """
-        answers = Felt.of(comparisons, self.response_model)
-        narrowed = tuple(
-            _narrowed(before, after, answers, self.response_model)
-            for before, after in zip(self.prior.components, posterior.components, strict=True)
-        )
-        modes = np.stack([component.mean for component in posterior.components], axis=1)
-        return PosteriorMargins(self, posterior.weights, modes, narrowed)
+        kept = tuple(_kept(component) for component in posterior.components)
+        return PosteriorMargins(self, posterior, comparisons, kept)
 
 
 class Narrowed(NamedTuple):
-    """How the answers narrowed a component: a margin δᵀw has lost the squares of δᵀcolumns, or has kept just them.
+    """A component after the answers: a margin's variance has lost the squares of δᵀcolumns, or has kept just them.
 
     columns are (n_features, n_columns), in logits per unit of each feature.
     """
@@ -144,65 +140,74 @@ class Narrowed(NamedTuple):
     def variance(self, loads: Array, before: Array) -> Array:
         """Posterior variances (n,), given loads (n, n_columns) on the columns and prior variances (n,)."""
         squares = np.einsum("ij,ij->i", loads, loads)
-        return np.minimum(squares, before) if self.is_what_is_kept else np.maximum(before - squares, 0.0)
+        left = np.minimum(squares, before) if self.is_what_is_kept else np.maximum(before - squares, 0.0)
+        return np.asarray(left)
 
 
 class PosteriorMargins(NamedTuple):
-    """Margins under a posterior, worked out for those questions that are asked about.
+    """Margins under a posterior as they are felt, worked out for those questions that are asked about.
 
-    of has the questions and their prior variances, weights (n_components,) are the posterior's, modes (n_features,
-    n_components) its components' means, narrowed what their variances lost.
+    of has the questions and their prior variances; posterior was found from comparisons; kept has a factor of each
+    component's covariance.
     """
 
     of: PoolMargins
-    weights: Array
-    modes: Array
-    narrowed: tuple[Narrowed, ...]
+    posterior: Coefficients
+    comparisons: Comparisons
+    kept: tuple[Narrowed, ...]
 
     def at(self, places: slice) -> Margins:
-        """Margins of the questions in these places of ``of.order``.
-
-        As they are felt, of each component. Variances that round-off would make negative are 0.
-        """
-        differences = _differences(self.of.pool, self.of.rows(places))
-        return self._of_loads(self.of.response_model.felt(differences) @ self._columns(), self.of.variances[:, places])
+        """Margins of the questions in these places of ``of.order``."""
+        differences = self.of.response_model.felt(_differences(self.of.pool, self.of.rows(places)))
+        return self._of_loads(differences @ self._columns(self.kept), self.of.variances[:, places], self.kept)
 
     def all(self) -> Margins:
         """Margins of all questions, rows as in ``pool.pairs``: one product over the items, not over the questions."""
         pool, model = self.of.pool, self.of.response_model
+        answers = Felt.of(self.comparisons, model)
+        pairs = zip(self.of.prior.components, self.posterior.components, self.kept, strict=True)
+        narrowed = [_narrowed(before, after, kept, answers, model) for before, after, kept in pairs]
         variances = np.empty_like(self.of.variances)
         variances[:, self.of.order] = self.of.variances
-        means, products = np.empty_like(variances), _item_products(pool, self._columns())
+        means, products = np.empty_like(variances), _item_products(pool, self._columns(narrowed))
         for start in range(0, pool.n_questions, BLOCK):
             rows = slice(start, start + BLOCK)
             first, second = pool.pairs[rows].T
             loads = products.take(first, axis=0) - products.take(second, axis=0)
             if model.dissimilarity_noise != 0:
                 loads *= model.loudness(_differences(pool, rows))[:, None]
-            _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows])
-        return Margins(self.weights, means, variances)
+            _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows], narrowed)
+        return Margins(self.posterior.weights, means, variances)
 
-    def _columns(self) -> Array:
-        """Modes and what narrowed the components, side by side (n_features, n_columns)."""
-        return np.hstack([self.modes, *(each.columns for each in self.narrowed)])
+    def _columns(self, narrowed: Sequence[Narrowed]) -> Array:
+        """Modes and what became of the components, side by side (n_features, n_columns)."""
+        modes = [component.mean[:, None] for component in self.posterior.components]
+        return np.hstack([*modes, *(each.columns for each in narrowed)])
 
-    def _of_loads(self, loads: Array, before: Array) -> Margins:
+    def _of_loads(self, loads: Array, before: Array, narrowed: Sequence[Narrowed]) -> Margins:
         """Margins, given differences times `_columns` (n, n_columns) and prior variances (n_components, n)."""
-        variances, end = np.empty_like(before), len(self.weights)
+        variances, end = np.empty_like(before), len(narrowed)
         means = loads[:, :end].T
-        for k, narrowed in enumerate(self.narrowed):
-            start, end = end, end + narrowed.columns.shape[1]
-            variances[k] = narrowed.variance(loads[:, start:end], before[k])
-        return Margins(self.weights, means, variances)
+        for k, each in enumerate(narrowed):
+            start, end = end, end + each.columns.shape[1]
+            variances[k] = each.variance(loads[:, start:end], before[k])
+        return Margins(self.posterior.weights, means, variances)
 
 
-def _narrowed(before: Gaussian, after: Gaussian, answers: Felt, response_model: ResponseModel) -> Narrowed:
-    """With answers X of curvature K: Σ₀Xᵀ√K R⁻ᵀ is lost, R Rᵀ = I + √K XΣ₀Xᵀ√K; or a factor of Σ kept, if smaller."""
-    if len(answers.outcomes) > before.n_features:
-        return Narrowed(covariance_factor(after.covariance), is_what_is_kept=True)
-    if not answers.outcomes.size or not before.covariance.any():
-        return Narrowed(np.empty((before.n_features, 0)), is_what_is_kept=False)
-    replies = log_likelihood(answers.differences @ after.mean, answers.outcomes, response_model)
+def _kept(component: Gaussian) -> Narrowed:
+    """What a component has kept: a factor of its covariance, without columns if that is zero."""
+    is_point = not component.covariance.any()
+    return Narrowed(component.covariance[:, :0] if is_point else covariance_factor(component.covariance), True)
+
+
+def _narrowed(before: Gaussian, after: Gaussian, kept: Narrowed, answers: Felt, model: ResponseModel) -> Narrowed:
+    """What a component has lost, or kept if that is fewer columns.
+
+    With answers X of curvature K, Σ₀Xᵀ√K R⁻ᵀ is lost, R Rᵀ = I + √K XΣ₀Xᵀ√K.
+    """
+    if len(answers.outcomes) >= kept.columns.shape[1]:
+        return kept
+    replies = log_likelihood(answers.differences @ after.mean, answers.outcomes, model)
     weighted = answers.differences * np.sqrt(curvatures(replies))[:, None]
     loads = before.covariance @ weighted.T  # (n_features, n_answers)
     with singular_as_inference_error(len(weighted)):
@@ -213,7 +218,8 @@ def _narrowed(before: Gaussian, after: Gaussian, answers: Felt, response_model: 
 def _differences(pool: CandidatePool, rows: slice | Rows) -> Array:
     """First minus second item's features in float64, of some questions (n_rows, n_features)."""
     first, second = pool.pairs[rows].T
-    return np.subtract(pool.features.take(first, axis=0), pool.features.take(second, axis=0), dtype=np.float64)
+    difference = np.subtract(pool.features.take(first, axis=0), pool.features.take(second, axis=0), dtype=np.float64)
+    return np.asarray(difference)
 
 
 def _item_products(pool: CandidatePool, projection: Array) -> Array:

@@ -39,7 +39,7 @@ class Best(NamedTuple):
 
 def can_search(rule: object, margins: PosteriorMargins) -> bool:
     """Whether a `Search` knows a bound for the rule; of a mixture only for information gain."""
-    return rule is information_gain or (rule in LEAST_VARIANCE and len(margins.weights) == 1)
+    return rule is information_gain or (rule in LEAST_VARIANCE and len(margins.kept) == 1)
 
 
 class Search:
@@ -163,8 +163,8 @@ def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, score: float) -
     model = margins.of.response_model
     if rule is information_gain:
         # A reply tells at most what it tells about the component, and what it tells within the components.
-        gain = score - float(entropy(margins.weights))
-        least = least_variance_to_gain(gain, response_model=model)
+        about_component = float(entropy(margins.posterior.weights)) if len(margins.kept) > 1 else 0.0
+        least = least_variance_to_gain(score - about_component, response_model=model)
     else:
         least = LEAST_VARIANCE[rule](score, model)
     return int(np.searchsorted(margins.of.ceilings, least))

@@ -306,4 +306,5 @@ def _repeats_prompt(pool: CandidatePool, rows: Rows, asked: Rows) -> NDArray[np.
     """Which questions show a prompt that an asked question has shown (n_rows,)."""
     if pool.prompt_codes is None:
         return np.zeros(rows.size, dtype=bool)
-    return np.isin(pool.prompt_codes[pool.pairs[rows, 0]], pool.prompt_codes[pool.pairs[asked, 0]])
+    shown = np.unique(pool.prompt_codes[pool.pairs[asked, 0]])
+    return np.asarray((pool.prompt_codes[pool.pairs[rows, 0]][:, None] == shown).any(axis=1))
