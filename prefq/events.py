@@ -84,8 +84,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoAsked:
+    """A further question was shown beside those that are open; fields as of `Asked`."""
+
+    time: str
+    question_id: str
+    acquisition: str
+    score: float | None
+    prior: str
+
+    def __post_init__(self) -> None:
+        Asked(self.time, self.question_id, self.acquisition, self.score, self.prior)
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
-    """The open question was answered."""
+    """An open question was answered."""
 
     time: str
     answer: Answer
@@ -203,7 +217,7 @@ class StatedTaste:
         object.__setattr__(self, "positions", held)
 
 
-Event = Drawn | StatedTaste | Asked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
+Event = Drawn | StatedTaste | Asked | AlsoAsked | Answered | Undone | Edited | WhyOpened | Sealed | Stopped
 
 
 EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
@@ -217,6 +231,7 @@ EVENT_KINDS: Mapping[str, type[Event]] = MappingProxyType(
         "stopped": Stopped,
         "drawn": Drawn,
         "stated": StatedTaste,
+        "also_asked": AlsoAsked,
     }
 )
 
@@ -226,7 +241,8 @@ class SessionState(NamedTuple):
 
     answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
     reason why asking ended, sealed the sealed round if it was begun, drawn what chance decided at the start if it had
-    anything to decide, stated what the person said last about the axes if they did.
+    anything to decide, stated what the person said last about the axes if they did; also_open are the ids of the
+    questions that were shown beside the open one and wait, too.
     """
 
     answers: tuple[Answer, ...]
@@ -235,6 +251,12 @@ class SessionState(NamedTuple):
     sealed: Sealed | None
     drawn: Drawn | None = None
     stated: StatedTaste | None = None
+    also_open: tuple[str, ...] = ()
+
+    @property
+    def open_questions(self) -> tuple[str, ...]:
+        """Ids of all questions that wait for an answer, in the order in which they were asked."""
+        return () if self.open_question is None else (self.open_question, *self.also_open)
 
 
 _NOTHING_YET = SessionState((), None, None, None)
@@ -311,15 +333,15 @@ def _after(state: SessionState, event: Event) -> SessionState:
         case StatedTaste():
             _require(state.sealed is None, "what was stated before the sealed round stays, its predictions rest on it")
             return state._replace(stated=event)
-        case Asked(question_id=asked):
-            _require(state.open_question is None, f"question {state.open_question!r} is still open")
-            return state._replace(open_question=asked, stopped=None)
+        case Asked() | AlsoAsked():
+            return _asked(state, event)
         case Answered(answer=answer):
             _require(
-                state.open_question == answer.question_id,
-                f"the answer is to question {answer.question_id!r} and the open question is {state.open_question!r}",
+                answer.question_id in state.open_questions,
+                f"the answer is to question {answer.question_id!r} and the open question is {_named(state)}",
             )
-            return state._replace(answers=(*state.answers, answer), open_question=None)
+            left = tuple(each for each in state.open_questions if each != answer.question_id)
+            return _opened(state._replace(answers=(*state.answers, answer)), left)
         case Undone(question_id=undone):
             _require(
                 bool(state.answers) and state.answers[-1].question_id == undone,
@@ -329,7 +351,7 @@ def _after(state: SessionState, event: Event) -> SessionState:
                 state.sealed is None or state.sealed.asks(undone),
                 "answers before the sealed round cannot be undone, its predictions rest on them",
             )
-            return state._replace(answers=state.answers[:-1], open_question=undone, stopped=None)
+            return _opened(state._replace(answers=state.answers[:-1], stopped=None), (undone, *state.open_questions))
         case Edited(answer=edited):
             _require(
                 edited.question_id in {answer.question_id for answer in state.answers},
@@ -342,14 +364,34 @@ def _after(state: SessionState, event: Event) -> SessionState:
             kept = (edited if answer.question_id == edited.question_id else answer for answer in state.answers)
             return state._replace(answers=tuple(kept))
         case WhyOpened(question_id=opened):
-            _require(state.open_question == opened, f"question {opened!r} is not open")
+            _require(opened in state.open_questions, f"question {opened!r} is not open")
             return state
         case Sealed():
             _require(state.stopped is not None and state.sealed is None, "a session is sealed once, after it stopped")
             _require(event.digest == seal_of(event.predictions), "the sealed predictions were changed")
             return state._replace(sealed=event, stopped=None)
         case Stopped(reason=reason):
-            return state._replace(open_question=None, stopped=reason)
+            return _opened(state._replace(stopped=reason), ())
+
+
+def _asked(state: SessionState, event: Asked | AlsoAsked) -> SessionState:
+    asked = event.question_id
+    if isinstance(event, Asked):
+        _require(state.open_question is None, f"question {state.open_question!r} is still open")
+        return _opened(state._replace(stopped=None), (asked,))
+    _require(state.open_question is not None, "no question is open that another could be shown beside")
+    _require(asked not in state.open_questions, f"question {asked!r} is still open")
+    return state._replace(also_open=(*state.also_open, asked))
+
+
+def _opened(state: SessionState, questions: tuple[str, ...]) -> SessionState:
+    """The state with these open questions, and no others."""
+    return state._replace(open_question=questions[0] if questions else None, also_open=questions[1:])
+
+
+def _named(state: SessionState) -> str:
+    """The open question, or the open questions, for a message."""
+    return " or ".join(map(repr, state.open_questions)) or "None"
 
 
 def _require(holds: bool, problem: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from prefq.errors import InputError, MismatchError
 from prefq.events import (
     TEST,
+    AlsoAsked,
     Answered,
     Asked,
     Drawn,
@@ -39,10 +40,11 @@ from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
 from prefq.questions.balance import Constraint, allowed_by, exposure_limit, topic_quota
+from prefq.questions.batches import RANDOM, select_together_with_info
 from prefq.questions.costs import WORDS_PER_MINUTE, reading_seconds, words_of_questions
 from prefq.questions.draws import falls_within, places_among, questions_to_test_with, random_questions, without
 from prefq.questions.scoring import require_acquisition
-from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, select_with_info
+from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, SelectionInfo
 from prefq.questions.stopping import StoppingRule
 from prefq.vocabulary import (
     Answer,
@@ -62,7 +64,6 @@ from prefq.vocabulary import (
 
 FORMAT_VERSION = 1
 SEALED_QUESTIONS = 6
-RANDOM = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,18 +296,38 @@ class Session:
         MismatchError
             For another pool than the session's.
         """
+        session, questions = self.ask_together(pool, 1, time=time, stopping=stopping)
+        return session, questions[0] if questions else None
+
+    def ask_together(
+        self, pool: CandidatePool, n_questions: int, *, time: str, stopping: StoppingRule | None = None
+    ) -> tuple["Session", tuple[Question, ...]]:
+        """Several questions to show side by side, to be answered in any order; none when the session has stopped.
+
+        Questions that were asked and not answered are returned again, without a new event, be they more or fewer than
+        are wanted now. There are fewer where the budget leaves fewer; the sealed round gives one at a time.
+
+        Raises
+        ------
+        MismatchError
+            For another pool than the session's.
+        InputError
+            For fewer than one question, or several where the acquisition does not say what they are worth together
+            (`prefq.questions.batches.select_together_with_info`).
+        """
+        wanted = whole_number(n_questions, "n_questions", "a number of at least 1 question", least=1)
         self.require_pool(pool)
         state = self.state
         if state.open_question is not None:
-            return self, pool.question(state.open_question)
+            return self, tuple(pool.question(each) for each in state.open_questions)
         if state.stopped is not None:
-            return self, None
+            return self, ()
         if state.sealed is not None:
             return self._ask_sealed(pool, state, state.sealed, time)
-        return self._ask_next(pool, state, time, stopping)
+        return self._ask_next(pool, state, wanted, time, stopping)
 
     def tell(self, answer: Answer, *, time: str) -> "Session":
-        """The session with an answer to its open question; InputError when another question, or none, is open."""
+        """The session with an answer to an open question; InputError when another question, or none, is open."""
         return self._with(Answered(time, answer))
 
     def undo(self, *, time: str) -> "Session":
@@ -498,34 +519,57 @@ class Session:
             )
 
     def _ask_next(
-        self, pool: CandidatePool, state: SessionState, time: str, stopping: StoppingRule | None
-    ) -> tuple["Session", Question | None]:
-        """The question of the rule, or the test question whose place has come; what is left of these comes last."""
+        self, pool: CandidatePool, state: SessionState, wanted: int, time: str, stopping: StoppingRule | None
+    ) -> tuple["Session", tuple[Question, ...]]:
+        """Questions of the rule, and the test questions whose place has come; what is left of these comes last."""
         chosen, answered = _chosen(state), {answer.question_id for answer in state.answers}
         places = dict(zip(state.drawn.tests, state.drawn.places, strict=True)) if state.drawn else {}
         waiting = [test for test in places if test not in answered]
         n_counted = sum(answer.choice is not Choice.SKIP for answer in chosen)
-        question, info = None, None
-        if not waiting or places[waiting[0]] > n_counted:
-            question, info = select_with_info(
-                pool,
-                chosen,
-                acquisition=self.acquisition,
-                max_questions=self.settings.max_questions,
-                stopping=stopping,
-                seed=self.seed,
-                reserved=tuple(places),
-                cost="reading" if self.settings.per_minute and self.acquisition != RANDOM else None,
-                constraints=self.settings.constraints,
-                stated=self.stated(pool),
-            )
-        if question is not None and info is not None:
-            return self._with(Asked(time, question.id, info.acquisition, info.score, info.prior)), question
-        if waiting:
-            prior = self._start(pool).digest()
-            return self._with(Asked(time, waiting[0], TEST, None, prior)), pool.question(waiting[0])
-        reason = info.reason if info is not None else None
-        return self._with(Stopped(time, reason or "asking has ended.")), None
+        n_due = sum(places[test] <= n_counted for test in waiting)
+        found: list[tuple[Question, SelectionInfo]] = []
+        reason = None
+        if n_due < wanted:
+            found, reason = self._selected(pool, chosen, wanted - n_due, tuple(places), stopping)
+        prior = self._start(pool).digest()
+        asked: list[tuple[Question, str, float | None]] = []
+        for number, (question, info) in enumerate(found):
+            while waiting and places[waiting[0]] <= n_counted + number:
+                asked.append((pool.question(waiting.pop(0)), TEST, None))
+            asked.append((question, info.acquisition, info.score))
+        if not found:
+            asked = [(pool.question(test), TEST, None) for test in waiting[: wanted if reason else n_due]]
+        if not asked:
+            return self._with(Stopped(time, reason or "asking has ended.")), ()
+        asked = asked[:wanted]
+        session = self
+        for number, (question, acquisition, score) in enumerate(asked):
+            session = session._with((AlsoAsked if number else Asked)(time, question.id, acquisition, score, prior))
+        return session, tuple(question for question, _, _ in asked)
+
+    def _selected(
+        self,
+        pool: CandidatePool,
+        answers: tuple[Answer, ...],
+        wanted: int,
+        reserved: tuple[str, ...],
+        stopping: StoppingRule | None,
+    ) -> tuple[list[tuple[Question, SelectionInfo]], str | None]:
+        """Questions of the rule and how each was chosen, or why there is none."""
+        questions, infos = select_together_with_info(
+            pool,
+            answers,
+            n_questions=wanted,
+            acquisition=self.acquisition,
+            max_questions=self.settings.max_questions,
+            stopping=stopping,
+            seed=self.seed,
+            reserved=reserved,
+            cost="reading" if self.settings.per_minute and self.acquisition != RANDOM else None,
+            constraints=self.settings.constraints,
+            stated=self.stated(pool),
+        )
+        return list(zip(questions, infos, strict=False)), infos[0].reason
 
     def _n_left(self, pool: CandidatePool, state: SessionState) -> int:
         """Questions that may still come before a session stops, none below the other's limit."""
@@ -541,13 +585,13 @@ class Session:
 
     def _ask_sealed(
         self, pool: CandidatePool, state: SessionState, sealed: Sealed, time: str
-    ) -> tuple["Session", Question | None]:
+    ) -> tuple["Session", tuple[Question, ...]]:
         answered = {answer.question_id for answer in state.answers}
         left = [p.question_id for p in sealed.predictions if p.question_id not in answered]
         if not left:
-            return self._with(Stopped(time, "the sealed round is complete.")), None
+            return self._with(Stopped(time, "the sealed round is complete.")), ()
         prior = self._start(pool).digest()
-        return self._with(Asked(time, left[0], "sealed", None, prior)), pool.question(left[0])
+        return self._with(Asked(time, left[0], "sealed", None, prior)), (pool.question(left[0]),)
 
 
 def words_per_question(pool: CandidatePool) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
@@ -35,9 +36,11 @@ from prefq.vocabulary import (
     PopulationPrior,
     Question,
     ResponseModel,
+    shown,
     whole_number,
 )
 
+INFORMATION, RANDOM = "information_gain", "random"
 # Primes: simulated people, and half the draws for each. Sixteen times as many choose the same five of 400 questions.
 N_PEOPLE, N_POINTS = 127, 509
 N_CANDIDATES = 256  # questions weighed together: those that tell most alone, and no question adds more than that
@@ -113,6 +116,7 @@ def select_together_with_info(
     n_questions: int,
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
+    acquisition: str = INFORMATION,
     max_questions: int | None = MAX_QUESTIONS,
     stopping: StoppingRule | None = None,
     seed: int = 0,
@@ -125,6 +129,9 @@ def select_together_with_info(
 
     Parameters
     ----------
+    acquisition
+        ``"information_gain"``, or ``"random"`` for questions in random order; others, which do not say what questions
+        are worth together, only for a single one.
     reserved
         As in `prefq.questions.selection.select_with_info`.
 
@@ -134,6 +141,11 @@ def select_together_with_info(
         The score of each question is what it adds to those before it, in nats.
     """
     wanted = whole_number(n_questions, "n_questions", "a number of at least 1 question", least=1)
+    if wanted > 1 and acquisition not in (INFORMATION, RANDOM):
+        raise InputError(
+            f"acquisition is {shown(acquisition)}, which does not say what questions are worth together; ask one at a "
+            f"time, or take {INFORMATION!r} or {RANDOM!r}."
+        )
     answers, constraints = checked_answers(answers), checked_constraints(constraints)
 
     def alone(taken: Sequence[str]) -> tuple[Question | None, SelectionInfo]:
@@ -142,6 +154,7 @@ def select_together_with_info(
             answers,
             prior=prior,
             response_model=response_model,
+            acquisition=acquisition,
             max_questions=max_questions,
             stopping=None if taken else stopping,
             seed=seed,
@@ -156,13 +169,13 @@ def select_together_with_info(
         return (), (info,)
     questions, infos = [first], [info]
     n_left = min(wanted, _n_left(answers, max_questions))
-    if n_left > 1:
+    if n_left > 1 and acquisition == INFORMATION:
         start = with_stated(pool.starting_point(prior, response_model), stated)
         kept = [Answer(question, Choice.SKIP) for question in (*reserved, first.id)]
         found = _added(pool, start, [*answers, *kept], n_left - 1, seed, cost, constraints)
         questions += [shown_question(pool, best.row, seed) for best in found]
         infos += [info._replace(score=best.score) for best in found]
-    while len(questions) < n_left:  # none of the candidates is allowed beside those found
+    while len(questions) < n_left:  # at random, or when none of the candidates is allowed beside those found
         question, info = alone([each.id for each in questions])
         if question is None:
             break
