@@ -49,7 +49,8 @@ def differences(panel: Panel) -> Array:
 
 
 def arrays(panel: Panel) -> list[NDArray[Any]]:
-    return [panel.first, panel.outcomes, panel.test_first, panel.test_truth, *panel.group]
+    group = [part for part in panel.group if part is not None]
+    return [panel.first, panel.outcomes, panel.test_first, panel.test_truth, *group]
 
 
 @pytest.mark.parametrize(
