@@ -7,11 +7,19 @@ information gain under what each person's replies to these leave possible (docs/
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.inference.lattice import coefficients_at, lattice_points, normal_draws
 from prefq.inference.likelihood import reply_probabilities
 from prefq.inference.predictive import entropy
+from prefq.pool.candidate_pool import Rows
+from prefq.questions.search import TIE_TOLERANCE
 from prefq.vocabulary import Array, Coefficients, ResponseModel
+
+# Primes, in whose lattices no two columns are equal up to 256 features and questions together.
+N_PEOPLE = 257
+N_POINTS = 1019  # half the draws that stand for what a person may be
+NOTHING_LEFT = -1
 
 
 class Audience(NamedTuple):
@@ -76,3 +84,59 @@ class Audience(NamedTuple):
         told.append(np.maximum(1 - np.sum(told, axis=0), 0.0))
         gains = (entropy(np.stack(told, axis=-1)) - weights @ self.noise).mean(axis=0)
         return np.asarray(np.maximum(gains, 0.0))
+
+
+def most_informative_rows(
+    differences: Array,
+    prior: Coefficients,
+    n_questions: int,
+    *,
+    response_model: ResponseModel,
+    is_open: NDArray[np.bool_] | None = None,
+    topics: Rows | None = None,
+    n_people: int = N_PEOPLE,
+    n_points: int = N_POINTS,
+) -> tuple[Rows, Array]:
+    """Rows of the questions that together tell most, each chosen after those before it.
+
+    Parameters
+    ----------
+    differences : (n_questions_of_pool, n_features)
+        First minus second.
+    prior
+        Of the coefficients.
+    n_questions
+        How many are wanted.
+    response_model
+        How replies arise.
+    is_open : (n_questions_of_pool,) bool, optional
+        Which may be chosen; all by default.
+    topics : (n_questions_of_pool,), optional
+        A number for what each question is about: one that came more often than another must wait.
+    n_people, n_points
+        Primes: simulated people whose replies are averaged over, and half the draws that stand for what is known of
+        each.
+
+    Returns
+    -------
+    rows : (n_questions,)
+        -1 once all open questions are in it.
+    information : (n_questions,)
+        What each adds to those before it, in nats; 0 where there is none.
+    """
+    audience = Audience.begun(response_model.felt(differences), prior, n_questions, response_model, n_people, n_points)
+    left = np.ones(len(differences), dtype=bool) if is_open is None else is_open.copy()
+    topics = np.zeros(len(differences), dtype=np.int64) if topics is None else np.unique(topics, return_inverse=True)[1]
+    times, heard = np.zeros(topics.max(initial=0) + 1), audience.nothing_heard()
+    rows, information = np.full(n_questions, NOTHING_LEFT, dtype=np.int64), np.zeros(n_questions)
+    for step in range(n_questions):
+        if not left.any():
+            break
+        fresh = np.flatnonzero(left & (times[topics] == times[topics[left]].min()))
+        gains = audience.gains(heard[:1] if step == 0 else heard)[fresh]  # before the first reply all people are alike
+        best = int(np.argmax(gains >= gains.max() - TIE_TOLERANCE * abs(gains.max())))
+        rows[step], information[step] = fresh[best], gains[best]
+        left[rows[step]] = False
+        times[topics[rows[step]]] += 1
+        heard += audience.heard_from(rows[step], step)
+    return rows, information

@@ -12,7 +12,8 @@ from prefq.errors import InputError, MismatchError
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions import static
 from prefq.questions.acquisition import information_gain
-from prefq.questions.static import design_with_info, most_informative_rows
+from prefq.questions.joint import most_informative_rows
+from prefq.questions.static import design_with_info
 from prefq.vocabulary import (
     Array,
     Coefficients,
