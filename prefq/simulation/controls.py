@@ -13,12 +13,13 @@ from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.population import pooled_coefficients
-from prefq.questions.static import most_informative_rows
-from prefq.simulation.beliefs import Mixtures, reweighed
+from prefq.inference.stated import StatedEvidence, with_stated
+from prefq.questions.joint import most_informative_rows
+from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import Rule, best_rows, expected_slope, most_informative
 from prefq.simulation.strategies import Learner, Strategy, by_laplace, felt_differences, from_population, listening
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
@@ -85,25 +86,25 @@ def unmoved(study: Study, history: History, priors: Mixtures) -> Mixtures:
 
 
 def from_stated(study: Study) -> Mixtures:
-    """Where users start who have set sliders: the group's prior times the Gaussian evidence of their readings."""
+    """Where users start who have set sliders: at the group's prior and what they stated, as prefq hears it."""
     stated = study.stated
     if stated is None:
         raise InputError(
             "stated preferences need what people said about themselves, and this world or set has none; "
             "leave the strategies 'stated' and 'stated_then_questions' out."
         )
-    components, evidence = [], []
-    for prior in study.prior.components:
-        # N(μ, Σ) times N(reading, D): gain Σ (Σ + D)⁻¹, the same for all; the reading is N(μ, Σ + D) beforehand.
-        spread, off = prior.covariance + np.diag(stated.sd**2), stated.readings - prior.mean
-        gain = np.linalg.solve(spread, prior.covariance).T
-        left = prior.covariance - gain @ prior.covariance
-        factor = covariance_factor((left + left.T) / 2)
-        components.append(Gaussians(prior.mean + off @ gain.T, np.broadcast_to(factor, (study.n_users, *factor.shape))))
-        surprise = (off * np.linalg.solve(spread, off.T).T).sum(axis=1) + np.linalg.slogdet(spread)[1]
-        evidence.append(-surprise / 2)
-    weights = np.tile(study.prior.weights, (study.n_users, 1))
-    return Mixtures(reweighed(weights, np.stack(evidence, axis=1)), tuple(components))
+    space = FeatureSpace([f"x{i}" for i in range(study.prior.n_features)])
+    prior, unread = PopulationPrior(study.prior, space), np.zeros(study.prior.n_features)
+    starts = [
+        with_stated(prior, StatedEvidence(space, space.names, unread, readings, stated.sd)).coefficients
+        for readings in stated.readings
+    ]
+    components = []
+    for of_users in zip(*(start.components for start in starts), strict=True):
+        factor = covariance_factor(of_users[0].covariance)  # readings move means only: the covariance is everybody's
+        means = np.stack([each.mean for each in of_users])
+        components.append(Gaussians(means, np.broadcast_to(factor, (study.n_users, *factor.shape))))
+    return Mixtures(np.stack([start.weights for start in starts]), tuple(components))
 
 
 def in_order(study: Study, order: Array) -> Rule:

@@ -7,6 +7,7 @@ import prefq
 from prefq.errors import InputError
 from prefq.inference.laplace_batch import same_for_all
 from prefq.inference.likelihood import reply_probabilities, sigmoid
+from prefq.inference.stated import EMPTY_SHARE
 from prefq.questions.acquisition import ACQUISITIONS, target_variance
 from prefq.simulation.controls import CONTROLS, SPREAD_SHARE
 from prefq.simulation.curves import learning_curve
@@ -209,7 +210,7 @@ def test_batches_do_not_listen_until_they_are_complete() -> None:
     assert not np.array_equal(learn(History(rows[:, :5], flipped)).next_rows(), rows[:, 5])
 
 
-def test_stated_preferences_are_gaussian_evidence() -> None:
+def test_stated_preferences_are_gaussian_evidence_and_part_of_it_is_doubted() -> None:
     panel = small_panel(13, n_users=2, stated=True)
     assert panel.stated is not None
     study = Study.of(panel, PRIOR, 1)
@@ -218,8 +219,12 @@ def test_stated_preferences_are_gaussian_evidence() -> None:
     precision = np.linalg.inv(PRIOR.covariance) + np.diag(1 / panel.stated.sd**2)
     for user in range(2):
         pull = np.linalg.inv(PRIOR.covariance) @ PRIOR.mean + panel.stated.readings[user] / panel.stated.sd**2
-        np.testing.assert_allclose(belief.told().means[user], np.linalg.solve(precision, pull))
-        np.testing.assert_allclose(belief.told().covariances[user], np.linalg.inv(precision))
+        heard, unheard = belief.told().components
+        np.testing.assert_allclose(belief.told().weights[user], [1 - EMPTY_SHARE, EMPTY_SHARE])
+        np.testing.assert_allclose(heard.means[user], np.linalg.solve(precision, pull))
+        np.testing.assert_allclose(heard.covariances[user], np.linalg.inv(precision))
+        np.testing.assert_allclose(unheard.means[user], PRIOR.mean)
+        np.testing.assert_allclose(unheard.covariances[user], PRIOR.covariance)
 
 
 def test_stated_preferences_need_a_panel_that_has_them() -> None:
