@@ -31,6 +31,9 @@ class Wanted:
     new: bool = False
     test_questions: int | None = None
     random_share: float | None = None
+    per_minute: bool | None = None
+    topic_quota: int | None = None
+    max_exposure: float | None = None
 
 
 def now() -> str:
@@ -123,7 +126,8 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
 
 def _new_settings(wanted: Wanted) -> "SessionSettings":
     """Settings of a new session: flags over the environment over defaults."""
-    from prefq.session import RANDOM, SessionSettings
+    from prefq.questions.batches import RANDOM
+    from prefq.session import SessionSettings
 
     n_tests, share = wanted.test_questions, wanted.random_share
     if n_tests is None and (number := number_setting("PREFQ_TEST_QUESTIONS")) is not None:
@@ -137,6 +141,9 @@ def _new_settings(wanted: Wanted) -> "SessionSettings":
         "acquisition": wanted.acquisition,
         "test_questions": n_tests,
         "random_share": share,
+        "per_minute": wanted.per_minute,
+        "topic_quota": wanted.topic_quota,
+        "max_exposure": wanted.max_exposure,
     }
     return SessionSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
@@ -149,6 +156,9 @@ def _require_same(session: "Session", wanted: Wanted) -> None:
         "--seed": (session.seed, wanted.seed),
         "--test-questions": (session.settings.test_questions, wanted.test_questions),
         "--random-share": (session.settings.random_share, wanted.random_share),
+        "--per-minute": (session.settings.per_minute, wanted.per_minute),
+        "--topic-quota": (session.settings.topic_quota, wanted.topic_quota),
+        "--max-exposure": (session.settings.max_exposure, wanted.max_exposure),
     }
     for flag, (was, given) in begun.items():
         if given is not None and given != was:

@@ -76,6 +76,24 @@ RandomShareOption = Annotated[
         "[env var: PREFQ_RANDOM_SHARE]",
     ),
 ]
+PerMinuteOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--per-minute/--per-question",
+        help="Choose questions by what they tell for each second of reading, or (the default) by what they tell.",
+    ),
+]
+TopicQuotaOption = Annotated[
+    int | None, typer.Option("--topic-quota", metavar="N", help="Most questions about one prompt; no limit by default.")
+]
+MaxExposureOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-exposure",
+        metavar="X",
+        help="Share of people, at most 1, who may be asked any one question; no limit by default.",
+    ),
+]
 NewOption = Annotated[
     bool, typer.Option("--new", help="Begin a new session even if an unfinished one could go on; both are kept.")
 ]

@@ -1,18 +1,23 @@
-"""prefq ask: the next question as JSON, for scripts."""
+"""prefq ask: the next question, or several, as JSON, for scripts."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from prefq_cli.settings import (
     AcquisitionOption,
     AlwaysJsonOption,
+    MaxExposureOption,
     MaxQuestionsOption,
     NewOption,
+    PerMinuteOption,
     PoolOption,
     RandomShareOption,
     SeedOption,
     SessionOption,
     StoreOption,
     TestQuestionsOption,
+    TopicQuotaOption,
     UserOption,
     read_settings,
 )
@@ -32,6 +37,13 @@ def ask(
     seed: SeedOption = None,
     test_questions: TestQuestionsOption = None,
     random_share: RandomShareOption = None,
+    per_minute: PerMinuteOption = None,
+    topic_quota: TopicQuotaOption = None,
+    max_exposure: MaxExposureOption = None,
+    n_questions: Annotated[
+        int | None,
+        typer.Option("--n", metavar="K", help="Ask K questions to be shown side by side, as a list under 'questions'."),
+    ] = None,
     stated: StatedAxesOption = None,
     store: StoreOption = None,
     as_json: AlwaysJsonOption = True,
@@ -40,12 +52,13 @@ def ask(
 
     The session is the one named, or the user's unfinished one, or a new one; its id is in the result. Asking again
     without an answer gives the same question. When the session is over, "question" is null, "stopped" says why, and
-    the profile is stored.
+    the profile is stored. With --n, "questions" is a list of those that are open, to be answered in any order.
 
     \b
     Examples:
       prefq ask --user ada
       prefq tell --session 20260131-1f2e3d 12-47 first
+      prefq ask --session 20260131-1f2e3d --n 3
     """
     from prefq.storage.sql import SqlStore
     from prefq_cli.console import write_json
@@ -53,21 +66,35 @@ def ask(
     from prefq_cli.stated import read_axes, restated
 
     settings = read_settings(store=store, as_json=as_json)
-    wanted = Wanted(user, session, pool, max_questions, acquisition, seed, new, test_questions, random_share)
+    wanted = Wanted(
+        user,
+        session,
+        pool,
+        max_questions,
+        acquisition,
+        seed,
+        new,
+        test_questions,
+        random_share,
+        per_minute,
+        topic_quota,
+        max_exposure,
+    )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
         said = begun if stated is None else restated(begun, read_axes(stated), now())
-        current, question = said.ask(candidates, time=now())
+        current, questions = said.ask_together(candidates, 1 if n_questions is None else n_questions, time=now())
         if current is not begun:
             opened.save_session(current)
-        if question is None and current.answers:
+        if not questions and current.answers:
             opened.save_profile(current.profile(candidates, created=now()), session_id=current.id)
-    progress = current.progress(candidates)
+    progress, shown = current.progress(candidates), [_as_json(question) for question in questions]
     write_json(
         {
             "session_id": current.id,
             "user_id": current.user_id,
-            "question": None if question is None else _as_json(question),
+            "question": shown[0] if shown else None,
+            **({} if n_questions is None else {"questions": shown}),
             "stopped": current.state.stopped,
             "progress": {**progress._asdict(), "remaining": dict(progress.remaining)},
         }

@@ -9,8 +9,10 @@ from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import (
     AcquisitionOption,
     JsonOption,
+    MaxExposureOption,
     MaxQuestionsOption,
     NewOption,
+    PerMinuteOption,
     PlainOption,
     PoolOption,
     RandomShareOption,
@@ -19,6 +21,7 @@ from prefq_cli.settings import (
     Settings,
     StoreOption,
     TestQuestionsOption,
+    TopicQuotaOption,
     UserOption,
     read_settings,
     store_option,
@@ -52,6 +55,9 @@ def onboard(
     seed: SeedOption = None,
     test_questions: TestQuestionsOption = None,
     random_share: RandomShareOption = None,
+    per_minute: PerMinuteOption = None,
+    topic_quota: TopicQuotaOption = None,
+    max_exposure: MaxExposureOption = None,
     sealed: SealedOption = None,
     stated: StatedOption = None,
     store: StoreOption = None,
@@ -89,7 +95,20 @@ def onboard(
         )
     from prefq.storage.sql import SqlStore
 
-    wanted = Wanted(user, session, pool, max_questions, acquisition, seed, new, test_questions, random_share)
+    wanted = Wanted(
+        user,
+        session,
+        pool,
+        max_questions,
+        acquisition,
+        seed,
+        new,
+        test_questions,
+        random_share,
+        per_minute,
+        topic_quota,
+        max_exposure,
+    )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
         from prefq_cli.interview import Interview
