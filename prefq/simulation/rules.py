@@ -156,7 +156,8 @@ def _highest(bounds: Array, gain: Callable[[NDArray[np.bool_]], Array], left: ND
     contenders = bounds >= np.partition(bounds, -few, axis=1)[:, -few, None]
     for _ in range(2):  # the likely best, then all that their best does not rule out
         wanted = contenders & left & np.isneginf(scores)
-        scores[wanted] = gain(wanted)
+        if wanted.any():
+            scores[wanted] = gain(wanted)
         top = scores.max(axis=1)
         with np.errstate(invalid="ignore"):
             contenders = bounds >= (top - TIE_TOLERANCE * np.abs(top))[:, None]
