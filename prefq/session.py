@@ -45,7 +45,8 @@ from prefq.questions.costs import WORDS_PER_MINUTE, reading_seconds, words_of_qu
 from prefq.questions.draws import falls_within, places_among, questions_to_test_with, random_questions, without
 from prefq.questions.scoring import require_acquisition
 from prefq.questions.selection import MAX_QUESTIONS, REPLIES_PER_QUESTION, SelectionInfo
-from prefq.questions.stopping import StoppingRule
+from prefq.questions.stopping import SURE, StoppingRule, any_of, required_share
+from prefq.questions.stopping_names import SETTLED, require_stopping, settled_share, stopping_named
 from prefq.vocabulary import (
     Answer,
     Choice,
@@ -89,13 +90,20 @@ class SessionSettings:
         Most questions about one prompt; 0 for no limit.
     max_exposure
         Share of people, at most 1, who may be asked any one question; 0 for no limit.
+    stop
+        Name of a rule that may end the session before its budget (`prefq.questions.stopping_names`): ``"settled"`` or
+        ``"little_left"``; empty for none.
+    sure
+        For ``"settled"``: share of the pool's pairs, above one half and below 1, whose order must be expected to be
+        right; 0 for the default, 0.9.
 
     Raises
     ------
     InputError
-        For a count or a share out of range, or a share of sessions whose acquisition is random anyway.
+        For a count or a share out of range, a share of sessions whose acquisition is random anyway, or `sure` without
+        the rule that it is for.
     NotFoundError
-        For an unknown acquisition function.
+        For an unknown acquisition function or stopping rule.
     """
 
     max_questions: int = MAX_QUESTIONS
@@ -105,6 +113,8 @@ class SessionSettings:
     per_minute: bool = False
     topic_quota: int = 0
     max_exposure: float = 0.0
+    stop: str = ""
+    sure: float = 0.0
 
     def __post_init__(self) -> None:
         limit = whole_number(self.max_questions, "max_questions", "a budget of at least 1 question", least=1)
@@ -127,12 +137,21 @@ class SessionSettings:
         if not 0 <= exposure <= 1:
             raise InputError(f"max_exposure is {exposure}; give a share of people up to 1, or 0 for no limit.")
         object.__setattr__(self, "max_exposure", exposure)
+        self._check_stop()
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
         """What may be asked at all, as these settings say."""
         quota = (topic_quota(self.topic_quota),) if self.topic_quota else ()
         return (*quota, exposure_limit(self.max_exposure)) if self.max_exposure else quota
+
+    def _check_stop(self) -> None:
+        require_text(self.stop, "stop")
+        if self.stop:
+            require_stopping(self.stop)
+        if self.sure and self.stop != SETTLED:
+            raise InputError(f"sure is {self.sure} and stop {self.stop!r}; give a share with stop={SETTLED!r} only.")
+        object.__setattr__(self, "sure", required_share(self.sure or SURE) if self.stop == SETTLED else 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values, those left out that earlier versions did not have and that say nothing."""
@@ -146,7 +165,15 @@ class SessionSettings:
 
 
 _LATER_SETTINGS: Mapping[str, Any] = MappingProxyType(  # what they are where they are not stored
-    {"test_questions": 0, "random_share": 0, "per_minute": False, "topic_quota": 0, "max_exposure": 0}
+    {
+        "test_questions": 0,
+        "random_share": 0,
+        "per_minute": False,
+        "topic_quota": 0,
+        "max_exposure": 0,
+        "stop": "",
+        "sure": 0,
+    }
 )
 
 
@@ -156,13 +183,15 @@ class Progress(NamedTuple):
     n_answers counts replies without skips, those of the sealed round left out and those to test questions included;
     max_questions adds the questions that may still come before the session stops, none once it has; remaining maps each
     feature to the share of its prior variance that is left; minutes_left is reading time for the questions that may
-    still come.
+    still come. settled is the share of the pool's pairs whose order is expected to be right, None in a session that
+    does not stop by it.
     """
 
     n_answers: int
     max_questions: int
     remaining: Mapping[str, float]
     minutes_left: float
+    settled: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +490,7 @@ class Session:
             n_answers + n_left,
             MappingProxyType(dict(zip(pool.feature_space.names, shares, strict=True))),
             n_left * words_per_question(pool) / WORDS_PER_MINUTE,
+            settled_share(pool, posterior) if self.settings.stop == SETTLED else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -547,6 +577,14 @@ class Session:
             session = session._with((AlsoAsked if number else Asked)(time, question.id, acquisition, score, prior))
         return session, tuple(question for question, _, _ in asked)
 
+    def _stopping(self, pool: CandidatePool, further: StoppingRule | None) -> StoppingRule | None:
+        """The rule of the settings, the one that was handed in, or both."""
+        if not self.settings.stop:
+            return further
+        model, sure = self._start(pool).response_model, self.settings.sure or SURE
+        own = stopping_named(self.settings.stop, pool, model, sure=sure)
+        return own if further is None else any_of(own, further)
+
     def _selected(
         self,
         pool: CandidatePool,
@@ -562,7 +600,7 @@ class Session:
             n_questions=wanted,
             acquisition=self.acquisition,
             max_questions=self.settings.max_questions,
-            stopping=stopping,
+            stopping=self._stopping(pool, stopping),
             seed=self.seed,
             reserved=reserved,
             cost="reading" if self.settings.per_minute and self.acquisition != RANDOM else None,

@@ -1,4 +1,4 @@
-"""Fixed quasi-random draws of coefficients: the same numbers every time, from a lattice instead of a generator."""
+"""Fixed quasi-random draws of coefficients, from a lattice instead of a generator, and what is counted over them."""
 
 import numpy as np
 
@@ -48,3 +48,27 @@ def coefficients_at(coefficients: Coefficients, shares: Array, places: Array) ->
     for number, component in enumerate(coefficients.components):
         draws[of == number] = component.mean + normal[of == number] @ covariance_factor(component.covariance).T
     return draws
+
+
+def probability_best(coefficients: Coefficients, features: Array, n_points: int = N_DRAWS) -> Array:
+    """Probability that each response is the best one, over the posterior.
+
+    Parameters
+    ----------
+    coefficients
+        Of the user.
+    features : (n, n_features)
+        Of the responses.
+    n_points
+        Half the number of draws, a prime.
+
+    Returns
+    -------
+    (n,)
+        Sums to 1; responses with equal scores share. By fixed quasi-random draws, so the same input gives the same
+        numbers; off by about 0.01, or by 0.02 with 1,021 points.
+    """
+    scores = features @ normal_draws(coefficients, n_points).T
+    is_best = scores >= scores.max(axis=0) - 1e-12 * np.abs(scores).max(initial=1.0)
+    shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
+    return np.asarray(shares / shares.sum())

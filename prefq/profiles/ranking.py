@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from prefq.errors import InputError, MismatchError
-from prefq.inference.lattice import normal_draws
+from prefq.inference.lattice import probability_best
 from prefq.profiles.profile import Profile
 from prefq.rewards.base import BaseRewards, load_rewards
-from prefq.vocabulary import Array, Coefficients, FeatureSpace, real_array
+from prefq.vocabulary import FeatureSpace, real_array
 
 BUNDLED_REWARDS = ("starter",)
 
@@ -91,28 +91,6 @@ def rank(
         RankedResponse(str(texts[i]), float(scores.mean[i]), float(scores.sd[i]), float(best[i]), i)
         for i in order.tolist()
     ]
-
-
-def probability_best(coefficients: Coefficients, features: Array) -> Array:
-    """Probability that each response is the best one, over the posterior.
-
-    Parameters
-    ----------
-    coefficients
-        Of the user.
-    features : (n, n_features)
-        Of the responses.
-
-    Returns
-    -------
-    (n,)
-        Sums to 1; responses with equal scores share. By fixed quasi-random draws, so the same input gives the same
-        numbers; off by about 0.01.
-    """
-    scores = features @ normal_draws(coefficients).T
-    is_best = scores >= scores.max(axis=0) - 1e-12 * np.abs(scores).max(initial=1.0)
-    shares = (is_best / is_best.sum(axis=0)).mean(axis=1)
-    return np.asarray(shares / shares.sum())
 
 
 def _bundled_rewards(space: FeatureSpace) -> BaseRewards:

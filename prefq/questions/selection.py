@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
@@ -34,6 +35,7 @@ from prefq.vocabulary import (
     Array,
     Choice,
     Coefficients,
+    Comparisons,
     Gaussian,
     PopulationPrior,
     Question,
@@ -192,8 +194,7 @@ def select_with_info(
     row, best = best_row(pool, best_of, asked, allowed, lowest)
     if costs is not None:
         best *= float(costs[row])
-    if stopping is not None and (reason := stopping(posterior, _n_counted(answers), best)):
-        require_text(reason, "what the stopping rule returned")
+    if stopping is not None and (reason := _reason_to_stop(stopping, start, comparisons, _n_counted(answers), best)):
         return None, info._replace(reason=reason)
     return shown_question(pool, row, seed), info._replace(score=best)
 
@@ -236,6 +237,17 @@ def score_questions(
 
 def _n_counted(answers: Sequence[Answer]) -> int:
     return sum(answer.choice is not Choice.SKIP for answer in answers)
+
+
+def _reason_to_stop(
+    stopping: StoppingRule, start: PopulationPrior, comparisons: Comparisons, n_answers: int, best_score: float
+) -> str | None:
+    """What a rule says, told by expectation propagation: the Laplace posterior is too sure of itself."""
+    posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
+    reason = stopping(posterior, n_answers, best_score)
+    if reason:
+        require_text(reason, "what the stopping rule returned")
+    return reason
 
 
 def _used_up(

@@ -8,9 +8,8 @@ from scipy.stats import norm
 
 import prefq
 from prefq.errors import InputError, MismatchError
-from prefq.inference.lattice import normal_draws
+from prefq.inference.lattice import normal_draws, probability_best
 from prefq.profiles.profile import Profile
-from prefq.profiles.ranking import probability_best
 from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior
 
 SPACE = FeatureSpace(["length", "questions"])

@@ -1,0 +1,58 @@
+"""Stopping rules by name, bound to a pool: those that the settings of a session may ask for."""
+
+import numpy as np
+
+from prefq.errors import NotFoundError
+from prefq.pool.candidate_pool import CandidatePool
+from prefq.questions.stopping import SURE, StoppingRule, information_left, promised_wrong, settled_order
+from prefq.vocabulary import Array, Coefficients, ResponseModel
+
+SETTLED, LITTLE_LEFT = "settled", "little_left"
+STOPPING_NAMES = (SETTLED, LITTLE_LEFT)
+MOST_TARGETS = 512  # pairs of a pool that stand for all; more move a mean by less than a person would notice
+
+
+def stopping_named(
+    name: str, pool: CandidatePool, response_model: ResponseModel, *, sure: float = SURE
+) -> StoppingRule:
+    """The rule of this name, about the questions of a pool.
+
+    Parameters
+    ----------
+    name
+        ``"settled"``: the order within pairs is settled (`settled_order`); ``"little_left"``: the next questions are
+        expected to tell little (`information_left`).
+    pool
+        Whose pairs it is about: `MOST_TARGETS` of them, spread evenly over their rows.
+    response_model
+        How replies arise.
+    sure
+        For ``"settled"``: share of the pairs that must be expected to be right.
+
+    Raises
+    ------
+    NotFoundError
+        For an unknown name.
+    """
+    require_stopping(name)
+    targets = target_pairs(pool)
+    return settled_order(targets, sure) if name == SETTLED else information_left(targets, response_model)
+
+
+def require_stopping(name: str) -> None:
+    """Raise NotFoundError, which names those that exist, unless there is a stopping rule of this name."""
+    if name not in STOPPING_NAMES:
+        raise NotFoundError(f"there is no stopping rule {name!r}; choose one of {', '.join(STOPPING_NAMES)}.")
+
+
+def settled_share(pool: CandidatePool, posterior: Coefficients) -> float:
+    """Share of the pool's pairs whose likelier order is expected to be right."""
+    return 1 - float(promised_wrong(posterior, target_pairs(pool)).mean())
+
+
+def target_pairs(pool: CandidatePool) -> Array:
+    """Differences of the pairs that stand for the pool (n_pairs, n_features)."""
+    n_targets = min(MOST_TARGETS, pool.n_questions)
+    rows = np.linspace(0, pool.n_questions - 1, n_targets).astype(np.int64)
+    first, second = pool.pairs[rows].T
+    return np.asarray(pool.features[first].astype(np.float64) - pool.features[second])
