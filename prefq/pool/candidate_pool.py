@@ -32,7 +32,7 @@ from prefq.vocabulary import (
 
 DEFAULT_RMS_MARGIN = 1.5  # logits: a typical question is then answered the expected way about three times in four
 CONSTANT_ULPS = 4  # a feature whose values differ by no more than this many units of round-off is constant
-BLOCK = 65_536  # rows widened to float64 at a time
+BLOCK = 16_384  # rows widened to float64 at a time
 Rows = NDArray[np.int64]
 _Value = TypeVar("_Value")
 
@@ -334,7 +334,7 @@ class CandidatePool:
         round_off = CONSTANT_ULPS * np.finfo(self.features.dtype).eps * np.maximum(np.abs(low), np.abs(high))
         varies = high - low > round_off
         with np.errstate(all="ignore"):
-            sd = np.where(varies, np.std(self.features, axis=0, dtype=np.float64), 1.0)
+            sd = np.where(varies, self._feature_sds(), 1.0)
             rms_margin = np.sqrt(((self.feature_scales() / sd) ** 2).sum())
             variances = (DEFAULT_RMS_MARGIN / rms_margin / sd) ** 2
         if not (np.isfinite(variances) & (variances > 0)).all():
@@ -344,6 +344,13 @@ class CandidatePool:
             )
         covariance = np.diag(variances)
         return PopulationPrior(Gaussian(np.zeros(self.n_features), covariance), self.feature_space)
+
+    def _feature_sds(self) -> Array:
+        """Standard deviation of each feature over the items (n_features,), without a wide copy of all."""
+        means, squares = self.features.mean(axis=0, dtype=np.float64), np.zeros(self.n_features)
+        for start in range(0, self.n_items, BLOCK):
+            squares += np.square(self.features[start : start + BLOCK] - means).sum(axis=0)
+        return np.sqrt(squares / self.n_items)
 
     def _feature_scales(self) -> Array:
         with np.errstate(over="ignore"):  # infinite scales are told apart where they are used

@@ -7,7 +7,7 @@ items.parquet         item (its row), and prompt, response, prompt_code where th
 pairs.parquet         first, second: item rows of each question
 features.safetensors  one tensor, features (n_items, n_features), float32 or float64
 
-Other files in the folder are not read.
+Other files in the folder are not read. Large features are mapped into memory and read where they are needed.
 """
 
 import hashlib
@@ -16,9 +16,11 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
 from prefq.pool.candidate_pool import CandidatePool, DroppedPairs
@@ -29,6 +31,9 @@ STARTER = "starter"
 KIND = "prefq pool"
 FORMAT_VERSION = 1
 MANIFEST, ITEMS, PAIRS, FEATURES = "manifest.json", "items.parquet", "pairs.parquet", "features.safetensors"
+MAP_FROM = 1 << 22  # bytes of a file of features from which on it is mapped: smaller ones are read in milliseconds
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType({"F32": np.dtype("<f4"), "F64": np.dtype("<f8")})
+OTHER_POOL = f"its files hold another pool than its {MANIFEST} says; fetch or make the pool again."
 
 
 def save_pool(pool: CandidatePool, folder: str | os.PathLike[str]) -> None:
@@ -72,7 +77,9 @@ def load_pool(path_or_name: str | os.PathLike[str]) -> CandidatePool:
     """Read a pool: ``"starter"`` for the bundled one, or the folder that `CandidatePool.save` wrote.
 
     ``"starter"`` is the bundled pool even where a folder of this name exists; ``"./starter"`` is that folder. All
-    files are checked against their SHA-256, and the pool against its digest, before anything is returned.
+    files are checked against their SHA-256, and the pool against its digest, before anything is returned. A file of
+    features of 4 MiB and more is the exception: it is mapped into memory, read where it is needed, and only its shape
+    and length are checked; `verify_pool` checks its content. It must not change while the pool is in use.
 
     Raises
     ------
@@ -83,6 +90,15 @@ def load_pool(path_or_name: str | os.PathLike[str]) -> CandidatePool:
     StorageError
         When a file cannot be read.
     """
+    return _loaded(path_or_name, map_from=MAP_FROM)
+
+
+def verify_pool(path_or_name: str | os.PathLike[str]) -> CandidatePool:
+    """`load_pool`, but every file is read and checked whole, whatever its size; same errors."""
+    return _loaded(path_or_name, map_from=None)
+
+
+def _loaded(path_or_name: str | os.PathLike[str], *, map_from: int | None) -> CandidatePool:
     if path_or_name == STARTER:
         folder = STARTER_FOLDER
         missing = (
@@ -97,13 +113,17 @@ def load_pool(path_or_name: str | os.PathLike[str]) -> CandidatePool:
         if not folder.is_dir():
             raise InputError(f"pool {_name(folder)} is a file; give the folder that holds its {MANIFEST}.")
         manifest = _read_manifest(folder)
-        contents = {name: _read_listed(folder, name, digest) for name, digest in manifest["files"].items()}
+        path = folder / FEATURES
+        is_mapped = map_from is not None and path.is_file() and path.stat().st_size >= map_from
+        features = _mapped_features(folder, manifest) if is_mapped else None
+        listed = {name: digest for name, digest in manifest["files"].items() if not (is_mapped and name == FEATURES)}
+        contents = {name: _read_listed(folder, name, digest) for name, digest in listed.items()}
     except OSError as error:
         raise StorageError(
             f"the pool in {_name(folder)} cannot be read ({_reason(error)}); check that its files may be read."
         ) from error
     try:
-        return _assembled(manifest, contents)
+        return _assembled(manifest, contents, features)
     except InputError as error:
         raise InputError(f"the pool in {_name(folder)} cannot be used: {error}") from error
 
@@ -261,8 +281,37 @@ def _read_listed(folder: Path, name: str, digest: object) -> bytes:
     return content
 
 
-def _assembled(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> CandidatePool:
-    items, pairs, features = _tables(contents)
+def _mapped_features(folder: Path, manifest: Mapping[str, Any]) -> NDArray[np.floating[Any]]:
+    """Features (n_items, n_features) where they lie in their file, unread; InputError unless they lie as they should.
+
+    A file of safetensors is the length of its header, the header in JSON, and the numbers
+    (https://huggingface.co/docs/safetensors, Format).
+    """
+    path = folder / FEATURES
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > MAP_FROM:  # no header of one tensor is so long
+                raise ValueError("its header is too long")
+            tensor = json.loads(file.read(length))["features"]
+        dtype, shape = DTYPES[tensor["dtype"]], (manifest["n_items"], manifest["n_features"])
+        n_bytes = dtype.itemsize * shape[0] * shape[1]
+        whole = path.stat().st_size == 8 + length + n_bytes
+        fits = (tuple(tensor["shape"]), dtype.name, tensor["data_offsets"]) == (shape, manifest["dtype"], [0, n_bytes])
+        if not (whole and fits):
+            raise ValueError("its length or shape is another")
+        return np.asarray(np.memmap(path, dtype, mode="r", offset=8 + length, shape=shape))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{FEATURES} of the pool in {_name(folder)} does not hold the features that its {MANIFEST} tells of "
+            f"({error}); fetch or make the pool again."
+        ) from None
+
+
+def _assembled(
+    manifest: Mapping[str, Any], contents: Mapping[str, bytes], mapped: NDArray[np.floating[Any]] | None
+) -> CandidatePool:
+    items, pairs = _tables(contents)
     try:
         prior = None if manifest["prior"] is None else PopulationPrior.from_dict(manifest["prior"])
         feature_space = FeatureSpace.from_dict(manifest["feature_space"])
@@ -270,8 +319,10 @@ def _assembled(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> Ca
         stated = (manifest["dtype"], *(manifest[name] for name in ("n_items", "n_features", "n_questions", "digest")))
     except (KeyError, TypeError) as error:
         raise InputError(f"its {MANIFEST} lacks a field or holds a wrong one ({error}).") from None
+    if mapped is not None:
+        return _of_mapped(mapped, pairs, items, stated, feature_space=feature_space, prior=prior, dropped=dropped)
     checked = CandidatePool.from_arrays(
-        features,
+        _features(contents[FEATURES]),
         pairs,
         prompts=items.get("prompt"),
         responses=items.get("response"),
@@ -290,16 +341,43 @@ def _assembled(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> Ca
         dropped=dropped,
     )
     if stated != (pool.features.dtype.name, pool.n_items, pool.n_features, pool.n_questions, pool.digest()):
-        raise InputError(f"its files hold another pool than its {MANIFEST} says; fetch or make the pool again.")
+        raise InputError(OTHER_POOL)
     return pool
 
 
-def _tables(contents: Mapping[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
-    """Columns of the items, pairs (n_questions, 2) and features (n_items, n_features), as they are in the files."""
+def _of_mapped(
+    features: NDArray[np.floating[Any]],
+    pairs: NDArray[Any],
+    items: Mapping[str, Any],
+    stated: tuple[Any, ...],
+    *,
+    feature_space: FeatureSpace,
+    prior: PopulationPrior | None,
+    dropped: DroppedPairs,
+) -> CandidatePool:
+    """The pool with its features unread, its digest taken from the manifest, and as much checked as that allows."""
+    pairs = np.ascontiguousarray(pairs, dtype=np.int64)
+    pool = CandidatePool(
+        features,
+        pairs,
+        feature_space,
+        prompts=None if "prompt" not in items else tuple(items["prompt"]),
+        responses=None if "response" not in items else tuple(items["response"]),
+        prompt_codes=items.get("prompt_code"),
+        prior=prior,
+        dropped=dropped,
+    )
+    *others, digest = stated
+    if others != [features.dtype.name, pool.n_items, pool.n_features, pool.n_questions]:
+        raise InputError(OTHER_POOL)
+    pool.derive("digest", lambda: digest)
+    return pool
+
+
+def _tables(contents: Mapping[str, bytes]) -> tuple[dict[str, Any], Any]:
+    """Columns of the items, and pairs (n_questions, 2), as they are in the files."""
     import pyarrow as pa
     from pyarrow import parquet
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     try:
         tables = [
@@ -311,7 +389,21 @@ def _tables(contents: Mapping[str, bytes]) -> tuple[dict[str, Any], Any, Any]:
         if "prompt_code" in items:
             items["prompt_code"] = np.array(items["prompt_code"], dtype=np.int64)
             items["prompt_code"].setflags(write=False)
-        rows = np.column_stack([pairs[side].to_numpy() for side in ("first", "second")])
-        return items, rows, load(contents[FEATURES])["features"]
-    except (pa.ArrowException, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"its files cannot be parsed ({' '.join(str(error).split())}).") from None
+        return items, np.column_stack([pairs[side].to_numpy() for side in ("first", "second")])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unparsable(error) from None
+
+
+def _features(content: bytes) -> Any:
+    """Features (n_items, n_features), as they are in their file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(content)["features"]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unparsable(error) from None
+
+
+def _unparsable(error: Exception) -> InputError:
+    return InputError(f"its files cannot be parsed ({' '.join(str(error).split())}).")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.errors import InputError
 from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
 from prefq.inference.likelihood import Felt, log_likelihood
 from prefq.pool.candidate_pool import BLOCK, CandidatePool, Rows
@@ -94,6 +95,11 @@ class PoolMargins:
             felt = response_model.felt(differences)
             for k, factor in enumerate(factors):
                 variances[k, rows] = np.square(felt @ factor).sum(axis=1)
+        if not np.isfinite(variances).all():
+            raise InputError(
+                "the features of the pool hold NaN or infinite values, or are too large for the prior; check the pool "
+                "with prefq.pool.files.verify_pool."
+            )
         order = np.argsort(variances.max(axis=0), kind="stable").astype(np.int32)
         for component in variances:
             component[:] = component[order]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prefq_cli.commands.gaps import gaps
 from prefq_cli.commands.questionnaire import answers, questionnaire
 from prefq_cli.settings import DEFAULT_POOL, JsonOption, PlainOption, read_settings
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools of questions.")
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="'starter' (bundled) or a folder.")]
-for command in (questionnaire, answers):
+for command in (questionnaire, answers, gaps):
     app.command()(command)
 
 
@@ -50,10 +51,10 @@ def validate(pool: PoolArgument = DEFAULT_POOL, as_json: JsonOption = False) -> 
     Examples:
       prefq pool validate ./my-pool
     """
-    import prefq
+    from prefq.pool.files import verify_pool
     from prefq_cli.console import tell, write, write_json
 
-    loaded = prefq.load_pool(pool)
+    loaded = verify_pool(pool)
     loaded.starting_point()
     notes = _notes(loaded)
     if as_json:
