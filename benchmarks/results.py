@@ -1,7 +1,7 @@
 """The committed result files: house checks, and what the page needs of the summaries of runs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,9 +37,10 @@ def save_summary(summary: Mapping[str, Any]) -> None:
     """Keep what the page needs of a run's summary as ``results/<kind>/<name>.json``.
 
     Of a thousand comparisons those after ten answers stay, of other strategies than the default rule in two measures,
-    and those that a figure shows.
+    and those that a figure or a promise shows.
     """
-    comparisons = [each for each in summary.get("comparisons") or [] if _is_kept(each)]
+    ablations = {name for name, each in (summary.get("strategies") or {}).items() if each["kind"] == "ablation"}
+    comparisons = [each for each in summary.get("comparisons") or [] if _is_kept(each, ablations)]
     kept = {**summary, "comparisons": comparisons} if comparisons else summary
     write(FOLDER / result_file(summary), kept)
 
@@ -50,11 +51,14 @@ def write(path: Path, result: Mapping[str, Any]) -> None:
     path.write_text(_text(result) + "\n", encoding="utf-8")
 
 
-def _is_kept(comparison: Mapping[str, Any]) -> bool:
-    of_figure = (comparison["reference"], comparison["measure"]) == ("pooled", "log_loss")
-    if comparison["n_answers"] != AT:
-        return of_figure and comparison["strategy"] in LOOKS
-    return comparison["strategy"] == RULE or comparison["measure"] in LED_BY
+def _is_kept(comparison: Mapping[str, Any], ablations: Set[str]) -> bool:
+    reference, measure = comparison["reference"], comparison["measure"]
+    if comparison["n_answers"] == AT:
+        return comparison["strategy"] == RULE or measure in LED_BY
+    if (reference, measure) == ("pooled", "log_loss"):
+        return comparison["strategy"] in LOOKS
+    of_promise = reference == "static" or reference in ablations
+    return comparison["strategy"] == RULE and of_promise and measure in ("log_loss", "accuracy")
 
 
 def _text(value: Any, indent: str = "") -> str:

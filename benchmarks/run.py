@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import results
-from benchmarks.suite import CHECKS, LINES, LONG_CHECKS, LONG_LINES, Line
+from benchmarks.suite import CHECKS, LINES, LONG_CHECKS, LONG_LINES, PEERS, Line
+from prefq_cli.bench.provenance import code_digest
 
 PREFQ = str(Path(sys.executable).with_name("prefq"))
 RUNS = results.ROOT / "build" / "bench"
@@ -22,15 +23,6 @@ PAGE = results.ROOT / "docs" / "benchmarks.md"
 AT_ONCE = os.cpu_count() or 1  # lines, of one process each; numbers do not depend on it
 INTERRUPTED = 130
 STRATEGY_FAILED = 1  # exit code of prefq bench; the others are there, and the summary says which is not
-NO_NUMBERS = (  # changing how a result is shown does not make it another
-    "report.py",
-    "page.py",
-    "markdown.py",
-    "figures.py",
-    "speed_figure.py",
-    "calibration_figure.py",
-    "summaries.py",
-)
 
 
 class Ended(NamedTuple):
@@ -87,7 +79,7 @@ def run_lines(lines: Sequence[Line]) -> list[str]:
 
     Returns the names of those that failed.
     """
-    failed, digest = [], code_digest()
+    failed, digest = [], digest_with_peers()
     for at_once, group in ((1, [line for line in lines if line.alone]), (AT_ONCE, [x for x in lines if not x.alone])):
         with ThreadPoolExecutor(at_once) as pool:
             running = {pool.submit(run_line, line, RUNS / digest / line.name): line for line in group}
@@ -140,13 +132,11 @@ def _tell(name: str, how: str, seconds: float, cpu_seconds: float) -> None:
     print(f"{name}: {how} in {seconds:.0f} s ({cpu_seconds:.0f} s of processor time)", flush=True)
 
 
-def code_digest() -> str:
-    """Digest of the code that results depend on."""
-    digest = hashlib.sha256()
-    folders = ("prefq", "cli/prefq_cli/bench", "cli/prefq_cli/commands/bench", "benchmarks/peers")
-    for path in sorted(path for folder in folders for path in (results.ROOT / folder).rglob("*.py")):
-        if path.name not in NO_NUMBERS:
-            digest.update(path.read_bytes())
+def digest_with_peers() -> str:
+    """Digest of the code that results depend on, the recipes of others included."""
+    digest = hashlib.sha256(code_digest().encode())
+    for path in sorted(PEERS.rglob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -62,7 +62,7 @@ class Strategy:
     users_at_once
         How many users one call handles well: many for arrays, few for recipes that fit one user at a time.
     kind
-        ``"ours"``, ``"control"`` or ``"peer"``.
+        ``"ours"``, ``"control"``, ``"ablation"`` or ``"peer"``.
     """
 
     name: str

@@ -25,7 +25,7 @@ Json: TypeAlias = dict[str, Any]
 REFERENCES = ("pooled", "random", "spread_matched_random", "static")
 DEFAULT_RULE = "information_gain"  # of ours, compared with every peer
 COMPARED_MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret")
-COMPARED_AT = tuple(at for at in MILESTONES if at > 0)  # answers
+COMPARED_AT = tuple(sorted({1, 18, *(at for at in MILESTONES if at > 0)}))  # answers
 LOWER_IS_BETTER = frozenset({"log_loss", "regret", "swapped_log_loss", "words"})
 SWAPPED = "swapped"  # the reference's name where a profile is compared with that of another user
 AT = 10  # answers whose worth is told in random questions, and in each part
@@ -298,12 +298,13 @@ def _curves(results: Results, strategy: str) -> Json:
 
 def _pairs(strategies: Sequence[Strategy]) -> Iterator[tuple[str, str]]:
     """Names of strategies and what each is compared with."""
-    names = [strategy.name for strategy in strategies]
+    names = [strategy.name for strategy in strategies if strategy.kind != "ablation"]
     for name in names:
         stop = REFERENCES.index(name) if name in REFERENCES else len(REFERENCES)
         yield from ((name, reference) for reference in REFERENCES[:stop] if reference in names)
     if DEFAULT_RULE in names:
-        yield from ((DEFAULT_RULE, strategy.name) for strategy in strategies if strategy.kind == "peer")
+        others = (strategy.name for strategy in strategies if strategy.kind != "control")
+        yield from ((DEFAULT_RULE, name) for name in others if name != DEFAULT_RULE)
 
 
 def _comparisons(results: Results, strategies: Sequence[Strategy], *, no_harm_margin: float | None) -> Iterator[Json]:

@@ -157,7 +157,7 @@ def test_what_is_wrong_with_a_table_of_items_is_said(items: Columns, message: st
     ("arguments", "code", "message"),
     [
         ((), 2, "nothing to replay"),
-        (("--set", "movies"), 2, "no set is called 'movies'; choose among cars_conjoint, llmfao, polis"),
+        (("--set", "movies"), 3, "no set is called 'movies'; choose among cars_conjoint, llmfao, polis"),
         (("--set", "polis", "--data-folder", "nowhere"), 3, "PREFQ_DATA"),
         (("--set", "polis", "--data-folder", "."), 3, "has no folder 'polis'"),
         (("--set", "prism"), 2, "give the path of its files by --data"),

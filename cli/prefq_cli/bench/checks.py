@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.simulation.ablations import KIND as ABLATION
 from prefq.simulation.adaptivity import adaptivity
 from prefq.simulation.guards import (
     Finding,
@@ -135,6 +136,8 @@ def check_tasks(job: Job, chosen: Sequence[Chosen]) -> list[CheckTask]:
     panels = range(min(job.n_panels, PANELS))
     tasks = [CheckTask(job, panel, None) for panel in panels]
     for each in chosen:
+        if each.kind == ABLATION:
+            continue  # of the same parts as those that are checked
         if each.kind == PEER:
             tasks.append(CheckTask(job, 0, each.address, is_peer=True, digest=each.digest))
         else:

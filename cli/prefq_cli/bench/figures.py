@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 from prefq.errors import PrefqError
 from prefq_cli.bench.summaries import AT, RULE, Summary, n_units
 
+SHOWN_AFTER = (3, 5, 10, 20, 40)  # answers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -137,7 +138,7 @@ def _draw(name: str, summary: Summary, folder: Path) -> list[Path]:
 
 def _draw_curves(summary: Summary, figure: "Figure") -> None:
     figure.set_size_inches(WIDTH, 0.66 * WIDTH)
-    strategies = {name: each for name, each in _curves(summary).items() if each["kind"] != "peer"}
+    strategies = {name: each for name, each in _curves(summary).items() if each["kind"] in ("ours", "control")}
     looks = {name: look for name, look in LOOKS.items() if name in strategies}
     others = [name for name in strategies if name not in looks]
     measures = [measure for measure in ("log_loss", "accuracy") if _measured(strategies.values(), measure)]
@@ -354,7 +355,8 @@ def _gains(summary: Summary) -> dict[str, list[Summary]]:
     wanted = (_everybody(summary), "log_loss")
     found: dict[str, list[Summary]] = {name: [] for name in LOOKS if name in _curves(summary)}
     for each in summary.get("comparisons") or []:
-        if (each["reference"], each["measure"]) == wanted and each["strategy"] in found:
+        is_shown = each["n_answers"] in SHOWN_AFTER
+        if is_shown and (each["reference"], each["measure"]) == wanted and each["strategy"] in found:
             found[each["strategy"]].append(each)
     return {name: sorted(each, key=lambda one: int(one["n_answers"])) for name, each in found.items() if each}
 

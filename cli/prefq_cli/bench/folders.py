@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that belongs to one set of numbers: command, settings, prefq version and format."""
+    """A folder that belongs to one set of numbers: command, settings, prefq version and code, and format."""
 
     path: Path
     identity: str
@@ -68,7 +68,7 @@ class Folder:
         Raises
         ------
         MismatchError
-            When it holds results of other settings or another version.
+            When it holds results of other settings, another version or other code.
         InputError
             When it holds other files, or cannot be written.
         """
@@ -77,6 +77,7 @@ class Folder:
             "command": command,
             "settings": dict(settings),
             "version": provenance["versions"]["prefq"],
+            "code": provenance.get("code"),
         }
         identity = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
         try:
@@ -235,15 +236,16 @@ def _record(path: Path) -> dict[str, Any] | None:
 
 def _check(path: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """MismatchError when what was found is not what is wanted, with the first thing that differs."""
-    there = {**found["settings"], "version": found["provenance"]["versions"]["prefq"]}
-    here = {**wanted["settings"], "version": wanted["version"]}
+    made_by = found["provenance"]
+    there = {**found["settings"], "version": made_by["versions"]["prefq"], "code": made_by.get("code")}
+    here = {**wanted["settings"], "version": wanted["version"], "code": wanted["code"]}
     differing = [name for name in {**here, **there} if here.get(name) != there.get(name)]
     for name in ("command", "format_version"):
         if found[name] != wanted[name]:
             there, here, differing = {name: found[name]}, {name: wanted[name]}, [name]
     if differing:
         name = differing[0]
-        what = "prefq version" if name == "version" else name.replace("_", " ")
+        what = {"version": "prefq version", "code": "prefq code"}.get(name, name.replace("_", " "))
         raise MismatchError(
             f"the folder {str(path)!r} holds results with {what} {there.get(name)}, and this run has {what} "
             f"{here.get(name)}; give another folder with --out, or delete this one."

@@ -180,8 +180,8 @@ class SpeedTask:
         }
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def prepared(job: Job, panel: int) -> tuple[Panel, PopulationPrior]:
-    """A panel and the prior fitted on its group; a worker keeps the last."""
+    """A panel and the prior fitted on its group, which takes seconds; a worker keeps the last few."""
     made = job.make_panel(panel)
     return made, fitted_start(made)

@@ -1,28 +1,57 @@
-"""Where numbers come from: versions, machine, commit and date of a run."""
+"""Where numbers come from: versions, machine, code, commit and date of a run."""
 
+import hashlib
 import os
 import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import prefq
+import prefq_cli
 
 ALWAYS = ("prefq", "numpy", "scipy")
+CODE = ("prefq", "prefq_cli/bench", "prefq_cli/commands/bench")  # packages that results depend on
+NO_NUMBERS = (  # changing how a result is shown does not make it another
+    "report.py",
+    "page.py",
+    "promises.py",
+    "ablation.py",
+    "markdown.py",
+    "figures.py",
+    "speed_figure.py",
+    "calibration_figure.py",
+    "summaries.py",
+)
 WHERE_LOADED = ("torch", "botorch", "gpytorch", "sklearn", "matplotlib")
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, machine, git commit (null outside a checkout) and the time in UTC."""
+    """Versions, machine, digest of the code, git commit (null outside a checkout) and the time in UTC."""
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ALWAYS}},
         "machine": {"cores": n_cores(), "system": f"{platform.system()} {platform.machine()}"},
+        "code": code_digest(),
         "commit": _commit(Path(prefq.__file__).parents[1]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that results depend on: numbers of other code are not mixed with those of this one."""
+    digest = hashlib.sha256()
+    roots = {"prefq": Path(prefq.__file__).parent, "prefq_cli": Path(prefq_cli.__file__).parent}
+    for package in CODE:
+        name, _, below = package.partition("/")
+        for path in sorted((roots[name] / below).rglob("*.py")):
+            if path.name not in NO_NUMBERS:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def n_cores() -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError, NotFoundError
+from prefq.simulation.comparison import NO_HARM_MARGIN
 from prefq.simulation.panels import Panel
 from prefq.simulation.replay import Division, Recorded, Replay, divide, draw_folds, replay_panel, require_people
 from prefq.simulation.summary import AT, ENOUGH, Parts
@@ -22,7 +23,6 @@ from prefq_cli.bench.strategies import Chosen
 
 # What a generator is for, at the end of its seed: [0, 0] alone would be the same as 0, by which users were numbered.
 READING, FOLDS, DIVISION, MAKING = 11, 12, 13, 14
-NO_HARM = 0.01  # nats
 ONCE, ANY = "once", "any"
 NEED_STATED = ("stated", "stated_then_questions")
 SIMULATED = ("personalllm", "rfm")
@@ -108,7 +108,7 @@ class ReplayJob:
     apart: str = PROMPT
     command: str = "replay"
     repeated: bool = True
-    no_harm_margin: float | None = NO_HARM
+    no_harm_margin: float | None = NO_HARM_MARGIN
 
     @property
     def name(self) -> str:

@@ -51,7 +51,7 @@ NOT_SHOWN = {
     "replay": "Not shown: what people do who are asked live. Only questions whose answer is on record can be asked, "
     "people gave these answers for another purpose, and the features are those of this set.",
 }
-STEPS = (1, 2, 3, 5, 9)  # answers after which adaptivity is shown
+STEPS = (1, 2, 3, 4, 5, 9)  # answers after which adaptivity is shown
 ADAPTIVITY = "Share of users whose next question would have been another if their last answer had been the opposite."
 FORGET = 100_000  # users: more than anybody will ask
 NOBODY_ASKED = ("pooled", "stated")  # they predict without questions, so nothing was read
@@ -122,7 +122,10 @@ def findings(summary: Summary) -> list[str]:
     if equivalent := equivalents_of(summary).get(RULE):
         worth, low, high = (str(equivalent[key]).replace(">", "more than ") for key in ("value", "low", "high"))
         interval = "" if equivalent["low"] is None else f" (95 % interval {low} to {high})"
-        sentences.append(f"In random questions: {worth}{interval} are as good as {equivalent['at']} of these.")
+        sentence = f"In random questions: {worth}{interval} are as good as {equivalent['at']} of these"
+        if static := equivalents_of(summary).get("static"):
+            sentence += f"; for as many fixed beforehand it is {_worth_cell(static)}"
+        sentences.append(f"{sentence}.")
     return sentences
 
 
@@ -283,7 +286,9 @@ def _swap_and_equivalents(summary: Summary, below: str) -> list[str]:
 
 
 def _name_cell(name: str, strategy: Summary) -> str:
-    return f"`{name}`" + {"control": " (control)", "peer": " (peer)"}.get(strategy["kind"], "")
+    return f"`{name}`" + {"control": " (control)", "ablation": " (ablation)", "peer": " (peer)"}.get(
+        strategy["kind"], ""
+    )
 
 
 def _worth_cell(found: Summary | None) -> str:
@@ -354,8 +359,13 @@ def _checks(summary: Summary, below: str) -> list[str]:
 
 
 def _information(found: Summary) -> list[str]:
+    ceiling = (found["strategies"].get(found.get("ceiling")) or {}).get("lower")
     rows = [
-        [f"`{name}`", *(_between(each.get(end), each.get(f"{end}_se")) for end in ("lower", "upper"))]
+        [
+            f"`{name}`",
+            *(_between(each.get(end), each.get(f"{end}_se")) for end in ("lower", "upper")),
+            f"{each['lower'] / ceiling:.2f}" if ceiling and each.get("lower") is not None else NOTHING,
+        ]
         for name, each in found["strategies"].items()
     ]
     told = (
@@ -368,7 +378,7 @@ def _information(found: Summary) -> list[str]:
             "knows the taste, and no information: a ceiling in practice, not a bound. Designs that heard a taste "
             "beforehand are left out."
         )
-    return [told, table(["strategy", "at least", "at most"], rows)]
+    return [told, table(["strategy", "at least", "at most", "share of the ceiling"], rows)]
 
 
 def _between(mean: float | None, error: float | None) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 import typer
 
 from prefq.errors import PrefqError
+from prefq.simulation.ablations import BY_NAME_ONLY
+from prefq.simulation.ablations import KIND as ABLATION
 from prefq.simulation.controls import CONTROLS, begin_pooled
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.summary import summarise
@@ -221,7 +223,7 @@ class Run:
     def _speed(self, folder: Folder, results: Results, workers: Workers) -> dict[str, dict[str, float]]:
         """Times by strategy: taken now, one after the other with nothing else running, or kept where nothing is new."""
         kept = (folder.read_json(SPEED) or {}).get("strategies", {})
-        able = [each.address for each in self.chosen if each.name in results.whole]
+        able = [each.address for each in self.chosen if each.name in results.whole and each.kind != ABLATION]
         if not results.n_computed and all(address.name in kept for address in able):
             return dict(kept)
         taken = {}
@@ -267,7 +269,7 @@ class Run:
         )
         for name, told in summary["strategies"].items():
             told["ms_to_begin"] = speed.get(name, {}).get("ms_to_begin")
-        summary["notes"] += [*_notes(entries, results), *self.notes]
+        summary["notes"] += [*_notes(entries, results, repeated=self.job.repeated), *self.notes]
         return summary
 
 
@@ -284,7 +286,7 @@ def _entry(chosen: Chosen, limits: Limits) -> dict[str, Any]:
     }
 
 
-_KNOWN = {strategy.name: place for place, strategy in enumerate((*OURS, *CONTROLS))}
+_KNOWN = {strategy.name: place for place, strategy in enumerate((*OURS, *CONTROLS, *BY_NAME_ONLY))}
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -292,7 +294,7 @@ def _rank(name: str) -> tuple[int, str]:
     return _KNOWN.get(name, len(_KNOWN)), name
 
 
-def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterator[str]:
+def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results, *, repeated: bool) -> Iterator[str]:
     """What a reader of the numbers has to know."""
     for name in entries:
         if name not in results.whole and name not in results.failed:
@@ -303,13 +305,9 @@ def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterat
         if name in results.whole and (entry["users"], entry["worlds"]) != (None, None)
     }
     for users, worlds in sorted(limited, key=str):
-        whom = [
-            f"first {users} users" if users else "users",
-            *(["first world" if worlds == 1 else f"first {worlds} worlds"] if worlds else []),
-        ]
         yield (
-            f"Peers were measured on the {' of the '.join(whom)} only: their means are over these, and "
-            "comparisons with them are paired on these."
+            f"Peers were measured on the {_whom(users, worlds, repeated=repeated)} only: their means are over these, "
+            "and comparisons with them are paired on these."
         )
     yield from sorted({note for part in results.parts.values() for note in part.about["notes"]})
     warned: dict[str, set[str]] = {}
@@ -318,3 +316,16 @@ def _notes(entries: Mapping[str, Mapping[str, Any]], results: Results) -> Iterat
             warned.setdefault(unit.strategy, set()).update(part.about["warnings"])
     for name, told in warned.items():
         yield from (f"{name} warned: {' '.join(each.split())[:200]}" for each in sorted(told)[:SHOWN_WARNINGS])
+
+
+def _whom(users: int | None, worlds: int | None, *, repeated: bool) -> str:
+    """The limits of peers in words; where worlds are repeats, users are counted in each fold."""
+    first = {None: "", 1: "the first"}.get(worlds, f"the first {worlds}")
+    noun = "repeat" if repeated else "world"
+    which = f"{first} {noun}{'s' if worlds != 1 else ''}" if first else f"each {noun}"
+    if not users:
+        return f"users of {which}"
+    whose = f"first {users} users"
+    if repeated:
+        return f"{whose} of each fold" + (f" of {which}" if first else "")
+    return f"{whose} of {which}" if worlds in (None, 1) else f"{whose} of each of {which}"

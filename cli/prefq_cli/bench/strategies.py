@@ -14,10 +14,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from prefq.errors import InputError, NotFoundError
+from prefq.simulation.ablations import ABLATIONS, BY_NAME_ONLY, CROSSED
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.strategies import OURS, Strategy
 
-ALL = "all"
+ALL, ABLATION = "all", "ablation"
 PEER = "peer"
 
 
@@ -62,7 +63,8 @@ def choose(names: Sequence[str] | None, peers: Path | None) -> tuple[Chosen, ...
     Parameters
     ----------
     names
-        `all`, or None, is every one there is.
+        `all`, or None, is every one there is but those of `prefq.simulation.ablations`, which `ablation` names, with
+        what they are compared with.
     peers
         Folder of Python files with a sequence STRATEGIES each; files whose name begins with an underscore are theirs.
 
@@ -73,7 +75,7 @@ def choose(names: Sequence[str] | None, peers: Path | None) -> tuple[Chosen, ...
     InputError
         When the folder or a file in it is no folder of peers, or two strategies have one name.
     """
-    known = [_chosen(strategy) for strategy in (*OURS, *CONTROLS)]
+    known = [_chosen(strategy) for strategy in (*OURS, *CONTROLS, *BY_NAME_ONLY)]
     for file in _files(peers):
         offered = load_peers(str(file))
         known += [_chosen(each, str(file), offered) for each in offered.strategies]
@@ -85,19 +87,22 @@ def choose(names: Sequence[str] | None, peers: Path | None) -> tuple[Chosen, ...
                 f"{_place(each)}; rename one."
             )
         by_name[each.name] = each
-    if names is None or ALL in names:
-        return tuple(known)
-    if unknown := [name for name in names if name not in by_name]:
+    wanted = {ALL} if names is None else set(names)
+    if ABLATION in wanted:
+        wanted = wanted - {ABLATION} | {*CROSSED, *(each.name for each in ABLATIONS)}
+    if ALL in wanted:
+        wanted = wanted - {ALL} | (by_name.keys() - {each.name for each in BY_NAME_ONLY})
+    if unknown := sorted(wanted - by_name.keys()):
         raise NotFoundError(
             f"no strategy is called {unknown[0]!r}; choose among {', '.join(by_name)}"
             f"{'' if peers else ' (and those of peers, with --peers PATH)'}."
         )
-    return tuple(each for each in known if each.name in names)
+    return tuple(each for each in known if each.name in wanted)
 
 
 def load(address: Address) -> Strategy:
     """The strategy at an address; for worker processes."""
-    offered = (*OURS, *CONTROLS) if address.file is None else load_peers(address.file).strategies
+    offered = (*OURS, *CONTROLS, *BY_NAME_ONLY) if address.file is None else load_peers(address.file).strategies
     return next(strategy for strategy in offered if strategy.name == address.name)
 
 

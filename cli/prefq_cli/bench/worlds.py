@@ -9,10 +9,13 @@ import numpy as np
 from prefq.errors import InputError
 from prefq.pool.files import load_pool
 from prefq.pool.starter import declared_levels
+from prefq.simulation.comparison import NO_HARM_MARGIN
 from prefq.simulation.panels import Panel
 from prefq.simulation.summary import Parts
 from prefq.simulation.synthetic import make_world
 from prefq.simulation.worlds import StarterTexts
+
+OTHER_GROUPS = ("wrong_prior", "drift")  # worlds whose users are not, or do not stay, like the group
 
 
 def starter_texts() -> StarterTexts:
@@ -31,7 +34,11 @@ class WorldJob:
     seed: int
     command: str = "learning-curve"
     repeated: bool = False
-    no_harm_margin: float | None = None
+
+    @property
+    def no_harm_margin(self) -> float | None:
+        """Asked where the group is like the users: elsewhere a prior can do harm."""
+        return None if self.name.startswith(OTHER_GROUPS) else NO_HARM_MARGIN
 
     @property
     def title(self) -> str:

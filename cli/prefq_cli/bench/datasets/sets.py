@@ -107,6 +107,8 @@ def folder_of(name: str, data_folder: Path) -> Path:
 
 
 def require_set(name: str, others: tuple[str, ...] = ()) -> None:
-    """Raise InputError for a set that is not known."""
+    """Raise NotFoundError for a set that is not known."""
     if name not in (*SETS, *others):
-        raise InputError(f"no set is called {name!r}; choose among {', '.join((*SETS, *others))}, or give --data FILE.")
+        raise NotFoundError(
+            f"no set is called {name!r}; choose among {', '.join((*SETS, *others))}, or give --data FILE."
+        )
