@@ -15,7 +15,6 @@ from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import Felt
 from prefq.vocabulary import Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 
-
 ACCEPTED = 1e-4  # change that is reported and no error: a hundredth of what expectation propagation itself may be off
 
 

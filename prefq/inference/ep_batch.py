@@ -128,19 +128,18 @@ class Settled(NamedTuple):
 def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Settled:
     """Expectation propagation until nothing changes; `Settled.change` tells who has not converged.
 
-    Parameters are those of `propagate`. Whole steps, all users at once, are enough for most; the steps of the others are
-    mixed one user at a time (`prefq.inference.mixing`).
+    Parameters are those of `propagate`. Whole steps, all users at once, are enough for most; the steps of the others
+    are mixed one user at a time (`prefq.inference.mixing`).
     """
     span = _Span.of(priors, differences, outcomes, response_model)
     margins, sites = span.margins, Sites.empty(*outcomes.shape)
     at, whole = approximation(margins, sites), np.ones((len(outcomes), 1))
     renewal = renew(margins, at, sites)
-    for n_sweeps in range(1, WHOLE_SWEEPS + 1):
-        if (renewal.change <= TOLERANCE).all():
-            break
+    n_sweeps = 1
+    while n_sweeps <= WHOLE_SWEEPS and not (renewal.change <= TOLERANCE).all():
         sites, at = step(margins, sites, renewal.sites, whole)
-        renewal = renew(margins, at, sites)
-    for user in np.flatnonzero(~(renewal.change <= TOLERANCE)):
+        renewal, n_sweeps = renew(margins, at, sites), n_sweeps + 1
+    for user in np.flatnonzero(~(renewal.change <= TOLERANCE)).tolist():
         mixed, taken = mixed_sites(margins.of_user(user), TOLERANCE)
         n_sweeps = max(n_sweeps, WHOLE_SWEEPS + taken)
         for all_users, one in zip(sites, mixed, strict=True):

@@ -83,6 +83,24 @@ class Replies:
         self._shift = intervals.sign * response_model.position_bias - intervals.low
         self._log_chance = _log_chances(graded[..., None], response_model) if response_model.lapse_rate > 0 else None
 
+    def probabilities(self, margins: Array) -> Array:
+        """Exponential of `log_probabilities`, in half the time; 0 or an overflow at margins beyond 700 logits."""
+        intervals = self._intervals
+        above = margins * intervals.sign
+        above += self._shift
+        beyond = intervals.width - above if intervals.ended.size else None
+        value = _logistic(above)
+        if beyond is not None:
+            shares = _logistic(beyond)
+            shares *= np.exp(intervals.log_share)
+            value *= np.where(intervals.ended, shares, 1.0)
+        if self._log_chance is not None:
+            value *= 1 - self.model.lapse_rate
+            value += np.exp(self._log_chance)
+        if self._ties is not None:
+            value *= np.where(self._ties, self._opposite.probabilities(margins), 1.0)
+        return value
+
     def log_probabilities(self, margins: Array) -> Array:
         """Value of `log_likelihood`, in nats, at margins of the outcomes' shape with an axis of nodes added."""
         intervals = self._intervals
@@ -180,6 +198,14 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
         Columns in the order of ``response_model.outcomes``; rows sum to 1.
     """
     return np.exp(np.stack(log_reply_probabilities(margins, response_model), axis=-1))
+
+
+def _logistic(x: Array) -> Array:
+    """σ(x) where exp(-x) does not overflow; overwrites x."""
+    np.negative(x, out=x)
+    np.exp(x, out=x)
+    x += 1
+    return np.divide(1.0, x, out=x)
 
 
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> LogLikelihood:

@@ -1,8 +1,8 @@
 """Expectation propagation for users whose sites do not settle by themselves: steps mixed from several earlier ones.
 
-Contradicting answers and replies that may be lapses make renewed sites swing to and fro. Anderson's mixing (1965; Walker
-and Ni 2011) finds the combination of the last steps whose swings cancel, and goes on from there; where all sites agree
-it changes nothing, so what is found is a fixed point of expectation propagation like any other.
+Contradicting answers and replies that may be lapses make renewed sites swing to and fro. Anderson's mixing (1965;
+Walker and Ni 2011) finds the combination of the last steps whose swings cancel, and goes on from there; where all sites
+agree it changes nothing, so what is found is a fixed point of expectation propagation like any other.
 """
 
 import numpy as np

@@ -76,11 +76,14 @@ def _narrow(mean: Array, sd: Array, replies: Replies) -> Tilted:
     step = reach / n_nodes
     nodes = np.arange(-n_nodes, n_nodes + 1) * step
     squares = nodes * nodes
-    logs = replies.log_probabilities(mean[..., None] + sd[..., None] * nodes)
-    logs -= squares / 2
-    most = logs.max(axis=-1) if off.max() > SAFE else np.zeros(mean.shape)
-    logs -= most[..., None]
-    weights = np.exp(logs, out=logs)
+    margins = mean[..., None] + sd[..., None] * nodes
+    if off.max() <= SAFE:
+        weights, most = replies.probabilities(margins), 0.0
+        weights *= np.exp(-squares / 2)
+    else:
+        logs = replies.log_probabilities(margins) - squares / 2
+        most = logs.max(axis=-1)
+        weights = np.exp(logs - most[..., None])
     total = weights.sum(axis=-1)
     shift = weights @ nodes / total
     ratio = weights @ squares / total - shift * shift
