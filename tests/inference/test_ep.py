@@ -85,10 +85,14 @@ def _graded(outcome: int) -> Comparisons:
     return Comparisons([[1.0]], [int(np.sign(outcome))], [strength])
 
 
-@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
-    ("scale", "n_answers", "of_mean", "of_sd", "of_evidence"),
-    [(1.0, 18, 0.1, 0.1, 0.1), (5.0, 18, 0.25, 0.35, 0.35), (1e3, 3, 0.25, 0.3, 0.25), (1e6, 3, 0.25, 0.3, 0.25)],
+    ("name", "scale", "n_answers", "of_mean", "of_sd", "of_evidence"),
+    [
+        *((name, 1.0, 18, 0.1, 0.1, 0.1) for name in MODELS),
+        *((name, 5.0, 18, 0.25, 0.35, 0.35) for name in MODELS),
+        # With lapses and no prior to speak of the posterior has several modes, and no Gaussian is near it.
+        *((name, scale, 3, 0.25, 0.3, 0.25) for name in ("plain", "ties") for scale in (1e3, 1e6)),
+    ],
 )
 def test_parallel_questions_are_near_the_exact_posterior(
     name: str, scale: float, n_answers: int, of_mean: float, of_sd: float, of_evidence: float
@@ -167,7 +171,9 @@ def test_a_lapse_may_widen_the_margin_and_is_told_so() -> None:
 
 
 def test_a_mixture_is_weighed_by_evidence_and_a_point_stays_a_point() -> None:
-    camps = GaussianMixture([0.3, 0.5, 0.2], [Gaussian([-2.0], [[0.2]]), Gaussian([2.0], [[0.2]]), Gaussian([0], [[0]])])
+    camps = GaussianMixture(
+        [0.3, 0.5, 0.2], [Gaussian([-2.0], [[0.2]]), Gaussian([2.0], [[0.2]]), Gaussian([0], [[0]])]
+    )
     comparisons = Comparisons([[1.0], [0.5], [1.5]], [-1, -1, 1])
     posterior, info = fit_posterior_ep(camps, comparisons)
     exact = [exact_line(m, np.sqrt(0.2), comparisons, ResponseModel()) for m in (-2.0, 2.0)]
