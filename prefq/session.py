@@ -150,7 +150,7 @@ class SessionSettings:
         if self.stop:
             require_stopping(self.stop)
         if self.sure and self.stop != SETTLED:
-            raise InputError(f"sure is {self.sure} and stop {self.stop!r}; give a share with stop={SETTLED!r} only.")
+            raise InputError(f"sure is {self.sure}, which only stop={SETTLED!r} takes; give both or neither.")
         object.__setattr__(self, "sure", required_share(self.sure or SURE) if self.stop == SETTLED else 0.0)
 
     def to_dict(self) -> dict[str, Any]:

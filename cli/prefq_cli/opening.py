@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from prefq.storage.sql import SqlStore
 
 LONGEST_NAME = 100  # characters of a user's name
+BUDGET = "budget"  # what --stop calls no further rule
+MAX_WITH_RULE = 20  # questions, where a rule may end the session earlier and no budget is given
 SEEDS = 2**32  # a new session draws its seed from so many, so that people see different sides and different tests
 
 
@@ -34,6 +36,8 @@ class Wanted:
     per_minute: bool | None = None
     topic_quota: int | None = None
     max_exposure: float | None = None
+    stop: str | None = None
+    sure: float | None = None
 
 
 def now() -> str:
@@ -136,16 +140,24 @@ def _new_settings(wanted: Wanted) -> "SessionSettings":
         n_tests = int(number)
     if share is None and wanted.acquisition != RANDOM:
         share = number_setting("PREFQ_RANDOM_SHARE")
+    stop = _stop(wanted)
     given = {
-        "max_questions": wanted.max_questions,
+        "max_questions": MAX_WITH_RULE if stop and wanted.max_questions is None else wanted.max_questions,
         "acquisition": wanted.acquisition,
         "test_questions": n_tests,
         "random_share": share,
         "per_minute": wanted.per_minute,
         "topic_quota": wanted.topic_quota,
         "max_exposure": wanted.max_exposure,
+        "stop": stop,
+        "sure": wanted.sure,
     }
     return SessionSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _stop(wanted: Wanted) -> str | None:
+    """Name of the stopping rule as settings have it: empty where the budget alone is asked for, None without a flag."""
+    return None if wanted.stop is None else wanted.stop.replace("-", "_").removeprefix(BUDGET)
 
 
 def _require_same(session: "Session", wanted: Wanted) -> None:
@@ -159,6 +171,8 @@ def _require_same(session: "Session", wanted: Wanted) -> None:
         "--per-minute": (session.settings.per_minute, wanted.per_minute),
         "--topic-quota": (session.settings.topic_quota, wanted.topic_quota),
         "--max-exposure": (session.settings.max_exposure, wanted.max_exposure),
+        "--stop": (session.settings.stop or BUDGET, _stop(wanted) or wanted.stop),
+        "--sure": (session.settings.sure, wanted.sure),
     }
     for flag, (was, given) in begun.items():
         if given is not None and given != was:

@@ -94,6 +94,21 @@ MaxExposureOption = Annotated[
         help="Share of people, at most 1, who may be asked any one question; no limit by default.",
     ),
 ]
+StopOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stop",
+        metavar="RULE",
+        help="What may end the session before its budget: 'settled', once the order of enough pairs is settled, or "
+        "'little_left'; 'budget', the default, for nothing.",
+    ),
+]
+SureOption = Annotated[
+    float | None,
+    typer.Option(
+        "--sure", metavar="P", help="For --stop settled: share of pairs expected to be right; 0.9 by default."
+    ),
+]
 NewOption = Annotated[
     bool, typer.Option("--new", help="Begin a new session even if an unfinished one could go on; both are kept.")
 ]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions import margins as margins_module
@@ -239,7 +240,7 @@ def test_a_stopping_rule_sees_posterior_count_and_best_score() -> None:
     question, info = select_with_info(pool, answers, stopping=rule)
     assert question is not None
     assert calls[0][1:] == (2, info.score)
-    assert calls[0][0] == fit_posterior(pool.starting_point().coefficients, pool.comparisons(answers))[0]
+    assert calls[0][0] == fit_posterior_ep(pool.starting_point().coefficients, pool.comparisons(answers))[0]
     nothing, stopped = select_with_info(pool, answers, stopping=rule)
     assert nothing is None
     assert stopped.reason == "enough."

@@ -15,7 +15,9 @@ from prefq_cli.settings import (
     RandomShareOption,
     SeedOption,
     SessionOption,
+    StopOption,
     StoreOption,
+    SureOption,
     TestQuestionsOption,
     TopicQuotaOption,
     UserOption,
@@ -40,6 +42,8 @@ def ask(
     per_minute: PerMinuteOption = None,
     topic_quota: TopicQuotaOption = None,
     max_exposure: MaxExposureOption = None,
+    stop: StopOption = None,
+    sure: SureOption = None,
     n_questions: Annotated[
         int | None,
         typer.Option("--n", metavar="K", help="Ask K questions to be shown side by side, as a list under 'questions'."),
@@ -79,6 +83,8 @@ def ask(
         per_minute,
         topic_quota,
         max_exposure,
+        stop,
+        sure,
     )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)

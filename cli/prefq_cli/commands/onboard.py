@@ -19,7 +19,9 @@ from prefq_cli.settings import (
     SeedOption,
     SessionOption,
     Settings,
+    StopOption,
     StoreOption,
+    SureOption,
     TestQuestionsOption,
     TopicQuotaOption,
     UserOption,
@@ -58,6 +60,8 @@ def onboard(
     per_minute: PerMinuteOption = None,
     topic_quota: TopicQuotaOption = None,
     max_exposure: MaxExposureOption = None,
+    stop: StopOption = None,
+    sure: SureOption = None,
     sealed: SealedOption = None,
     stated: StatedOption = None,
     store: StoreOption = None,
@@ -108,6 +112,8 @@ def onboard(
         per_minute,
         topic_quota,
         max_exposure,
+        stop,
+        sure,
     )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
@@ -167,6 +173,8 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
     elif not code and profile is not None:
         evidence, options = evidence_of(session), user_option(session.user_id) + store_option(settings)
         write_profile(profile, evidence, settings)
+        if session.settings.stop:
+            tell(f"\n{_why_stopped(session)}")
         if session.test_questions:
             tell(f"\n{_tests_told(len(session.test_questions))}")
         tell(f"\n{_time_taken(session)}\nAs a system prompt:\nprefq profile export --format prompt{options}")
@@ -190,6 +198,20 @@ def _time_taken(session: "Session") -> str:
     return f"Answering took {f'{minutes} min ' if minutes else ''}{rest} s for {_counted(len(session.answers))}."
 
 
+def _why_stopped(session: "Session") -> str:
+    """Why the questions ended; a sealed round comes after that."""
+    from prefq.events import Sealed, Stopped
+    from prefq.vocabulary import Choice
+
+    reason = ""
+    for event in session.events:
+        if isinstance(event, Sealed):
+            break
+        reason = event.reason if isinstance(event, Stopped) else reason
+    n_asked = sum(answer.choice is not Choice.SKIP for answer in session.chosen_answers)
+    return f"Stopped after {_counted(n_asked)}: {reason}"
+
+
 def _tests_told(n_tests: int) -> str:
     were = "One of the questions was" if n_tests == 1 else f"{n_tests} of the questions were"
     return f"{were} drawn at random before the first, to measure how well the other answers predict."
@@ -200,6 +222,8 @@ def _counted(n_answers: int) -> str:
 
 
 def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
+    from prefq_cli.opening import BUDGET
+
     return {
         "status": "finished" if code is ExitCode.DONE else code.name.lower(),
         "session": {
@@ -212,6 +236,7 @@ def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
             "acquisition": session.acquisition,
             "random_share": session.settings.random_share,
             "test_questions": session.settings.test_questions,
+            "stop": session.settings.stop or BUDGET,
             "pool_name": session.pool_name,
             "pool_digest": session.pool_digest,
         },
