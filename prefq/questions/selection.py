@@ -179,19 +179,16 @@ def select_with_info(
     start = with_stated(pool.starting_point(prior, response_model), stated)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
     asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    if (reason := _used_up(posterior, answers, max_questions, n_left=pool.n_questions - asked.size)) is not None:
+    n_left = pool.n_questions - asked.size
+    if (reason := reason_to_end(start.coefficients, answers, max_questions, n_left=n_left)) is not None:
         return None, info._replace(reason=reason)
+    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     allowed = allowed_by(constraints, pool, asked, seed=seed)
     if not allowed.any():
         return None, info._replace(reason="the constraints allow no further question of the pool.")
     margins = PoolMargins.of(pool, start.coefficients, start.response_model).under(posterior, comparisons)
 
-    def situation() -> Situation:
-        return Situation(pool, posterior, margins.all(), start.response_model, seed)
-
-    best_of, lowest = _chooser(rule, margins, situation, allowed, costs)
-    row, best = best_row(pool, best_of, asked, allowed, lowest)
+    row, best = choose(rule, margins, asked, allowed, costs=costs, seed=seed)
     if costs is not None:
         best *= float(costs[row])
     if stopping is not None and (reason := _reason_to_stop(stopping, start, comparisons, _n_counted(answers), best)):
@@ -250,12 +247,12 @@ def _reason_to_stop(
     return reason
 
 
-def _used_up(
-    posterior: Coefficients, answers: Sequence[Answer], max_questions: int | None, *, n_left: int
+def reason_to_end(
+    believed: Coefficients, answers: Sequence[Answer], max_questions: int | None, *, n_left: int
 ) -> str | None:
     """Why no further question can be asked, whatever it might tell."""
     if max_questions is not None:
-        if reason := budget(max_questions)(posterior, _n_counted(answers), float("nan")):
+        if reason := budget(max_questions)(believed, _n_counted(answers), float("nan")):
             return reason
         if len(answers) >= REPLIES_PER_QUESTION * max_questions:
             return f"{len(answers)} replies were given, skips included, for a budget of {max_questions} questions."
@@ -266,20 +263,40 @@ Allowed = Callable[[Rows], NDArray[np.bool_]]  # which of these rows may be aske
 Chooser = Callable[[Allowed, float], Best | None]  # the best allowed question that scores so much at least
 
 
-def _chooser(
+def choose(
     rule: AcquisitionFunction | PoolAcquisition,
     margins: PosteriorMargins,
-    situation: Callable[[], Situation],
+    asked: Rows,
     allowed: NDArray[np.bool_],
-    costs: Array | None,
-) -> tuple[Chooser, float]:
-    """How to find the best question, by search where that is possible; and where the rule's scores start."""
+    *,
+    costs: Array | None = None,
+    seed: int = 0,
+) -> Best:
+    """The question to ask by a rule, the rule of fresh prompts heeded: found by search where that is possible.
+
+    Parameters
+    ----------
+    rule
+        How questions are scored.
+    margins
+        Of the pool, under what is believed.
+    asked : (n_asked,)
+        Rows whose prompts were shown.
+    allowed : (n_questions,)
+        Which questions may be asked; at least one.
+    costs : (n_questions,), optional
+        Above 0; then the score per cost counts.
+    seed
+        For rules that are hashes.
+    """
+    pool = margins.of.pool
     if can_search(rule, margins):  # such scores start at 0
-        return Search(cast(AcquisitionFunction, rule), margins, costs).best, 0.0
-    values = score_situation(rule, situation())
+        return best_row(pool, Search(cast(AcquisitionFunction, rule), margins, costs).best, asked, allowed, 0.0)
+    situation = Situation(pool, margins.posterior, margins.all(), margins.of.response_model, seed)
+    values = score_situation(rule, situation)
     values = values if costs is None else _per_cost(values, costs)
     rows = np.flatnonzero(allowed)
-    return chooser_among(rows, values[rows]), float(values[rows].min())
+    return best_row(pool, chooser_among(rows, values[rows]), asked, allowed, float(values[rows].min()))
 
 
 def chooser_among(rows: Rows, scores: Array) -> Chooser:
@@ -292,9 +309,7 @@ def chooser_among(rows: Rows, scores: Array) -> Chooser:
     return best_of
 
 
-def best_row(
-    pool: CandidatePool, best_of: Chooser, asked: Rows, allowed: NDArray[np.bool_], lowest: float
-) -> tuple[int, float]:
+def best_row(pool: CandidatePool, best_of: Chooser, asked: Rows, allowed: NDArray[np.bool_], lowest: float) -> Best:
     """Row and score of the question to ask: the best, or the best with a new prompt if that is nearly as good."""
     best = best_of(lambda rows: allowed[rows], lowest)
     assert best is not None

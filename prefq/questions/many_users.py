@@ -1,0 +1,118 @@
+"""select_for_users: the next questions of many users against one pool, worked out together.
+
+What `prefq.questions.selection` does for one, with posteriors fitted together and the pool's tables looked up once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from prefq.errors import InputError
+from prefq.inference.laplace import fit_posterior
+from prefq.inference.laplace_batch import fit_posteriors, same_for_all
+from prefq.inference.likelihood import Felt
+from prefq.pool.candidate_pool import CandidatePool, checked_answers
+from prefq.questions.balance import allowed_by
+from prefq.questions.hashes import shown_question
+from prefq.questions.margins import PoolMargins
+from prefq.questions.scoring import Acquisition, acquisition_named
+from prefq.questions.selection import MAX_QUESTIONS, choose, reason_to_end
+from prefq.vocabulary import (
+    Answer,
+    Coefficients,
+    Comparisons,
+    Gaussian,
+    PopulationPrior,
+    Question,
+    ResponseModel,
+)
+
+USERS_AT_ONCE = 128  # fitted together
+
+
+def select_for_users(
+    pool: CandidatePool,
+    answers: Sequence[Iterable[Answer]],
+    *,
+    prior: Gaussian | PopulationPrior | None = None,
+    response_model: ResponseModel | None = None,
+    acquisition: Acquisition = "information_gain",
+    max_questions: int | None = MAX_QUESTIONS,
+    seeds: int | Sequence[int] = 0,
+) -> tuple[Question | None, ...]:
+    """The next question of each of many users: what `select_next_question` gives one by one, in less time.
+
+    Posteriors are fitted together where the prior is one Gaussian without lapses and no answer is graded.
+
+    Parameters
+    ----------
+    pool
+        What can be asked.
+    answers
+        For each user, their answers so far, in any order.
+    prior, response_model, acquisition, max_questions
+        As in `select_next_question`, the same for all users.
+    seeds
+        One for each user, or one for all.
+
+    Returns
+    -------
+    tuple of (Question or None)
+        One a user; None where it is time to stop.
+
+    Raises
+    ------
+    InputError
+        When there are not as many seeds as users, and as in `select_next_question`.
+    NotFoundError, MismatchError, InferenceError
+        As in `select_next_question`.
+
+    Examples
+    --------
+    >>> import prefq
+    >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0], [3.0]], [[0, 1], [1, 2]])
+    >>> first = prefq.select_next_question(pool, [])
+    >>> questions = prefq.select_for_users(pool, [[], [first.answer("first")]])
+    >>> questions[0] == first, questions[1] == first
+    (True, False)
+    """
+    answers_of = [checked_answers(each) for each in answers]
+    seeds_of = [seeds] * len(answers_of) if isinstance(seeds, int) else list(seeds)
+    if len(seeds_of) != len(answers_of):
+        raise InputError(f"there are {len(seeds_of)} seeds for {len(answers_of)} users; give one each, or one for all.")
+    start = pool.starting_point(prior, response_model)
+    rule = acquisition_named(acquisition)
+    margins = PoolMargins.of(pool, start.coefficients, start.response_model)
+    asked = [pool.asked(each) for each in answers_of]
+    ends = [
+        reason_to_end(start.coefficients, each, max_questions, n_left=pool.n_questions - rows.size)
+        for each, (rows, _) in zip(answers_of, asked, strict=True)
+    ]
+    going_on = [user for user, reason in enumerate(ends) if reason is None]
+    questions: list[Question | None] = [None] * len(answers_of)
+    for first in range(0, len(going_on), USERS_AT_ONCE):
+        users = going_on[first : first + USERS_AT_ONCE]
+        for user, posterior in zip(users, _posteriors(start, [asked[user][1] for user in users]), strict=True):
+            rows, comparisons = asked[user]
+            allowed = allowed_by((), pool, rows, seed=seeds_of[user])
+            row, _ = choose(rule, margins.under(posterior, comparisons), rows, allowed, seed=seeds_of[user])
+            questions[user] = shown_question(pool, row, seeds_of[user])
+    return tuple(questions)
+
+
+def _posteriors(start: PopulationPrior, comparisons: Sequence[Comparisons]) -> list[Coefficients]:
+    """Laplace posteriors of several users: fitted together where no answer asks for more than that can do."""
+    model, prior = start.response_model, start.coefficients
+    answers = [Felt.of(each, model) for each in comparisons]
+    graded = any((np.abs(each.outcomes) > 1).any() for each in answers)
+    if not isinstance(prior, Gaussian) or model.lapse_rate > 0 or graded:
+        return [fit_posterior(prior, each, response_model=model)[0] for each in comparisons]
+    n_answers = max(each.outcomes.size for each in answers)
+    differences = np.zeros((len(answers), n_answers, prior.n_features))
+    outcomes = np.ones((len(answers), n_answers), dtype=np.int8)
+    for user, each in enumerate(answers):
+        differences[user, : each.outcomes.size], outcomes[user, : each.outcomes.size] = each
+    as_felt = replace(model, dissimilarity_noise=0.0, dissimilarity_scales=())
+    fitted = fit_posteriors(same_for_all(prior, len(answers)), differences, outcomes, as_felt)
+    return [Gaussian(mean, factor @ factor.T) for mean, factor in zip(*fitted, strict=True)]
