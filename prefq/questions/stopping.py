@@ -11,6 +11,7 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.inference.lattice import probability_best
+from prefq.questions.acquisition import information_gain
 from prefq.questions.joint import most_informative_rows
 from prefq.vocabulary import Array, Coefficients, ResponseModel, real_array, real_number, whole_number
 
@@ -20,6 +21,7 @@ N_AHEAD = 5
 LITTLE = 0.15  # nats a question: about a fifth of the most that one preference can tell
 # Primes: enough to weigh what is left, a few per cent off at most, in milliseconds.
 N_PEOPLE, N_POINTS = 101, 263
+N_CANDIDATES = 256  # questions weighed together: those that tell most alone, and together none adds more than that
 N_BEST_POINTS = 1021  # prime: half the draws of the posterior that count how often a response is the best
 
 
@@ -83,7 +85,7 @@ def information_left(
     Parameters
     ----------
     differences : (n_questions, n_features)
-        Of questions that may still be asked, or of a few hundred that stand for them.
+        Of questions that may still be asked, or of a few thousand that stand for them.
     response_model
         How replies arise.
     little
@@ -99,6 +101,7 @@ def information_left(
         For differences that are no matrix of numbers, or a number out of range.
     """
     questions = real_array(differences, "differences", ndim=2)
+    felt = response_model.felt(questions)
     least = real_number(little, "little")
     if least <= 0:
         raise InputError(f"little is {least}; give a number of nats above 0.")
@@ -107,8 +110,12 @@ def information_left(
     def rule(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         if n_answers < min_questions:
             return None
+        mean = felt @ posterior.mean
+        variance = np.maximum(((felt @ posterior.covariance) * felt).sum(axis=1), 0.0)
+        alone = information_gain(mean, variance, response_model=response_model)
+        likely = np.argsort(-alone, kind="stable")[: max(N_CANDIDATES, ahead)]
         _, information = most_informative_rows(
-            questions, posterior, ahead, response_model=response_model, n_people=N_PEOPLE, n_points=N_POINTS
+            questions[likely], posterior, ahead, response_model=response_model, n_people=N_PEOPLE, n_points=N_POINTS
         )
         left = float(information.mean())
         if left >= least:

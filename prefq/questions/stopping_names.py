@@ -10,6 +10,7 @@ from prefq.vocabulary import Array, Coefficients, ResponseModel
 SETTLED, LITTLE_LEFT = "settled", "little_left"
 STOPPING_NAMES = (SETTLED, LITTLE_LEFT)
 MOST_TARGETS = 512  # pairs of a pool that stand for all; more move a mean by less than a person would notice
+MOST_QUESTIONS = 4096  # of a pool, among which the next ones are sought
 
 
 def stopping_named(
@@ -23,7 +24,8 @@ def stopping_named(
         ``"settled"``: the order within pairs is settled (`settled_order`); ``"little_left"``: the next questions are
         expected to tell little (`information_left`).
     pool
-        Whose pairs it is about: `MOST_TARGETS` of them, spread evenly over their rows.
+        Whose pairs it is about: at most `MOST_TARGETS` of them whose order is to be settled, `MOST_QUESTIONS` of them
+        to be asked next, spread evenly over their rows.
     response_model
         How replies arise.
     sure
@@ -35,8 +37,9 @@ def stopping_named(
         For an unknown name.
     """
     require_stopping(name)
-    targets = target_pairs(pool)
-    return settled_order(targets, sure) if name == SETTLED else information_left(targets, response_model)
+    if name == SETTLED:
+        return settled_order(target_pairs(pool), sure)
+    return information_left(target_pairs(pool, MOST_QUESTIONS), response_model)
 
 
 def require_stopping(name: str) -> None:
@@ -50,9 +53,9 @@ def settled_share(pool: CandidatePool, posterior: Coefficients) -> float:
     return 1 - float(promised_wrong(posterior, target_pairs(pool)).mean())
 
 
-def target_pairs(pool: CandidatePool) -> Array:
-    """Differences of the pairs that stand for the pool (n_pairs, n_features)."""
-    n_targets = min(MOST_TARGETS, pool.n_questions)
+def target_pairs(pool: CandidatePool, most: int = MOST_TARGETS) -> Array:
+    """Differences of the pairs that stand for the pool (n_pairs, n_features), at most so many."""
+    n_targets = min(most, pool.n_questions)
     rows = np.linspace(0, pool.n_questions - 1, n_targets).astype(np.int64)
     first, second = pool.pairs[rows].T
     return np.asarray(pool.features[first].astype(np.float64) - pool.features[second])
