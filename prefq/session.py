@@ -34,7 +34,7 @@ from prefq.events import (
     require_texts,
     seal_of,
 )
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.stated import StatedEvidence, StatedNoise, positions_by_axis, stated_evidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
@@ -464,10 +464,10 @@ class Session:
         return tuple(HeldOut(prediction, given.get(prediction.question_id)) for prediction in predictions)
 
     def posterior(self, pool: CandidatePool) -> Coefficients:
-        """What is believed about the user's coefficients now."""
+        """What is believed about the user's coefficients now, by expectation propagation."""
         self.require_pool(pool)
         start = self._start(pool)
-        posterior, _ = fit_posterior(
+        posterior, _ = fit_posterior_ep(
             start.coefficients, pool.comparisons(self.answers), response_model=start.response_model
         )
         return posterior

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.events import Answered, Asked, Edited, Event, Sealed, Stopped, Undone, event_from_dict, fold, seal_of
+from prefq.inference.ep import fit_posterior_ep
 from prefq.session import Session, SessionSettings, words_per_question
 from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
@@ -100,7 +101,7 @@ def test_the_posterior_is_that_of_the_pools_response_model() -> None:
     pool = prefq.CandidatePool.from_arrays(FEATURES, PAIRS, prior=start)
     session = play(begin(pool, max_questions=4), pool, USER)
     comparisons = pool.comparisons(session.answers)
-    expected, _ = prefq.fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
+    expected, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
     assert session.posterior(pool) == expected
     assert session.profile(pool).coefficients == expected
 
