@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.inference.laplace import in_span, narrowed
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
 from prefq.inference.sites import SMALLEST_VARIANCE as SMALLEST_VARIANCE
@@ -38,23 +39,14 @@ class _Span(NamedTuple):
         """In as few coordinates as it takes: those of the answers where they are fewer than the features."""
         loads = np.matmul(differences, priors.factors)
         offsets = np.matmul(differences, priors.means[:, :, None])[..., 0]
-        if loads.shape[1] >= loads.shape[2]:
-            return cls(priors, None, Margins.of(offsets, loads, outcomes, response_model))
-        basis, triangle = np.linalg.qr(loads.swapaxes(1, 2))
-        return cls(priors, basis, Margins.of(offsets, triangle.swapaxes(1, 2), outcomes, response_model))
+        loads, basis = in_span(loads)
+        return cls(priors, basis, Margins.of(offsets, loads, outcomes, response_model))
 
     def posteriors(self, at: Approximation) -> Gaussians:
         """Prior times sites, over the coefficients (eq. 4)."""
-        rank = at.root.shape[1]
-        inverse_root = np.linalg.solve(at.root, np.broadcast_to(np.eye(rank), at.root.shape)).swapaxes(1, 2)
-        mean = np.matmul(inverse_root, at.pull[..., None])
-        if self.basis is None:
-            lift, factors = self.priors.factors, np.matmul(self.priors.factors, inverse_root)
-        else:
-            lift = np.matmul(self.priors.factors, self.basis)
-            narrowed = np.matmul(lift, inverse_root - np.eye(rank))
-            factors = self.priors.factors + np.matmul(narrowed, self.basis.swapaxes(1, 2))
-        return Gaussians(self.priors.means + np.matmul(lift, mean)[..., 0], np.asarray(factors))
+        lift, factors = narrowed(self.priors.factors, self.basis, at.root)
+        mean = np.linalg.solve(at.root.swapaxes(1, 2), at.pull[..., None])
+        return Gaussians(self.priors.means + np.matmul(lift, mean)[..., 0], factors)
 
 
 def propagate(

@@ -5,9 +5,11 @@ Good enough to select with; too sure of itself to report with (docs/maths/poster
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple, Protocol, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.errors import InferenceError, InputError
 from prefq.inference.likelihood import Felt, LogLikelihood, log_likelihood
@@ -40,6 +42,14 @@ class Fitted(Protocol):
     @property
     def log_evidence(self) -> float:
         """Log marginal likelihood of the answers, in nats."""
+
+
+class _Margins(NamedTuple):
+    """Margins of the answers: offsets + loads @ u, u standard normal before they were given, and the replies."""
+
+    offsets: Array
+    loads: Array
+    outcomes: NDArray[np.int8]
 
 
 class _Iterate(NamedTuple):
@@ -123,12 +133,14 @@ def fit_posterior(
         steps, norm = (max(info[i] for _, info in fits) for i in (0, 1))
         return mixture, LaplaceInfo(int(steps), norm, log_evidence)
     answers = Felt.of(comparisons, model)
-    factor = covariance_factor(prior.covariance)
+    offsets, factor = answers.differences @ prior.mean, covariance_factor(prior.covariance)
+    loads, basis = in_span(answers.differences @ factor)
+    margins = _Margins(offsets, loads, answers.outcomes)
     with singular_as_inference_error(comparisons.outcomes.size):
-        mode = min(_find_modes(prior, factor, answers, model), key=lambda mode: mode.iterate.objective)
-        root = np.linalg.cholesky(_hessian(answers.differences @ factor, mode.iterate.likelihood))
-        spread = np.linalg.solve(root, factor.T)
-    posterior = Gaussian(prior.mean + factor @ mode.iterate.whitened, spread.T @ spread)
+        mode = min(_find_modes(margins, model), key=lambda mode: mode.iterate.objective)
+        root = np.asarray(np.linalg.cholesky(_hessian(loads, mode.iterate.likelihood)), dtype=np.float64)
+        lift, spread = narrowed(factor, basis, root)
+    posterior = Gaussian(prior.mean + lift @ mode.iterate.whitened, spread @ spread.T)
     log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
 
@@ -175,6 +187,33 @@ def covariance_factor(covariance: Array) -> Array:
     return np.asarray(sd[:, None] * factor, dtype=np.float64)
 
 
+def in_span(loads: Array) -> tuple[Array, Array | None]:
+    """Loads (…, n_answers, rank) in as few coordinates as it takes, and the basis (…, n_features, rank) of these.
+
+    Answers tell nothing beyond the span of their differences. Where they are fewer than the features, the work is done
+    there (docs/maths/posterior.md, eqs. 3 and 4); otherwise the basis is None, the identity.
+    """
+    n_answers, n_features = loads.shape[-2:]
+    if n_answers >= n_features:
+        return loads, None
+    basis, triangle = np.linalg.qr(loads.swapaxes(-1, -2))
+    return np.asarray(triangle.swapaxes(-1, -2)), np.asarray(basis)
+
+
+def narrowed(factor: Array, basis: Array | None, root: Array) -> tuple[Array, Array]:
+    """What takes the basis's coordinates to coefficients, and a factor of the posterior covariance.
+
+    factor (…, n_features, n_features) is of the prior's covariance, root (…, rank, rank) the lower factor of the
+    precision in the basis's coordinates, in which the prior is standard normal.
+    """
+    identity = np.eye(root.shape[-1])
+    inverse = np.linalg.solve(root, np.broadcast_to(identity, root.shape)).swapaxes(-1, -2)
+    if basis is None:
+        return factor, np.asarray(np.matmul(factor, inverse))
+    lift = np.matmul(factor, basis)
+    return lift, factor + np.matmul(np.matmul(lift, inverse - identity), basis.swapaxes(-1, -2))
+
+
 def curvatures(likelihood: LogLikelihood) -> Array:
     """Curvature of the negative log-likelihood in each margin, clipped at zero where lapses bend it (n_answers,)."""
     return np.clip(-likelihood.second, 0.0, None)
@@ -184,25 +223,25 @@ def _hessian(differences: Array, likelihood: LogLikelihood) -> Array:
     return np.eye(differences.shape[1]) + (differences.T * curvatures(likelihood)) @ differences
 
 
-def _find_modes(prior: Gaussian, factor: Array, answers: Felt, model: ResponseModel) -> Iterator[_Mode]:
+def _find_modes(margins: _Margins, model: ResponseModel) -> Iterator[_Mode]:
     """The mode; with lapses two, of which one may be a local one."""
-    centre = np.zeros(prior.n_features)
-    yield _find_mode(prior, factor, answers, model, centre)
+    centre = np.zeros(margins.loads.shape[1])
+    yield _find_mode(margins, model, centre)
     if model.lapse_rate > 0:
         n_iterations = 0
         for share in LAPSE_SHARES:
-            partial = ResponseModel(model.tie_threshold, model.position_bias, share * model.lapse_rate)
-            mode = _find_mode(prior, factor, answers, partial, centre)
+            partial = replace(model, lapse_rate=share * model.lapse_rate)
+            mode = _find_mode(margins, partial, centre)
             centre, n_iterations = mode.iterate.whitened, n_iterations + mode.n_iterations
         yield mode._replace(n_iterations=n_iterations)
 
 
-def _find_mode(prior: Gaussian, factor: Array, answers: Felt, model: ResponseModel, start: Array) -> _Mode:
+def _find_mode(margins: _Margins, model: ResponseModel, start: Array) -> _Mode:
     """The mode that the search reaches from `start`, in whitened coordinates."""
-    differences, offsets = answers.differences @ factor, answers.differences @ prior.mean
+    differences, offsets = margins.loads, margins.offsets
 
     def evaluate(whitened: Array) -> _Iterate:
-        likelihood = log_likelihood(offsets + differences @ whitened, answers.outcomes, model)
+        likelihood = log_likelihood(offsets + differences @ whitened, margins.outcomes, model)
         return _Iterate(whitened, likelihood, float(whitened @ whitened / 2 - likelihood.value.sum()))
 
     tolerance = GRADIENT_TOLERANCE * max(1.0, float(np.linalg.norm(differences, axis=1).max()))
@@ -212,16 +251,28 @@ def _find_mode(prior: Gaussian, factor: Array, answers: Felt, model: ResponseMod
         gradient_norm = float(np.linalg.norm(gradient))
         if gradient_norm <= tolerance:
             return _Mode(iterate, gradient_norm, n_iterations)
-        step = np.asarray(np.linalg.solve(_hessian(differences, iterate.likelihood), gradient), dtype=np.float64)
-        moved = _damped(evaluate, iterate, step, differences)
+        moved = _damped(evaluate, iterate, _newton_step(differences, iterate.likelihood, gradient), differences)
         if moved is None:
             break
         iterate = moved
     raise InferenceError(
-        f"the posterior of {answers.outcomes.size} answers did not converge: gradient norm {gradient_norm:.2e} "
+        f"the posterior of {margins.outcomes.size} answers did not converge: gradient norm {gradient_norm:.2e} "
         f"after {n_iterations} steps, expected at most {tolerance:.2e}; check the scale of the prior against the "
         "features, or report this."
     )
+
+
+def _newton_step(differences: Array, likelihood: LogLikelihood, gradient: Array) -> Array:
+    """By the Hessian; by that of clipped curvatures where lapses leave it no descent."""
+    if likelihood.second.max() > 0:
+        bent = np.eye(gradient.size) - (differences.T * likelihood.second) @ differences
+        try:
+            np.linalg.cholesky(bent)
+        except np.linalg.LinAlgError:
+            pass
+        else:
+            return np.asarray(np.linalg.solve(bent, gradient), dtype=np.float64)
+    return np.asarray(np.linalg.solve(_hessian(differences, likelihood), gradient), dtype=np.float64)
 
 
 def _damped(

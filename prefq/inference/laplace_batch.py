@@ -1,11 +1,13 @@
 """Laplace posteriors of many users at once: the same modes as `laplace.fit_posterior`, for benchmarks and groups."""
 
+from copy import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.laplace import GRADIENT_TOLERANCE, covariance_factor, curvatures, fit_posterior
+from prefq.inference.laplace import GRADIENT_TOLERANCE, LAPSE_SHARES, covariance_factor, curvatures, fit_posterior
 from prefq.inference.likelihood import log_likelihood
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
@@ -68,15 +70,20 @@ def fit_posteriors(
     """
     if not outcomes.shape[1]:
         return priors
-    if response_model.lapse_rate > 0:  # several modes: only the single search knows how to look for the best
-        whitened, unsolved = np.zeros_like(priors.means), np.arange(len(priors.means))
-    else:
-        whitened, unsolved = _modes(priors, differences, outcomes, response_model)
-    root = np.linalg.cholesky(_Objective(priors, differences, outcomes, response_model).hessian(whitened))
+    objective = _Objective(priors, differences, outcomes, response_model)
+    whitened, solved = _modes(objective, np.zeros_like(priors.means))
+    if response_model.lapse_rate > 0:  # several modes: the better of two searches, as in `laplace`
+        other = np.zeros_like(priors.means)
+        for share in LAPSE_SHARES:
+            partial = replace(response_model, lapse_rate=share * response_model.lapse_rate)
+            other, also_solved = _modes(objective.under(partial), other)
+        better = objective.value(other) < objective.value(whitened)
+        whitened, solved = np.where(better[:, None], other, whitened), solved & also_solved
+    root = np.linalg.cholesky(objective.hessian(whitened))
     # Σ = F H⁻¹ Fᵀ with H = R Rᵀ, so that F R⁻ᵀ is a factor of it.
     factors = np.linalg.solve(root, priors.factors.swapaxes(1, 2)).swapaxes(1, 2)
     means = priors.means + np.einsum("uij,uj->ui", priors.factors, whitened)
-    for user in unsolved:
+    for user in np.flatnonzero(~solved):
         prior = Gaussian(priors.means[user], priors.factors[user] @ priors.factors[user].T)
         comparisons = Comparisons(differences[user], outcomes[user])
         posterior, _ = fit_posterior(prior, comparisons, response_model=response_model)
@@ -94,6 +101,12 @@ class _Objective:
         self.offsets = np.matmul(differences, priors.means[:, :, None])[..., 0]
         self.outcomes, self.response_model = outcomes, response_model
 
+    def under(self, response_model: ResponseModel) -> "_Objective":
+        """The same under another response model."""
+        other = copy(self)
+        other.response_model = response_model
+        return other
+
     def _likelihood(self, whitened: Array) -> tuple[Array, Array, Array]:
         margins = self.offsets + np.einsum("uij,uj->ui", self.differences, whitened)
         return log_likelihood(margins, self.outcomes, self.response_model)
@@ -108,29 +121,35 @@ class _Objective:
 
     def hessian(self, whitened: Array) -> Array:
         margins = self.offsets + np.einsum("uij,uj->ui", self.differences, whitened)
-        weights = curvatures(log_likelihood(margins, self.outcomes, self.response_model))
+        return self._bent(curvatures(log_likelihood(margins, self.outcomes, self.response_model)))
+
+    def newton_step(self, whitened: Array) -> Array:
+        """By the Hessian; by that of clipped curvatures for users whom lapses leave no descent."""
+        _, first, second = self._likelihood(whitened)
+        bent = self._bent(np.clip(-second, 0.0, None))
+        if self.response_model.lapse_rate > 0:
+            exact = self._bent(-second)
+            proper = np.linalg.eigvalsh(exact)[:, 0] > 0
+            bent[proper] = exact[proper]
+        gradient = whitened - np.einsum("uij,ui->uj", self.differences, first)
+        return np.asarray(np.linalg.solve(bent, gradient[..., None])[..., 0], dtype=np.float64)
+
+    def _bent(self, weights: Array) -> Array:
         weighted = self.differences * weights[..., None]
-        return np.asarray(np.eye(whitened.shape[1]) + np.matmul(self.differences.swapaxes(1, 2), weighted))
+        return np.asarray(np.eye(self.differences.shape[2]) + np.matmul(self.differences.swapaxes(1, 2), weighted))
 
 
-def _modes(
-    priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
-) -> tuple[Array, NDArray[np.intp]]:
-    """Whitened modes (n_users, n_features) by Newton with halved steps, and the users for whom that was not enough."""
-    objective = _Objective(priors, differences, outcomes, response_model)
+def _modes(objective: _Objective, whitened: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Whitened modes (n_users, n_features) by Newton with halved steps, and for whom that was enough."""
     longest = np.linalg.norm(objective.differences, axis=2).max(axis=1)
     tolerance = GRADIENT_TOLERANCE * np.maximum(1.0, longest)
-    whitened = np.zeros_like(priors.means)
     for _ in range(MAX_ITERATIONS):
-        gradient = objective.gradient(whitened)
-        moving = np.linalg.norm(gradient, axis=1) > tolerance
+        moving = np.linalg.norm(objective.gradient(whitened), axis=1) > tolerance
         if not moving.any():
-            return whitened, np.empty(0, dtype=np.intp)
-        step = np.asarray(np.linalg.solve(objective.hessian(whitened), gradient[..., None])[..., 0], dtype=np.float64)
-        step[~moving] = 0.0
+            break
+        step = np.where(moving[:, None], objective.newton_step(whitened), 0.0)
         whitened = whitened - _sizes(objective, whitened, step)[:, None] * step
-    moving = np.linalg.norm(objective.gradient(whitened), axis=1) > tolerance
-    return whitened, np.flatnonzero(moving)
+    return whitened, np.linalg.norm(objective.gradient(whitened), axis=1) <= tolerance
 
 
 def _sizes(objective: _Objective, whitened: Array, step: Array) -> Array:

@@ -140,7 +140,7 @@ def test_ten_chosen_answers_agree_with_draws_from_the_prior(name: str) -> None:
     ep, laplace = np.array(errors[::2]), np.array(errors[1::2])
     assert (ep.max(axis=0) < [0.15, 0.3, 0.08, 0.2]).all()
     assert (ep.mean(axis=0) < [0.08, 0.12, 0.03, 0.12]).all()
-    assert (ep.mean(axis=0) < laplace.mean(axis=0) * [0.2, 0.7, 0.3, 0.6]).all()
+    assert (ep.mean(axis=0) < laplace.mean(axis=0) * [0.4, 0.8, 0.4, 0.6]).all()
 
 
 @pytest.mark.parametrize("name", MODELS)
