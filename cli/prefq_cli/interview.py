@@ -232,7 +232,7 @@ class Interview:
             return QuestionView(f"test {n_done + 1} of {n_all}", n_done, n_all, "", asides, *texts)
         n_done, n_all, settings = progress.n_answers, progress.max_questions, self.session.settings
         heading = f"{n_done + 1} of {'at most ' if settings.stop else ''}{n_all}"
-        asides = (self._open(),)
+        asides: tuple[str, ...] = (self._open(),)
         if progress.settled is not None:
             asides = (f"{progress.settled:.0%} of pairs expected right, {settings.sure:.0%} wanted", *asides)
         return QuestionView(heading, n_done, n_all, _minutes(progress.minutes_left), asides, *texts)

@@ -5,7 +5,6 @@ average. All use the same fitted prior and posterior as ours, so that only the c
 """
 
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.population import pooled_coefficients
 from prefq.inference.stated import StatedEvidence, with_stated
-from prefq.questions.joint import most_informative_rows
+from prefq.questions.joint import N_PEOPLE, N_POINTS, most_informative_rows
 from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import Rule, best_rows, expected_slope, most_informative
@@ -23,7 +22,7 @@ from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
-SMALL_DESIGN = MappingProxyType({"n_people": 101, "n_points": 263})  # where each user has a questionnaire of their own
+SMALL_DESIGN = (101, 263)  # people and points, both primes, where each user has a questionnaire of their own
 
 
 def in_random_order(study: Study, rng: np.random.Generator) -> Rule:
@@ -47,9 +46,9 @@ def questionnaire(study: Study, rng: np.random.Generator) -> Rule:
     """
     same = len(study.first) == 1 and bool((study.open == study.open[:1]).all())
     if same:
-        rows = np.tile(_sheet_of(study, 0), (study.n_users, 1))
+        rows = np.tile(_sheet_of(study, 0, N_PEOPLE, N_POINTS), (study.n_users, 1))
     else:
-        rows = np.array([_sheet_of(study, user, **SMALL_DESIGN) for user in range(study.n_users)])
+        rows = np.array([_sheet_of(study, user, *SMALL_DESIGN) for user in range(study.n_users)])
     return lambda history, belief: rows[:, history.rows.shape[1]]
 
 
@@ -146,7 +145,7 @@ CONTROLS: Sequence[Strategy] = (
 )
 
 
-def _sheet_of(study: Study, user: int, **sizes: int) -> Rows:
+def _sheet_of(study: Study, user: int, n_people: int, n_points: int) -> Rows:
     """Rows of one user's questionnaire (n_questions_asked,), -1 once all open questions are in it."""
     rows, _ = most_informative_rows(
         study.differences[user if len(study.first) > 1 else 0],
@@ -154,7 +153,8 @@ def _sheet_of(study: Study, user: int, **sizes: int) -> Rows:
         study.n_questions_asked,
         response_model=study.response_model,
         is_open=study.open[user],
-        **sizes,
+        n_people=n_people,
+        n_points=n_points,
     )
     return rows.astype(np.intp)
 

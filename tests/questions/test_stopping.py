@@ -27,7 +27,7 @@ from prefq.questions.stopping import (
 )
 from prefq.questions.stopping_names import settled_share, stopping_named, target_pairs
 from prefq.session import SessionSettings
-from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
+from prefq.vocabulary import Answer, Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 
 BELIEF = Gaussian([0.0], [[1.0]])
 TWO = Gaussian([1.0, -0.5], [[0.6, 0.2], [0.2, 0.9]])
@@ -152,7 +152,8 @@ def test_what_is_promised_after_chosen_answers_is_kept() -> None:
     targets, rule = target_pairs(pool), settled_order(target_pairs(pool), 0.85)
     promised, true, stopped = [], [], []
     for _ in range(120):
-        taste, answers = rng.multivariate_normal(prior.mean, prior.covariance), []
+        taste = rng.multivariate_normal(prior.mean, prior.covariance)
+        answers: list[Answer] = []
         wrong: list[float] = []
         while len(answers) < 10:
             question = select_next_question(pool, answers)
@@ -164,7 +165,7 @@ def test_what_is_promised_after_chosen_answers_is_kept() -> None:
                 float(promised_wrong(posterior, targets).mean()),
                 float((np.sign(targets @ posterior.mean) != np.sign(targets @ taste)).mean()),
             ]
-            if len(wrong) and rule(posterior, len(answers), 1.0):
+            if rule(posterior, len(answers), 1.0):
                 stopped.append(wrong)
                 break
         promised.append(wrong[0])
@@ -181,7 +182,7 @@ def test_rules_are_told_by_expectation_propagation() -> None:
     pool = CandidatePool.from_arrays(
         np.random.default_rng(0).normal(size=(20, 2)) * 3, [[i, i + 10] for i in range(10)]
     )
-    answers = []
+    answers: list[Answer] = []
     for _ in range(4):
         question = select_next_question(pool, answers)
         assert question is not None
