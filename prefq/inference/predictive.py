@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from prefq.inference.likelihood import log_reply_probabilities, sigmoid
-from prefq.vocabulary import Array, ResponseModel
+from prefq.vocabulary import Array, Coefficients, ResponseModel
 
 WIDE_SD = 3.0  # logits; from here on the nodes follow the logistic
 # In standard deviations; error below 1e-11 up to WIDE_SD.
@@ -41,6 +41,28 @@ def preference_probability(mean: Array, variance: Array) -> Array:
         Probability that the first is preferred; absolute error below 1e-10.
     """
     return _expected_sigmoid(np.asarray(mean, dtype=np.float64), np.asarray(variance, dtype=np.float64))
+
+
+def expected_preference(coefficients: Coefficients, differences: Array) -> Array:
+    """Probability that the first of two responses is preferred, averaged over what is believed of a user.
+
+    Parameters
+    ----------
+    coefficients
+        Of the user; of a mixture, each component counts as much as it weighs.
+    differences : (n, n_features)
+        First minus second.
+
+    Returns
+    -------
+    (n,)
+        As `preference_probability`.
+    """
+    total = np.zeros(len(differences))
+    for weight, component in zip(coefficients.weights, coefficients.components, strict=True):
+        variance = np.einsum("ij,ij->i", differences @ component.covariance, differences)
+        total += weight * preference_probability(differences @ component.mean, np.maximum(variance, 0.0))
+    return total
 
 
 def predicted_replies(mean: Array, variance: Array, response_model: ResponseModel) -> Array:
@@ -108,13 +130,15 @@ def expected_entropy(mean: Array, variance: Array, response_model: ResponseModel
         In nats.
     """
     shifted = np.asarray(mean + response_model.position_bias, dtype=np.float64)
-    centred = ResponseModel(response_model.tie_threshold, 0.0, response_model.lapse_rate)
-    sd = np.sqrt(variance)
-    values = np.empty_like(shifted)
-    wide = sd > WIDE_SD
-    values[~wide] = _in_blocks(lambda m, s: _entropy_by_gaussian(m, s, centred), shifted[~wide], sd[~wide])
-    values[wide] = _in_blocks(lambda m, s: _entropy_by_logistic(m, s, centred), shifted[wide], sd[wide])
-    return values
+    model = response_model
+    if model.position_bias != 0:
+        model = ResponseModel(model.tie_threshold, 0.0, model.lapse_rate)
+    return _by_width(
+        lambda m, s: _entropy_by_gaussian(m, s, model),
+        lambda m, s: _entropy_by_logistic(m, s, model),
+        shifted,
+        np.sqrt(variance),
+    )
 
 
 def entropy(probabilities: Array) -> Array:
@@ -122,9 +146,26 @@ def entropy(probabilities: Array) -> Array:
     return np.asarray(-np.sum(probabilities * np.log(np.where(probabilities > 0, probabilities, 1.0)), axis=-1))
 
 
-def _in_blocks(function: Callable[[Array, Array], Array], mean: Array, sd: Array) -> Array:
-    starts = range(0, mean.size, BLOCK)
-    return np.concatenate([function(mean[i : i + BLOCK], sd[i : i + BLOCK]) for i in starts] or [np.empty(0)])
+_Integral = Callable[[Array, Array], Array]  # from means and sds (n,) of margins to values (n,)
+
+
+def _by_width(narrow: _Integral, wide: _Integral, mean: Array, sd: Array) -> Array:
+    """Integrals by the rule that suits each margin's width."""
+    is_wide = sd > WIDE_SD
+    if not is_wide.any():
+        return _in_blocks(narrow, mean, sd)
+    if is_wide.all():
+        return _in_blocks(wide, mean, sd)
+    values = np.empty_like(mean)
+    values[~is_wide] = _in_blocks(narrow, mean[~is_wide], sd[~is_wide])
+    values[is_wide] = _in_blocks(wide, mean[is_wide], sd[is_wide])
+    return values
+
+
+def _in_blocks(integral: _Integral, mean: Array, sd: Array) -> Array:
+    if mean.size <= BLOCK:
+        return integral(mean, sd)
+    return np.concatenate([integral(mean[i : i + BLOCK], sd[i : i + BLOCK]) for i in range(0, mean.size, BLOCK)])
 
 
 def _entropy_at(margins: Array, model: ResponseModel) -> Array:
@@ -157,12 +198,7 @@ def _entropy_at_nodes(model: ResponseModel) -> tuple[Array, Array]:
 
 def _expected_slope(mean: Array, variance: Array) -> Array:
     """E σ'(m)."""
-    sd = np.sqrt(variance)
-    values = np.empty_like(mean)
-    wide = sd > WIDE_SD
-    values[~wide] = _in_blocks(_slope_by_gaussian, mean[~wide], sd[~wide])
-    values[wide] = _in_blocks(_slope_by_logistic, mean[wide], sd[wide])
-    return values
+    return _by_width(_slope_by_gaussian, _slope_by_logistic, mean, np.sqrt(variance))
 
 
 def _slope_by_gaussian(mean: Array, sd: Array) -> Array:
@@ -177,12 +213,7 @@ def _slope_by_logistic(mean: Array, sd: Array) -> Array:
 
 
 def _expected_sigmoid(mean: Array, variance: Array) -> Array:
-    sd = np.sqrt(variance)
-    values = np.empty_like(mean)
-    wide = sd > WIDE_SD
-    values[~wide] = _in_blocks(_sigmoid_by_gaussian, mean[~wide], sd[~wide])
-    values[wide] = _in_blocks(_sigmoid_by_logistic, mean[wide], sd[wide])
-    return values
+    return _by_width(_sigmoid_by_gaussian, _sigmoid_by_logistic, mean, np.sqrt(variance))
 
 
 def _sigmoid_by_gaussian(mean: Array, sd: Array) -> Array:

@@ -283,8 +283,8 @@ class CandidatePool:
         answers = checked_answers(answers)
         items = [parse_question_id(answer.question_id) for answer in answers]
         rows = self.question_rows(items)
-        first_seen = np.unique(rows, return_index=True)[1]
-        if len(first_seen) < len(rows):
+        if len(set(rows.tolist())) < len(rows):
+            first_seen = np.unique(rows, return_index=True)[1]
             repeated = answers[int(np.setdiff1d(np.arange(len(rows)), first_seen)[0])]
             raise InputError(
                 f"question {repeated.question_id!r} was answered twice; give one answer to each pair, the last."

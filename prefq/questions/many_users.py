@@ -3,7 +3,7 @@
 What `prefq.questions.selection` does for one, with posteriors fitted together and the pool's tables looked up once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +15,11 @@ from prefq.inference.likelihood import Felt
 from prefq.pool.candidate_pool import CandidatePool, checked_answers
 from prefq.questions.balance import allowed_by
 from prefq.questions.hashes import shown_question
-from prefq.questions.margins import PoolMargins
+from prefq.questions.margins import PoolMargins, PosteriorMargins
 from prefq.questions.scoring import Acquisition, acquisition_named
 from prefq.questions.selection import MAX_QUESTIONS, choose, reason_to_end
 from prefq.vocabulary import (
     Answer,
-    Coefficients,
     Comparisons,
     Gaussian,
     PopulationPrior,
@@ -93,26 +92,30 @@ def select_for_users(
     questions: list[Question | None] = [None] * len(answers_of)
     for first in range(0, len(going_on), USERS_AT_ONCE):
         users = going_on[first : first + USERS_AT_ONCE]
-        for user, posterior in zip(users, _posteriors(start, [asked[user][1] for user in users]), strict=True):
-            rows, comparisons = asked[user]
-            allowed = allowed_by((), pool, rows, seed=seeds_of[user])
-            row, _ = choose(rule, margins.under(posterior, comparisons), rows, allowed, seed=seeds_of[user])
-            questions[user] = shown_question(pool, row, seeds_of[user])
+        believed = _believed(margins, start.response_model, [asked[user][1] for user in users])
+        for user, under in zip(users, believed, strict=True):
+            rows, seed = asked[user][0], seeds_of[user]
+            best = choose(rule, under, rows, allowed_by((), pool, rows, seed=seed), seed=seed)
+            questions[user] = shown_question(pool, best.row, seed)
     return tuple(questions)
 
 
-def _posteriors(start: PopulationPrior, comparisons: Sequence[Comparisons]) -> list[Coefficients]:
-    """Laplace posteriors of several users: fitted together where no answer asks for more than that can do."""
-    model, prior = start.response_model, start.coefficients
-    answers = [Felt.of(each, model) for each in comparisons]
+def _believed(
+    margins: PoolMargins, model: ResponseModel, comparisons: Sequence[Comparisons]
+) -> Iterator[PosteriorMargins]:
+    """Margins for each user, posteriors fitted together where no answer asks for more than that can do."""
+    prior, answers = margins.prior, [Felt.of(each, model) for each in comparisons]
     graded = any((np.abs(each.outcomes) > 1).any() for each in answers)
     if not isinstance(prior, Gaussian) or model.lapse_rate > 0 or graded:
-        return [fit_posterior(prior, each, response_model=model)[0] for each in comparisons]
+        for each in comparisons:
+            yield margins.under(fit_posterior(prior, each, response_model=model)[0], each)
+        return
     n_answers = max(each.outcomes.size for each in answers)
     differences = np.zeros((len(answers), n_answers, prior.n_features))
     outcomes = np.ones((len(answers), n_answers), dtype=np.int8)
-    for user, each in enumerate(answers):
-        differences[user, : each.outcomes.size], outcomes[user, : each.outcomes.size] = each
+    for user, (felt, grades) in enumerate(answers):
+        differences[user, : grades.size], outcomes[user, : grades.size] = felt, grades
     as_felt = replace(model, dissimilarity_noise=0.0, dissimilarity_scales=())
     fitted = fit_posteriors(same_for_all(prior, len(answers)), differences, outcomes, as_felt)
-    return [Gaussian(mean, factor @ factor.T) for mean, factor in zip(*fitted, strict=True)]
+    for mean, factor, each in zip(*fitted, comparisons, strict=True):
+        yield margins.under(Gaussian(mean, factor @ factor.T), each, factors=[factor])

@@ -120,7 +120,9 @@ class PoolMargins:
         """Margins of all questions under a posterior, rows as in ``pool.pairs``; parameters as of `under`."""
         return self.under(posterior, comparisons).all()
 
-    def under(self, posterior: Coefficients, comparisons: Comparisons) -> "PosteriorMargins":
+    def under(
+        self, posterior: Coefficients, comparisons: Comparisons, *, factors: Sequence[Array] | None = None
+    ) -> "PosteriorMargins":
         """Margins under a Laplace posterior.
 
         Parameters
@@ -129,8 +131,13 @@ class PoolMargins:
             What `fit_posterior` found from this prior with this response model.
         comparisons
             The answers it was fitted on.
+        factors
+            Of the components' covariances, each (n_features, n_columns), where they are known.
         """
-        kept = tuple(_kept(component) for component in posterior.components)
+        if factors is None:
+            kept = tuple(_kept(component) for component in posterior.components)
+        else:
+            kept = tuple(Narrowed(factor, is_what_is_kept=True) for factor in factors)
         return PosteriorMargins(self, posterior, comparisons, kept)
 
 
