@@ -228,8 +228,8 @@ class Interview:
             n_all = len(state.sealed.predictions)
             of_round = {prediction.question_id for prediction in state.sealed.predictions}
             n_done = sum(answer.question_id in of_round for answer in state.answers)
-            asides = ("predictions sealed",)
-            return QuestionView(f"test {n_done + 1} of {n_all}", n_done, n_all, "", asides, *texts)
+            sealed = ("predictions sealed",)
+            return QuestionView(f"test {n_done + 1} of {n_all}", n_done, n_all, "", sealed, *texts)
         n_done, n_all, settings = progress.n_answers, progress.max_questions, self.session.settings
         heading = f"{n_done + 1} of {'at most ' if settings.stop else ''}{n_all}"
         asides: tuple[str, ...] = (self._open(),)
