@@ -1,7 +1,9 @@
 """A questionnaire on paper, and its answers read back: nothing is lost, and nothing wrong gets in."""
 
 import json
+import os
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,6 @@ def sheets(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> Path:
 
 
 def store() -> SqlStore:
-    import os
-
     return SqlStore.open(os.environ["PREFQ_STORE"])
 
 
@@ -131,7 +131,7 @@ def test_a_table_keeps_good_rows_and_reports_the_others(prefq_: Prefq, sheets: P
         7: "no question is answered; leave this sheet out.",
         9: "the row has 8 cells and the heading 7; put it right.",
     }
-    assert done.err.splitlines()[-1] == "5 rows were not taken, 2 were; mend them and give the table again."
+    assert done.err.splitlines()[-1] == "5 sheets were not taken, 2 were; mend what is wrong and give the same again."
     assert done.err.splitlines()[0].startswith("Not taken, line 3: question 3 is answered 'c'")
 
 
@@ -149,6 +149,29 @@ def test_a_mended_table_is_read_again_without_harm(prefq_: Prefq, sheets: Path) 
         assert len(opened.list_sessions()) == 2
         (kept,) = opened.list_sessions("ada")
         assert [each.choice for each in opened.load_session(kept.id).answers] == [FIRST, SECOND, SKIP, SKIP, SKIP]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pexpect needs a POSIX terminal")
+def test_answers_are_typed_in_and_a_slip_is_asked_again(sheets: Path) -> None:
+    import pexpect
+
+    code = "from prefq_cli.app import main; main()"
+    child = pexpect.spawn(
+        sys.executable, ["-c", code, "pool", "answers", str(sheets)], encoding="utf-8", timeout=30, dimensions=(24, 120)
+    )
+    for name, line in (("ada", "1a 9b"), ("ada", "1a 2b"), ("bob", "5x"), ("", None)):
+        child.expect("Name or code:")
+        child.sendline(name)
+        if line is not None:
+            child.expect("Answers, such as 1a 2b 3=:")
+            child.sendline(line)
+        if line == "1a 9b":
+            child.expect("Not taken: there is no question 9 on this sheet; it has questions 1 to 5.")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    with store() as opened:
+        assert {each.user_id for each in opened.list_sessions()} == {"ada", "bob"}
 
 
 def test_a_table_may_come_from_standard_input(prefq_: Prefq, sheets: Path) -> None:

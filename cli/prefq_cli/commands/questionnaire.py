@@ -178,8 +178,8 @@ class _Outcome:
             write_json({**told, "refused": self.refused})
         if self.refused:
             n_refused, n_taken = len(self.refused), len(self.stored) + len(self.already)
-            rows = "row was" if n_refused == 1 else "rows were"
-            tell(f"{n_refused} {rows} not taken, {n_taken} were; mend them and give the table again.")
+            were = "sheet was" if n_refused == 1 else "sheets were"
+            tell(f"{n_refused} {were} not taken, {n_taken} were; mend what is wrong and give the same again.")
             raise typer.Exit(ExitCode.USAGE)
 
     def _refuse(self, line: int, user: str, problem: str) -> None:
