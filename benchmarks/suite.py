@@ -13,8 +13,11 @@ PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")
 SLOWEST = ("pairwise_gp",)
+CURVED = "gp_user"  # ours in torch, for users whose taste is curved: seconds a question
 LORE = "lore"  # quick with its questions, and a second or two for each group that it learns from
 ASKED_FOR = "in_context"  # named in every command, so that the last one says why it could not be run
+# Where worlds are many and each takes seconds to fit a prior for: the default rule and what it must beat.
+FEW_OF_OURS = ("information_gain", "random", "spread_matched_random", "static", "pooled")
 
 
 class Few(NamedTuple):
@@ -37,6 +40,10 @@ class Line:
         In the suite; where `title` is given, also of the result.
     arguments
         What stands after `prefq bench`.
+    ours
+        Our strategies and controls, by name; empty for all.
+    also
+        Those that run only where they are named, such as ablations.
     peers
         On whom the quick, slow and slowest recipes of others are measured; those without an entry are left out.
     without
@@ -53,13 +60,16 @@ class Line:
     without: tuple[str, ...] = ()
     title: str | None = None
     alone: bool = False
+    ours: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def commands(self) -> list[list[str]]:
         """What is run, one after the other, into one folder."""
         # One process a line: lines run side by side, and a line's processes would each make every world anew.
         own = [*self.arguments.split(), *([] if self.alone else ["--workers", "1"])]
+        named = [*self.ours, *self.also]
         if not self.peers:
-            return [own]
+            return [[*own, *(["--strategies", ",".join(named)] if named else [])]]
         wanted: dict[Few, list[str]] = {}
         for few, names in zip(self.peers, by_cost(), strict=False):
             wanted.setdefault(few, []).extend(name for name in names if not name.startswith(self.without))
@@ -67,54 +77,95 @@ class Line:
         for few, names in wanted.items():
             whose = ["--peers", "benchmarks/peers", "--peer-users", str(few.users)]
             whose += [] if few.worlds is None else ["--peer-worlds", str(few.worlds)]
-            commands.append([*own, *whose, "--strategies", ",".join(dict.fromkeys([*names, ASKED_FOR]))])
+            first = [] if commands else [*(self.ours or of_ours()), *self.also]
+            commands.append([*own, *whose, "--strategies", ",".join(dict.fromkeys([*first, *names, ASKED_FOR]))])
         return commands
 
 
-def by_cost() -> tuple[list[str], list[str], list[str]]:
-    """Names of all strategies: ours, controls and quick recipes of others; slow ones; the slowest."""
+def of_ours() -> list[str]:
+    """Names of our strategies and the controls."""
     from prefq_cli.bench.strategies import choose
 
-    names = [each.name for each in choose(None, PEERS)]
+    return [each.name for each in choose(None, None)]
+
+
+def by_cost() -> tuple[list[str], list[str], list[str]]:
+    """Names of recipes of others: quick ones, slow ones, the slowest."""
+    from prefq_cli.bench.strategies import PEER, choose
+
+    names = [each.name for each in choose(None, PEERS) if each.kind == PEER and not each.name.startswith(CURVED)]
     slow, slowest = ([name for name in names if name.startswith(which)] for which in (SLOW, SLOWEST))
     return [name for name in names if name not in (*slow, *slowest)], slow, slowest
 
 
-def _world(name: str, size: str, *peers: Few, without: tuple[str, ...] = ()) -> Line:
+def _world(
+    name: str,
+    size: str,
+    *peers: Few,
+    without: tuple[str, ...] = (),
+    ours: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+) -> Line:
     from prefq_cli.bench.page import slug
 
-    return Line(slug(name), f"learning-curve --world {name} {size}", peers, without)
+    return Line(slug(name), f"learning-curve --world {name} {size}", peers, without, ours=ours, also=also)
 
 
-_LARGE = "--worlds 8 --users 16 --questions 20"
-_SMALL = "--worlds 5 --users 6 --questions 10"
+_LARGE = "--worlds 8 --users 25 --questions 20"
+_MIDDLE = "--worlds 8 --users 25 --questions 10"  # where a promise hangs on a small difference
+_SMALL = "--worlds 4 --users 12 --questions 10"
 _ON_RECORD, _TWICE = "--seeds 1 --questions 20", "--seeds 2 --questions 20"
 
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
     Line("speed", "speed --repeats 20", alone=True),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3)),
-    Line("polis", f"replay --set polis {_ON_RECORD}", (Few(1),), without=(LORE, "pref_released_random")),
-    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),)),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3), also=("ablation",)),
+    _world(
+        "clustered",
+        "--worlds 20 --users 12 --questions 10",
+        Few(1, worlds=4),
+        without=(LORE,),
+        ours=FEW_OF_OURS,
+        also=("one_gaussian",),
+    ),
+    Line(
+        "polis",
+        f"replay --set polis {_ON_RECORD}",
+        (Few(1),),
+        without=(LORE, "pref_released_random"),
+        also=("information_per_second",),
+    ),
+    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),), also=("laplace_em",)),
     _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
-    Line("llmfao", f"replay --set llmfao {_TWICE}", (Few(4, worlds=1),)),
-    _world("clustered", "--worlds 20 --users 4 --questions 10", Few(1, worlds=6), without=(LORE,)),
+    _world("gaussian(16)", "--worlds 8 --users 12 --questions 10", Few(1, worlds=4), without=(LORE,)),
+    Line(
+        "equivalents",
+        "learning-curve --world gaussian(6) --worlds 8 --users 40 --questions 40",
+        title="Random equivalents",
+        ours=("information_gain", "static", "random"),
+    ),
+    Line(
+        "llmfao",
+        f"replay --set llmfao {_TWICE}",
+        (Few(4, worlds=1),),
+        also=("information_per_second",),
+    ),
     _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2)),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
-    _world("agree(0.5)", _SMALL, Few(1)),  # with LoRe: its own kind of world
+    _world("wrong_prior", _MIDDLE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS, also=("right_prior",)),
+    *(_world(name, _MIDDLE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS) for name in ("agree(1)", "no_signal")),
+    _world("agree(0.5)", _SMALL, Few(1), ours=FEW_OF_OURS),  # with LoRe: its own kind of world
+    _world("starter", _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS, also=("information_per_second",)),
     *(
-        _world(name, _SMALL, Few(1), without=(LORE,))
+        _world(name, _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS)
         for name in (
             "agree(0)",
-            "agree(1)",
             "text_factors",
             "raters",
-            "starter",
             "equal_norm",
             "noisy(0.2)",
-            "no_signal",
             "outside_span",
-            "wrong_prior",
+            "interactions",
             "drift(5)",  # so that ten answers see the change
         )
     ),
@@ -133,5 +184,11 @@ LONG_LINES: tuple[Line, ...] = (
         "information_gain,random,static,pairwise_gp_bald,pairwise_gp_bald_with_prior,pairwise_gp_eubo,"
         "pairwise_gp_eubo_with_prior",
         title="gaussian(6) with PairwiseGP",
+    ),
+    Line(
+        "gp_user",
+        "learning-curve --world interactions --worlds 4 --users 2 --questions 30 --peers benchmarks/peers --strategies "
+        "information_gain,random,gp_user,gp_user_linear",
+        title="interactions with curved tastes",
     ),
 )

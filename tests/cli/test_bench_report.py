@@ -364,6 +364,7 @@ def test_page_keeps_its_order_and_says_what_is_missing(summary: Summary) -> None
 
     assert titles == [
         "Three numbers",
+        "What was promised",
         "What is shown, and what is not",
         "Real people",
         "Worlds",

@@ -1,54 +1,47 @@
-"""The ablation table: prior × rule × posterior, then single parts exchanged; every number stands in the summary."""
+"""The ablation tables of a result: prior × rule × posterior, then single parts exchanged; numbers of the summary."""
 
 from prefq.simulation.ablations import CROSSED, ISOTROPIC, LAPLACE, crossed_name
 from prefq_cli.bench.markdown import NOTHING, table, with_error
-from prefq_cli.bench.report import source, verdict_cell
 from prefq_cli.bench.summaries import AT, RULE, Summary, compared, value
 
-TOLD = f"""What each part of the default is worth, after {AT} answers in `gaussian(6)`: the prior fitted on the group
-or an isotropic guess of mean zero, the rule that chooses, and predictions by expectation propagation (EP) or Laplace. ±
-is one standard error over worlds; differences are the default's gain over the row, paired, positive where the default
-is better."""
-MORE = "Then one part exchanged at a time:"
-PRIORS, POSTERIORS = ("fitted", ISOTROPIC), ("EP", LAPLACE)
+CROSSED_TOLD = f"""What each part of the default is worth after {AT} answers: the prior fitted on the group or an
+isotropic guess of mean zero, the rule that chooses, predictions by expectation propagation (EP) or Laplace."""
+ALONE_TOLD = f"What the default gains over itself with one part exchanged, after {AT} answers."
+SHOWN = {"ep": "EP", LAPLACE: "Laplace"}
+NUMBERS = ["log loss", "log loss saved by the default", "accuracy", "accuracy gained by the default"]
 
 
-def render_ablation(summary: Summary) -> str:
-    """The section of the page."""
-    heading = ["prior", "rule", "predictions by", "log loss", "log loss saved by the default", "accuracy"]
-    crossed = [
-        [prior, f"`{rule}`", "EP" if posterior == "EP" else "Laplace", *_cells(summary, name)]
-        for prior in PRIORS
+def ablation_parts(summary: Summary, below: str) -> list[str]:
+    """The section of a report under a heading of this level; nothing where no ablation was measured."""
+    strategies = {name: each for name, each in (summary.get("strategies") or {}).items() if each.get("curves")}
+    exchanged = [name for name, each in strategies.items() if each["kind"] == "ablation"]
+    cells = {
+        crossed_name(rule, prior=prior, posterior=posterior): [prior, f"`{rule}`", SHOWN[posterior]]
+        for prior in ("fitted", ISOTROPIC)
         for rule in CROSSED
-        for posterior in POSTERIORS
-        if (name := crossed_name(rule, prior=prior, posterior=posterior)) in _measured(summary)
-    ]
-    names = {
-        crossed_name(rule, prior=prior, posterior=posterior)
-        for rule in CROSSED
-        for prior in PRIORS
-        for posterior in POSTERIORS
+        for posterior in SHOWN
     }
-    measured = _measured(summary).items()
-    others = [[f"`{name}`", told, *_cells(summary, name)] for name, told in measured if name not in names]
-    parts = [TOLD, table(heading, crossed)]
-    if others:
-        parts += [MORE, table(["strategy", "what it is", *heading[3:]], others)]
-    return "\n\n".join([*parts, source(summary)]) + "\n"
+    parts = []
+    if any(name in cells for name in exchanged):
+        rows = [[*cells[name], *_numbers(summary, name)] for name in cells if name in strategies]
+        parts += [CROSSED_TOLD, table(["prior", "rule", "predictions by", *NUMBERS], rows)]
+    if alone := [name for name in exchanged if name not in cells]:
+        rows = [[f"`{name}`", strategies[name]["summary"], *_numbers(summary, name)] for name in alone]
+        parts += [ALONE_TOLD, table(["strategy", "what it is", *NUMBERS], rows)]
+    return [f"{below} Ablation", *parts] if parts else []
 
 
-def _measured(summary: Summary) -> dict[str, str]:
-    """What each strategy with results is, by name."""
-    strategies = summary.get("strategies") or {}
-    return {name: each["summary"] for name, each in strategies.items() if each.get("curves")}
+def _numbers(summary: Summary, name: str) -> list[str]:
+    """Level and the default's gain, in log loss and accuracy."""
+    cells = []
+    for measure in ("log_loss", "accuracy"):
+        mean, error = (value(summary["strategies"][name], measure, AT, which) for which in ("mean", "se"))
+        cells.append(NOTHING if mean is None else with_error(mean, error).removeprefix("+"))
+        cells.append("the default" if name == RULE else _gain(compared(summary, RULE, name, measure)))
+    return cells
 
 
-def _cells(summary: Summary, name: str) -> list[str]:
-    strategy = summary["strategies"][name]
-    saved = "the default" if name == RULE else verdict_cell(compared(summary, RULE, name))
-    return [_level(strategy, "log_loss"), saved, _level(strategy, "accuracy")]
-
-
-def _level(strategy: Summary, measure: str) -> str:
-    mean, error = (value(strategy, measure, AT, which) for which in ("mean", "se"))
-    return NOTHING if mean is None else with_error(mean, error).removeprefix("+")
+def _gain(comparison: Summary | None) -> str:
+    if comparison is None:
+        return NOTHING
+    return f"{with_error(comparison['difference'], comparison['se'])} {comparison['verdict']}"

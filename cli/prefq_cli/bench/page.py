@@ -11,7 +11,6 @@ from pathlib import Path
 
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq_cli.bench import figures
-from prefq_cli.bench.ablation import render_ablation
 from prefq_cli.bench.markdown import NOTHING, table
 from prefq_cli.bench.promises import render_promises
 from prefq_cli.bench.report import WORDS_PER_MINUTE, render, told_users, verdict_cell
@@ -30,7 +29,7 @@ machines.
 """
 PEOPLE = ("cars_conjoint", "polis", "llmfao")
 FIRST_WORLDS = ("gaussian(6)", "unlike_noise")
-BESIDE_WORLDS = ("ablation", "equivalents")  # more of gaussian(6), for one purpose each
+BESIDE_WORLDS = ("equivalents",)  # more of gaussian(6), for one purpose
 ATTRIBUTES = "attributes"  # the world that is tuned until PReF's recipe gives PReF's published curve
 CHECKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 CAPTIONS = {
@@ -125,7 +124,6 @@ def render_page(results: Sequence[Summary], *, images: str = "images/bench") -> 
         for each in _of_kind(results, "learning-curve", FIRST_WORLDS)
         if not _is_attributes(each) and each["name"] not in BESIDE_WORLDS
     ]
-    beside = {each["name"]: each for each in results if each["kind"] == "learning-curve"}
     attributes = [each for each in _of_kind(results, "learning-curve", ()) if _is_attributes(each)]
     sections = [
         ("Three numbers", [_headline(people, worlds)]),
@@ -133,7 +131,6 @@ def render_page(results: Sequence[Summary], *, images: str = "images/bench") -> 
         ("What is shown, and what is not", [_shown(people, worlds)]),
         ("Real people", [_whole(each, images) for each in people]),
         ("Worlds", [_whole(each, images) if each["name"] in FIRST_WORLDS else _brief(each) for each in worlds]),
-        ("Ablation", [render_ablation(beside["ablation"])] if "ablation" in beside else []),
         ("Recipes of others", [_peers([*people, *worlds, *attributes])]),
         ("PReF's world", [_whole(each, images) for each in attributes]),
         *(

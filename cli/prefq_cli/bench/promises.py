@@ -11,6 +11,7 @@ from prefq_cli.bench.markdown import NOTHING, signed, table, with_error
 from prefq_cli.bench.summaries import AT, RULE, Summary, compared, equivalents_of, value
 
 FIRST_STEPS = 5  # of adaptivity
+NOT_ASKED = ("wrong_prior", "drift", "equivalents", "pairwise_gp", "gp_user")  # about harm
 RULES_OF_OTHERS = ("d_optimal", "pref", "max_norm", "margin_uncertainty", "target_variance", "expected_utility_of_best")
 TOLD = (
     "Each goal was set before anything was measured. ± is one standard error. A figure that meets its goal is reached; "
@@ -85,8 +86,7 @@ def _of_harm(worlds: Mapping[str, Summary], people: Mapping[str, Summary]) -> It
     asked = {
         name: found
         for name, each in {**people, **worlds}.items()
-        if not name.startswith(("wrong_prior", "drift", "ablation", "equivalents", "pairwise_gp"))
-        and (found := compared(each, RULE, "pooled")) is not None
+        if not name.startswith(NOT_ASKED) and (found := compared(each, RULE, "pooled")) is not None
     }
     for where, group in (("worlds", worlds), ("people", people)):
         verdicts = {name: found for name, found in asked.items() if name in group}

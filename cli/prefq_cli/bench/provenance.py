@@ -25,6 +25,7 @@ NO_NUMBERS = (  # changing how a result is shown does not make it another
     "figures.py",
     "speed_figure.py",
     "calibration_figure.py",
+    "calibration_report.py",
     "summaries.py",
 )
 WHERE_LOADED = ("torch", "botorch", "gpytorch", "sklearn", "matplotlib")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from prefq.simulation.comparison import TARGETS
+from prefq_cli.bench.ablation import ablation_parts
 from prefq_cli.bench.markdown import NOTHING, bullets, signed, table, with_error
 from prefq_cli.bench.summaries import (
     AT,
@@ -177,6 +178,7 @@ def _measured(summary: Summary, level: int, along: Sequence[str], figures: str, 
     for measure in along:
         shown = _along(summary, measure)
         parts += [f"{below} {MEASURES[measure]}", shown] if shown else []
+    parts += ablation_parts(summary, below)
     if besides:
         parts += _swap_and_equivalents(summary, below)
         parts += _checks(summary, below)
@@ -286,9 +288,7 @@ def _swap_and_equivalents(summary: Summary, below: str) -> list[str]:
 
 
 def _name_cell(name: str, strategy: Summary) -> str:
-    return f"`{name}`" + {"control": " (control)", "ablation": " (ablation)", "peer": " (peer)"}.get(
-        strategy["kind"], ""
-    )
+    return f"`{name}`" + {"control": " (control)", "peer": " (peer)"}.get(strategy["kind"], "")
 
 
 def _worth_cell(found: Summary | None) -> str:

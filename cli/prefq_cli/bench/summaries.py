@@ -10,7 +10,7 @@ Summary = Mapping[str, Any]
 
 RULE = "information_gain"  # the default rule: what is said in sentences is said of it
 AT = 10  # answers: as many as an onboarding asks
-KINDS = {"ours": "ours", "control": "controls", "ablation": "ablations", "peer": "peers"}
+KINDS = {"ours": "ours", "control": "controls", "peer": "peers"}
 
 
 def compared(
