@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError
-from prefq.inference.likelihood import Felt
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
 Rows = NDArray[np.intp]
@@ -21,12 +20,14 @@ PADDED = 1.25  # users of up to so many times the fewest answers share a block, 
 
 
 class Block(NamedTuple):
-    """Users with about as many answers: who they are (n_users,), and their rows, the last ones zero where they end.
+    """Users with about as many answers: who they are (n_users,), and their answers, zero differences where they end.
 
-    differences (n_users, n_answers, n_features), outcomes (n_users, n_answers) int8, graded as in `Comparisons`.
+    rows (n_users, n_answers) of the group, -1 where there is none; differences (n_users, n_answers, n_features),
+    outcomes (n_users, n_answers) int8, graded as in `Comparisons`.
     """
 
     users: Rows
+    rows: Rows
     differences: Array
     outcomes: NDArray[np.int8]
 
@@ -117,6 +118,14 @@ class Group:
             self, differences=self.differences[rows], outcomes=self.outcomes[rows], counts=self.counts[users]
         )
 
+    def ranked(self) -> Rows:
+        """Users in an order that neither their names nor the order of their answers decides, by how their replies add up.
+
+        Every second one is then a fair half of the group.
+        """
+        weights = np.linalg.norm(self.differences, axis=1) * self.outcomes
+        return np.lexsort((np.bincount(self.owners, weights), self.counts)).astype(np.intp)
+
     def blocks(self) -> Iterator[Block]:
         """All users, those with about as many answers together."""
         order = np.argsort(self.counts, kind="stable")
@@ -132,6 +141,7 @@ class Group:
             rows = np.where(present, starts[first:last, None] + places, 0)
             yield Block(
                 order[first:last],
+                np.where(present, rows, -1),
                 self.differences[rows] * present[..., None],
                 np.where(present, self.outcomes[rows], 1).astype(np.int8),
             )

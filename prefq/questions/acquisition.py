@@ -53,8 +53,8 @@ def information_gain(mean: Array, variance: Array, *, response_model: ResponseMo
 def mixture_information_gain(weights: Array, means: Array, variances: Array, *, response_model: ResponseModel) -> Array:
     """`information_gain` of a mixture: H(Σ_k π_k E_k p) - Σ_k π_k E_k H(p), by the same quadrature.
 
-    It is what the reply tells about the component plus what it tells within the components (docs/maths/questions.md,
-    eq. 5): a margin whose sign two groups disagree about is worth asking even if each group is sure of it.
+    It is what the reply tells about the component plus what it tells within the components (docs/maths/acquisition.md,
+    eq. 2): a margin whose sign two groups disagree about is worth asking even if each group is sure of it.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def target_variance(mean: Array, variance: Array, squared_covariance: Array, *, 
 
     One reply y to a question with margin m moves the mean of a target margin t by cov(t, m) E[dP(y|m)/dm] / E P(y|m)
     (Stein's lemma), so the expected fall of its variance is cov(t, m)² Σ_y (E P'(y|m))² / E P(y|m), exactly, while
-    the belief is Gaussian (docs/maths/questions.md).
+    the belief is Gaussian (docs/maths/acquisition.md, eq. 3).
 
     Parameters
     ----------
@@ -188,10 +188,10 @@ def expected_absolute(mean: Array, variance: Array) -> Array:
 
 
 def expected_utility_of_best(absolute: Array, average_utility: Array) -> Array:
-    """Expected utility of the better response of a question: EUBO (Lin et al. 2022, eq. 2).
+    """Expected utility of the better response of a question: EUBO (Lin et al. 2022).
 
     max(u₁, u₂) = (u₁ + u₂) / 2 + |u₁ - u₂| / 2, so that it is the average utility plus half the mean absolute margin,
-    whatever the utilities' joint distribution.
+    whatever the utilities' joint distribution (docs/maths/acquisition.md, eqs. 5 and 6).
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def test_shell_blocks_of_the_page_about_scripts_run_as_written(tmp_path: Path) -
     assert finished.returncode == 0, finished.stderr
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.json")}
     assert written.keys() == {
-        f"{name}.json" for name in ("ada", "cyd", "told", "bob", "ranked", "deleted", "dan", "arms")
+        f"{name}.json" for name in ("ada", "cyd", "told", "page", "bob", "ranked", "deleted", "dan", "arms")
     }
     assert '"status": "finished"' in written["ada.json"]
     assert '"status": "ended_early"' in written["cyd.json"]
