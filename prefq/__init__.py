@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prefq.profiles.ranking import RankedResponse as RankedResponse
     from prefq.profiles.ranking import rank as rank
     from prefq.questions.batches import select_next_questions as select_next_questions
+    from prefq.questions.many_users import select_for_users as select_for_users
     from prefq.questions.selection import score_questions as score_questions
     from prefq.questions.selection import select_next_question as select_next_question
     from prefq.questions.static import design_questionnaire as design_questionnaire
@@ -80,6 +81,7 @@ _HOMES = {
     "load_rewards": "prefq.rewards.base",
     "rank": "prefq.profiles.ranking",
     "score_questions": "prefq.questions.selection",
+    "select_for_users": "prefq.questions.many_users",
     "select_next_question": "prefq.questions.selection",
     "select_next_questions": "prefq.questions.batches",
     "stated_evidence": "prefq.inference.stated",
@@ -121,6 +123,7 @@ __all__ = [
     "load_rewards",
     "rank",
     "score_questions",
+    "select_for_users",
     "select_next_question",
     "select_next_questions",
     "stated_evidence",

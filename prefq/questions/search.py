@@ -37,9 +37,14 @@ class Best(NamedTuple):
     score: float
 
 
+def starts_at_zero(rule: object) -> bool:
+    """Whether the rule's scores start at 0, for a question that tells nothing."""
+    return rule is information_gain or any(rule is known for known in LEAST_VARIANCE)
+
+
 def can_search(rule: object, margins: PosteriorMargins) -> bool:
     """Whether a `Search` knows a bound for the rule; of a mixture only for information gain."""
-    return rule is information_gain or (rule in LEAST_VARIANCE and len(margins.kept) == 1)
+    return rule is information_gain or (starts_at_zero(rule) and len(margins.kept) == 1)
 
 
 class Search:

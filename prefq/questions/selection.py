@@ -28,7 +28,7 @@ from prefq.questions.scoring import (
     acquisition_named,
     score_situation,
 )
-from prefq.questions.search import Best, Search, can_search, first_best
+from prefq.questions.search import Best, Search, can_search, first_best, starts_at_zero
 from prefq.questions.stopping import StoppingRule, budget
 from prefq.vocabulary import (
     Answer,
@@ -290,13 +290,14 @@ def choose(
         For rules that are hashes.
     """
     pool = margins.of.pool
-    if can_search(rule, margins):  # such scores start at 0
+    if can_search(rule, margins):
         return best_row(pool, Search(cast(AcquisitionFunction, rule), margins, costs).best, asked, allowed, 0.0)
     situation = Situation(pool, margins.posterior, margins.all(), margins.of.response_model, seed)
     values = score_situation(rule, situation)
     values = values if costs is None else _per_cost(values, costs)
     rows = np.flatnonzero(allowed)
-    return best_row(pool, chooser_among(rows, values[rows]), asked, allowed, float(values[rows].min()))
+    lowest = 0.0 if starts_at_zero(rule) else float(values[rows].min())
+    return best_row(pool, chooser_among(rows, values[rows]), asked, allowed, lowest)
 
 
 def chooser_among(rows: Rows, scores: Array) -> Chooser:

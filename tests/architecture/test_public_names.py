@@ -46,6 +46,7 @@ PUBLIC_NAMES = {
     "load_rewards",
     "rank",
     "score_questions",
+    "select_for_users",
     "select_next_question",
     "select_next_questions",
     "stated_evidence",
