@@ -34,9 +34,9 @@ thead td { padding: 0 0 3mm; }
 .whose .line { flex: 1; border-bottom: .2mm solid #000; height: 5mm; }
 .question { break-inside: avoid; page-break-inside: avoid; }
 .question > td { padding: 0 .4mm 4mm 0; }
-.prompt { font-weight: 600; margin: 0 0 1.5mm; white-space: pre-wrap; overflow-wrap: anywhere; }
+.prompt { break-after: avoid; font-weight: 600; margin: 0 0 1.5mm; white-space: pre-wrap; overflow-wrap: anywhere; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 4mm; }
-.response { border: .2mm solid #777; border-radius: 1mm; padding: 2mm 2.5mm; break-inside: avoid; }
+.response { border: .2mm solid #777; border-radius: 1mm; padding: 2mm 2.5mm; }
 .response b { display: block; }
 .response div { white-space: pre-wrap; overflow-wrap: anywhere; }
 .ticks { display: flex; flex-wrap: wrap; gap: 1mm 9mm; margin-top: 2mm; }
