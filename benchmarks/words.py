@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 import prefq
-from prefq.profiles.summary import INTERVAL_SDS, WIDENING, Verdict, summarize
+from prefq.profiles.summary import INTERVAL_SDS, Verdict, summarize
 from prefq.vocabulary import Array
 
 TITLE = "What a profile says, and how often it is so"
 GOAL = "90 % intervals cover 90 %; what is called clear or likely is right as often as the word says"
 N_USERS = 1000
 N_COINS = 300
-SEED = 29  # not the users that the widening and the thresholds were chosen on
+SEED = 29  # not the users that the thresholds were chosen on
 
 
 def ask_ten(pool: prefq.CandidatePool, user: prefq.SimulatedUser, rng: np.random.Generator) -> prefq.Profile:
@@ -43,9 +43,7 @@ def measure() -> dict[str, Any]:
     return {
         "n_users": N_USERS,
         "n_coins": N_COINS,
-        "coverage_laplace": round(float((z < INTERVAL_SDS).mean()), 3),
-        "coverage_widened": round(float((z < WIDENING * INTERVAL_SDS).mean()), 3),
-        "widening": WIDENING,
+        "coverage": round(float((z < INTERVAL_SDS).mean()), 3),
         "right": {verdict.value: round(float(np.mean(right[verdict])), 3) for verdict in Verdict},
         "axes_a_user": {verdict.value: round(len(right[verdict]) / N_USERS, 2) for verdict in Verdict},
         "claims_about_a_coin": {verdict.value: round(float(claims[verdict]), 2) for verdict in Verdict},
@@ -57,11 +55,9 @@ def sentence(figures: dict[str, Any]) -> str:
     right, axes, coin = figures["right"], figures["axes_a_user"], figures["claims_about_a_coin"]
     return (
         f"{figures['n_users']:,} users drawn from the prior, ten chosen questions each on the starter pool. Nominal 90 "
-        f"% intervals of the Laplace posterior cover {figures['coverage_laplace']:.1%}; widened by "
-        f"{figures['widening']} as profiles show them {figures['coverage_widened']:.1%}. Directions called clear "
-        f"({axes['clear']} of 8 axes "
-        f"a user) were right in {right['clear']:.1%}, likely ones ({axes['likely']}) in {right['likely']:.1%}, the "
-        f"rest in {right['cannot tell yet']:.1%}. Of {figures['n_coins']} people who toss a coin, {coin['clear']} "
-        f"axes each were called clear and {coin['likely']} likely: a profile does not know yet that somebody has no "
-        "taste."
+        f"% intervals cover {figures['coverage']:.1%}. Directions called clear ({axes['clear']} of 8 axes a user) were "
+        f"right in {right['clear']:.1%}, likely ones ({axes['likely']}) in {right['likely']:.1%}, the rest in "
+        f"{right['cannot tell yet']:.1%}. Of {figures['n_coins']} people who toss a coin, {coin['clear']} axes each "
+        f"were called clear and {coin['likely']} likely: its prior comes from no group and "
+        "cannot know that somebody has no taste."
     )

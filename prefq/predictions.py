@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prefq.events import Prediction
-from prefq.inference.predictive import preference_probability
+from prefq.inference.predictive import expected_preference
 from prefq.inference.stated import StatedEvidence
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.profiles.profile import fit_profile
@@ -73,10 +73,8 @@ def predict(
         pool.features[[getattr(question, side).item for question in questions]] for side in ("first", "second")
     )
     differences = first.astype(np.float64) - second
-    prior = profile.prior.coefficients
-    group_variance = np.einsum("ij,ij->i", differences @ prior.covariance, differences)
     by_profile = profile.preference_probability(first, second)
-    by_group = preference_probability(differences @ prior.mean, group_variance)
+    by_group = expected_preference(profile.prior.coefficients, differences)
     return tuple(
         Prediction(question.id, float(mine), float(theirs))
         for question, mine, theirs in zip(questions, by_profile, by_group, strict=True)

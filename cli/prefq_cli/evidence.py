@@ -51,6 +51,7 @@ def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any
         "basis": None if profile is None else basis(profile.n_answers, evidence),
         "axes": [axis.to_dict() for axis in axes],
         "sentences": sentences(axes, evidence.score) if axes else [],
+        "no_personal_taste": None if profile is None else profile.no_personal_taste,
         "stated": [] if profile is None else stated_sentences(profile),
     }
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prefq.errors import InputError, NotFoundError, StorageError
-from prefq.inference.laplace import fit_posterior
-from prefq.inference.predictive import preference_probability
+from prefq.inference.ep import fit_posterior_ep
+from prefq.inference.predictive import expected_preference
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.vocabulary import (
@@ -107,6 +107,12 @@ class Profile:
                 f"the profile has {self.coefficients.n_features} coefficients, {self.prior.coefficients.n_features} in "
                 f"its prior and {scales.size} feature scales; they must be as many."
             )
+        impersonal, n_components = self.prior.impersonal, len(self.coefficients.components)
+        if impersonal is not None and impersonal >= n_components:
+            raise InputError(
+                f"the prior says no personal taste by its component {impersonal} and the profile has {n_components} "
+                "components; they must be those of the prior."
+            )
         if (scales < 0).any():
             raise InputError("feature_scales hold negative numbers; give numbers of 0 or more.")
         object.__setattr__(self, "n_answers", n_answers)
@@ -125,6 +131,12 @@ class Profile:
     def feature_space(self) -> FeatureSpace:
         """The features that the coefficients weigh."""
         return self.prior.feature_space
+
+    @property
+    def no_personal_taste(self) -> float | None:
+        """Probability that this person chooses as the group does on average; None where the prior cannot tell."""
+        impersonal = self.prior.impersonal
+        return None if impersonal is None else float(self.coefficients.weights[impersonal])
 
     def score(self, features: ArrayLike) -> Scores:
         """Scores of responses from their base reward features.
@@ -150,7 +162,7 @@ class Profile:
         >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]])
         >>> profile = prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada")
         >>> profile.score([[0.0], [1.0]]).mean.round(2)
-        array([0.  , 0.73])
+        array([0. , 0.8])
         """
         matrix = self._features(features, "features")
         return Scores(matrix @ self.coefficients.mean, np.sqrt(self._variances(matrix)))
@@ -178,7 +190,7 @@ class Profile:
         if first.shape != second.shape:
             raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
         differences = first - second
-        return preference_probability(differences @ self.coefficients.mean, self._variances(differences))
+        return expected_preference(self.coefficients, differences)
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON values, after the schema in ``docs/reference/profile.schema.json``."""
@@ -287,7 +299,7 @@ def fit_profile(
     Returns
     -------
     Profile
-        With the Laplace posterior; its intervals are somewhat too narrow (docs/maths/posterior.md says how much).
+        With the posterior by expectation propagation (docs/maths/posterior.md).
 
     Raises
     ------
@@ -301,7 +313,7 @@ def fit_profile(
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
     prior_told = with_stated(start, stated).coefficients
-    posterior, _ = fit_posterior(prior_told, comparisons, response_model=start.response_model)
+    posterior, _ = fit_posterior_ep(prior_told, comparisons, response_model=start.response_model)
     n_answers = int(comparisons.outcomes.size)
     return Profile(user_id, posterior, start, n_answers, pool.feature_scales(), pool.digest(), created, stated)
 

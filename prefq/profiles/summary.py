@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefq.profiles.evidence import Evidence, SealedScore, basis, comparisons, score_sentence
 from prefq.profiles.profile import Profile
 
-INTERVAL_SDS = 1.6449  # standard deviations either side of a central 90 % interval
-# Nominal 90 % intervals of the Laplace posterior cover 87 % on the starter pool; with their sd widened by this, 90 %
-# (docs/benchmarks.md). How sure a direction is follows from the same sd, so that "clear" and the interval agree.
-WIDENING = 1.1
+TAIL = 0.05  # probability on either side of a central 90 % interval
+INTERVAL_SDS = 1.6449  # standard deviations of a normal to either end of it
+BISECTIONS = 60  # of an interval in which a quantile lies
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.875  # and likely; lower would put words into the mouth of people who toss a coin
+IMPERSONAL = 0.5  # probability of no personal taste from which on a profile is called no more than the group's
+PERSONAL = 0.05  # and below which a taste of one's own is called shown
 CHOICES_EXPLAINED = (
     "Choices are between two answers that differ in this alone, as far as the ones you saw usually did; "
     "nine times in ten the truth lies in the range."
@@ -45,8 +46,9 @@ class AxisSummary:
         The negative pole, or empty where it has no name.
     effect
         Coefficient times the feature's typical difference between two responses, in logits; positive toward `name`.
+        The median of what is believed.
     low, high
-        Central 90 % interval of the effect, the posterior's sd widened by `WIDENING`; without zero if it is clear.
+        Central 90 % interval of the effect; without zero if it is clear.
     sure
         Probability, from one half to 1, that the direction is that of `effect`.
     verdict
@@ -117,11 +119,31 @@ def summarize(profile: Profile) -> tuple[AxisSummary, ...]:
     >>> [(axis.preferred, axis.verdict.value) for axis in summarize(profile)]
     [('more warm', 'cannot tell yet')]
     """
-    space, scales = profile.feature_space, profile.feature_scales
-    effects = (profile.coefficients.mean * scales).tolist()
-    sds = (profile.coefficients.sd * scales * WIDENING).tolist()
+    space = profile.feature_space
     opposites = space.opposites or ("",) * space.n_features
-    return tuple(map(_axis, space.names, opposites, effects, sds))
+    beliefs = [_Belief.of(profile, feature) for feature in range(space.n_features)]
+    return tuple(map(_axis, space.names, opposites, beliefs))
+
+
+def taste_sentences(profile: Profile) -> list[str]:
+    """What the answers say about whether this person has a taste of their own; nothing where the prior cannot tell.
+
+    Examples
+    --------
+    >>> import prefq
+    >>> from prefq.profiles.summary import taste_sentences
+    >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]])
+    >>> taste_sentences(prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada"))
+    []
+    """
+    if (share := profile.no_personal_taste) is None:
+        return []
+    told = f"probability of no personal taste: {_percent(share)}"
+    if share >= IMPERSONAL:
+        return [f"Your answers fit the group's average taste; no taste of your own can be told yet ({told})."]
+    if share >= PERSONAL:
+        return [f"You may have a taste of your own; the answers do not settle it ({told})."]
+    return [f"Your answers show a taste of your own ({told})."]
 
 
 def axis_label(name: str, opposite: str) -> str:
@@ -169,6 +191,8 @@ def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
         heading = f"How this person likes answers to be written, learned from {learned}{':' if score is None else '.'}"
     else:
         heading = f"How this person likes answers to be written is not known yet ({learned})."
+    if (profile.no_personal_taste or 0.0) >= IMPERSONAL:
+        lines.insert(0, "So far the answers fit the average taste of the group; nothing personal is known yet.")
     lines = [heading, *([] if score is None else [score_sentence(score)]), *lines]
     if unknown:
         lines.append(f"Not known: {', '.join(unknown)}. Use your own judgement there.")
@@ -188,7 +212,7 @@ def markdown(profile: Profile, evidence: Evidence | None = None) -> str:
             "",
             f"From {basis(profile.n_answers, evidence)}{when}.",
             "",
-            *(f"- {_cell(sentence)}" for sentence in sentences(axes, score)),
+            *(f"- {_cell(sentence)}" for sentence in [*taste_sentences(profile), *sentences(axes, score)]),
             "",
             "| axis | toward | of 100 choices | 90 % interval | how sure |",
             "|---|---|---|---|---|",
@@ -199,11 +223,49 @@ def markdown(profile: Profile, evidence: Evidence | None = None) -> str:
     )
 
 
-def _axis(name: str, opposite: str, effect: float, sd: float) -> AxisSummary:
-    sure = 0.5 * (1 + math.erf(abs(effect) / sd / math.sqrt(2))) if sd > 0 else 0.5 + 0.5 * (effect != 0)
+class _Belief(NamedTuple):
+    """What is believed of one effect, in logits: a mixture of normals, each with weight, mean and sd."""
+
+    parts: tuple[tuple[float, float, float], ...]
+
+    @classmethod
+    def of(cls, profile: Profile, feature: int) -> "_Belief":
+        scale, coefficients = float(profile.feature_scales[feature]), profile.coefficients
+        parts = zip(coefficients.weights.tolist(), coefficients.components, strict=True)
+        return cls(tuple((w, scale * float(c.mean[feature]), scale * float(c.sd[feature])) for w, c in parts if w > 0))
+
+    def below(self, effect: float) -> float:
+        """Probability of less than this, half of what lies exactly there included."""
+        return sum(weight * _normal_below(effect, mean, sd) for weight, mean, sd in self.parts)
+
+    def quantile(self, share: float, sds: float) -> float:
+        """The effect below which this share lies; of a normal, `sds` standard deviations from its mean."""
+        ends = [mean + sds * sd for _, mean, sd in self.parts]
+        low, high = min(ends), max(ends)
+        for _ in range(BISECTIONS if high > low else 0):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.below(middle) < share else (low, middle)
+        return (low + high) / 2
+
+
+def _axis(name: str, opposite: str, belief: _Belief) -> AxisSummary:
+    effect = belief.quantile(0.5, 0.0)
+    low, high = belief.quantile(TAIL, -INTERVAL_SDS), belief.quantile(1 - TAIL, INTERVAL_SDS)
+    below = belief.below(0.0)
+    sure = max(below, 1 - below)
     verdict = Verdict.CLEAR if sure >= CLEAR else Verdict.LIKELY if sure >= LIKELY else Verdict.OPEN
-    reach = INTERVAL_SDS * sd
-    return AxisSummary(name, opposite, effect, effect - reach, effect + reach, sure, verdict)
+    return AxisSummary(name, opposite, effect, low, high, sure, verdict)
+
+
+def _normal_below(value: float, mean: float, sd: float) -> float:
+    if sd == 0:
+        return 0.5 * (1 + (value > mean) - (value < mean))
+    return 0.5 * math.erfc((mean - value) / (sd * math.sqrt(2)))
+
+
+def _percent(share: float) -> str:
+    """A probability in words that do not claim more than 1 and 99 %."""
+    return "below 1 %" if share < 0.01 else "above 99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
 def _known(axes: Sequence[AxisSummary]) -> list[AxisSummary]:

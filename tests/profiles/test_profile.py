@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import prefq
 from prefq.errors import InputError, NotFoundError, StorageError
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.ep import fit_posterior_ep
 from prefq.profiles.profile import Profile
 from prefq.vocabulary import Answer, Coefficients, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
@@ -55,7 +55,7 @@ def test_fit_profile_is_the_posterior_of_the_answers() -> None:
     answers = [Answer("1-0", "first"), Answer("0-2", "both_bad"), Answer("1-2", "second")]
     profile = prefq.fit_profile(pool, answers, user_id="ada")
     start = pool.starting_point()
-    expected, _ = fit_posterior(start.coefficients, pool.comparisons(answers))
+    expected, _ = fit_posterior_ep(start.coefficients, pool.comparisons(answers))
     assert profile.coefficients == expected
     assert (profile.n_answers, profile.prior, profile.pool_digest) == (2, start, pool.digest())
     assert profile.feature_scales.tolist() == pytest.approx(np.sqrt([(1 + 4 + 9) / 3, (1 + 1 + 0) / 3]).tolist())
@@ -71,7 +71,7 @@ def test_fit_profile_starts_where_it_is_told(prior: Gaussian | PopulationPrior, 
     profile = prefq.fit_profile(pool, answers, user_id="ada", prior=prior, response_model=model)
     coefficients = prior.coefficients if isinstance(prior, PopulationPrior) else prior
     replies = model or (prior.response_model if isinstance(prior, PopulationPrior) else ResponseModel())
-    expected, _ = fit_posterior(coefficients, pool.comparisons(answers), response_model=replies)
+    expected, _ = fit_posterior_ep(coefficients, pool.comparisons(answers), response_model=replies)
     assert profile.coefficients == expected
     assert (profile.prior.coefficients, profile.prior.response_model) == (coefficients, replies)
 

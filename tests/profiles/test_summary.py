@@ -11,7 +11,6 @@ from prefq.profiles.evidence import Evidence, SealedScore, score_sentence
 from prefq.profiles.summary import (
     CHOICES_EXPLAINED,
     PHRASES,
-    WIDENING,
     AxisSummary,
     Verdict,
     axis_label,
@@ -39,9 +38,9 @@ def test_an_axis_by_hand() -> None:
     (axis,) = summarize(profile([-0.5], [0.25]))
 
     assert axis.effect == pytest.approx(-1.0)
-    reach = 1.6449 * WIDENING * 0.5
+    reach = 1.6449 * 0.5
     assert (axis.low, axis.high) == pytest.approx((-1 - reach, -1 + reach))
-    assert axis.sure == pytest.approx(0.9655, abs=1e-4)  # Φ(2 / 1.1)
+    assert axis.sure == pytest.approx(0.9772, abs=1e-4)  # Φ(2)
     assert (axis.preferred, axis.poles, axis.verdict) == ("brief", ("brief", "thorough"), Verdict.CLEAR)
     assert axis.strength == pytest.approx((1.0, 1 - reach, 1 + reach))
     assert axis.to_dict()["verdict"] == "clear"
@@ -49,7 +48,7 @@ def test_an_axis_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("z", "verdict"),
-    [(0.0, "cannot tell yet"), (1.26, "cannot tell yet"), (1.27, "likely"), (1.80, "likely"), (1.82, "clear")],
+    [(0.0, "cannot tell yet"), (1.14, "cannot tell yet"), (1.16, "likely"), (1.64, "likely"), (1.65, "clear")],
 )
 def test_verdicts_at_their_thresholds(z: float, verdict: str) -> None:
     (axis,) = summarize(profile([z], [1.0]))
@@ -121,7 +120,7 @@ def test_counted_sentences_name_each_axis_once_and_explain_the_numbers_last() ->
 
     assert told[:2] == [
         "You prefer odd answers: clear, in about 100 of 100 choices (100 to 100).",
-        "You prefer brief answers: likely, in about 88 of 100 choices (37 to 99).",
+        "You prefer brief answers: likely, in about 88 of 100 choices (42 to 99).",
     ]
     assert told[2] == "Neutral or warm: cannot tell yet; neutral in about 50 of 100 choices (3 to 97)."
     assert told[3:] == [CHOICES_EXPLAINED]
