@@ -122,7 +122,7 @@ def test_counted_sentences_name_each_axis_once_and_explain_the_numbers_last() ->
         "You prefer odd answers: clear, in about 100 of 100 choices (100 to 100).",
         "You prefer brief answers: likely, in about 88 of 100 choices (42 to 99).",
     ]
-    assert told[2] == "Neutral or warm: cannot tell yet; neutral in about 50 of 100 choices (3 to 97)."
+    assert told[2] == "Neutral or warm: cannot tell yet; neutral in about 50 of 100 choices (4 to 96)."
     assert told[3:] == [CHOICES_EXPLAINED]
     assert counted_sentences(()) == []
     never = summarize(profile([3.0], [1.0], scales=[0.0]))
