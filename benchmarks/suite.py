@@ -73,7 +73,7 @@ class Line:
         wanted: dict[Few, list[str]] = {}
         for few, names in zip(self.peers, by_cost(), strict=False):
             wanted.setdefault(few, []).extend(name for name in names if not name.startswith(self.without))
-        commands = []
+        commands: list[list[str]] = []
         for few, names in wanted.items():
             whose = ["--peers", "benchmarks/peers", "--peer-users", str(few.users)]
             whose += [] if few.worlds is None else ["--peer-worlds", str(few.worlds)]

@@ -1,6 +1,7 @@
 """Where new users of a panel start: the prior fitted on its group, and the priors that this one is compared with."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from prefq.simulation.panels import GroupAnswers, Outcomes, Panel, Study
 from prefq.simulation.strategies import Begin, Learner
 from prefq.vocabulary import Array, Gaussian, PopulationPrior, ResponseModel
 
-N_COMPONENTS = 1
 GUESSED_MARGIN = 1.5  # logits: root mean square margin under the prior of a pool without one
 WIDE_SD = 2.0  # logits a standard unit of each feature: where the search of `laplace_em` begins
 MAX_ITERATIONS = 50
@@ -23,7 +23,7 @@ Change = Callable[[Study], Study]
 
 def fitted_start(panel: Panel) -> PopulationPrior:
     """The prior of a panel's new users, with its response model: what the product fits on the same answers."""
-    return _fitted(panel.group, panel.response_model, N_COMPONENTS)
+    return _fitted(panel.group, panel.response_model if panel.response_model_known else None, "auto")
 
 
 def starting_from(change: Change, begin: Begin) -> Begin:
@@ -99,7 +99,9 @@ def fit_laplace_em(group: GroupAnswers, response_model: ResponseModel) -> Gaussi
     return prior
 
 
-def _fitted(group: GroupAnswers, response_model: ResponseModel, n_components: int) -> PopulationPrior:
+def _fitted(
+    group: GroupAnswers, response_model: ResponseModel | None, n_components: int | Literal["auto"]
+) -> PopulationPrior:
     return fit_population_prior(
         group.differences, group.outcomes, group.users, n_components=n_components, response_model=response_model
     )

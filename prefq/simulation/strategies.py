@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.predictive import preference_probability
 from prefq.questions.acquisition import ACQUISITIONS, information_gain
-from prefq.simulation.beliefs import Mixtures, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.simulation.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import RuleOf, best_utility, highest, least_target_variance, most_informative
 from prefq.vocabulary import Array
@@ -220,12 +220,17 @@ def from_population(study: Study) -> Mixtures:
 
 def by_laplace(study: Study, history: History, priors: Mixtures) -> Mixtures:
     """Laplace posteriors of all users after a history: what questions are chosen by."""
-    return laplace_posteriors(priors, felt_differences(study, history), history.outcomes, study.response_model)
+    return _updated(laplace_posteriors, study, history, priors)
 
 
 def by_propagation(study: Study, history: History, priors: Mixtures) -> Mixtures:
     """Posteriors of all users by expectation propagation: what predictions are made of."""
-    return ep_posteriors(priors, felt_differences(study, history), history.outcomes, study.response_model)
+    return _updated(ep_posteriors, study, history, priors)
+
+
+def _updated(posteriors: Callable[..., Mixtures], study: Study, history: History, priors: Mixtures) -> Mixtures:
+    answers = (felt_differences(study, history), history.outcomes, study.response_model)
+    return posteriors(checked(priors, *answers), *answers)
 
 
 def felt_differences(study: Study, history: History) -> Array:

@@ -36,8 +36,8 @@ from prefq.vocabulary import Array, Gaussian, ResponseModel
 N_POOL = 2000  # questions
 N_FEATURES = 6  # of the worlds whose names do not say
 N_CENTRES, CENTRE_SD, INNER_SD = 3, 1.6, 0.4
-UNKNOWN = "prefq assumes replies without lapses, ties and side bias; a tie counts as one preference each way."
-KNOWN = "prefq is told the tie threshold and the side bias, and nothing of lapses."
+UNKNOWN = "How people reply (ties, side bias, lapses) is fitted on the group; recipes of others know nothing of it."
+KNOWN = "prefq is told how people reply: tie threshold, side bias and lapse rate."
 _QUANTILES: Array = np.linspace(-6, 6, 121, dtype=np.float64)  # of a standard normal, for means over the population
 _MASS = np.exp(-(_QUANTILES**2) / 2)
 _MASS /= _MASS.sum()
@@ -96,16 +96,17 @@ def noisy(
     """As `gaussian(6)`, with lapses, ties and a pull toward the side shown first."""
     population, scene = gaussian_population(N_FEATURES, rng), gaussian_scene(N_FEATURES, n_pool, rng)
     model = _model_with_ties(population, scene.differences, ties, ResponseModel(0.0, bias, lapses))
-    return _panel(
+    panel = _panel(
         name,
         scene,
         population,
         n_users=n_users,
         rng=rng,
         rule=ReplyRule(model),
-        assumed=replace(model, lapse_rate=0.0) if known else LOGISTIC.model,
+        assumed=model if known else LOGISTIC.model,
         notes=(KNOWN if known else UNKNOWN,),
     )
+    return replace(panel, response_model_known=bool(known))
 
 
 def no_signal(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int) -> Panel:

@@ -289,7 +289,7 @@ def test_noisy_replies_have_the_lapses_ties_and_bias_of_the_name(lapses: float, 
     panel = make(f"noisy({lapses}, {ties}, {bias}, known=1)", n_users=400)
     assert panel.margins is not None
     known, outcomes, margins = panel.response_model, panel.outcomes, panel.margins
-    assert (known.position_bias, known.lapse_rate) == (bias, 0)
+    assert (known.position_bias, known.lapse_rate) == (bias, lapses)
     by_user = (outcomes == 0).mean(axis=1)
     assert by_user.mean() == pytest.approx(ties, abs=4 * by_user.std() / np.sqrt(400) + 0.005)
     # Rao and Kupper with a lapse, written out; six bins of margins, three replies.
@@ -307,8 +307,9 @@ def test_what_prefq_assumes_of_noisy_replies_is_said() -> None:
     told, untold = make("noisy(known=1)"), make("noisy")
     np.testing.assert_array_equal(told.outcomes, untold.outcomes)
     assert untold.response_model == prefq.vocabulary.ResponseModel()
-    assert "told the tie threshold and the side bias" in told.notes[0]
-    assert "assumes replies without lapses, ties and side bias" in untold.notes[0]
+    assert (told.response_model_known, untold.response_model_known) == (True, False)
+    assert "told how people reply" in told.notes[0]
+    assert "is fitted on the group" in untold.notes[0]
 
 
 def test_coin_flippers_say_nothing_anywhere() -> None:
