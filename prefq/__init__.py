@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from prefq.errors import NotFoundError as NotFoundError
     from prefq.errors import PrefqError as PrefqError
     from prefq.errors import StorageError as StorageError
+    from prefq.inference.ep import EpInfo as EpInfo
+    from prefq.inference.ep import fit_posterior_ep as fit_posterior_ep
     from prefq.inference.laplace import LaplaceInfo as LaplaceInfo
     from prefq.inference.laplace import fit_posterior as fit_posterior
     from prefq.inference.stated import StatedEvidence as StatedEvidence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from prefq.questions.static import design_questionnaire as design_questionnaire
     from prefq.rewards.base import load_rewards as load_rewards
     from prefq.session import Session as Session
-    from prefq.session import SessionSettings as SessionSettings
+    from prefq.settings import SessionSettings as SessionSettings
     from prefq.simulation.users import SimulatedUser as SimulatedUser
     from prefq.vocabulary import Answer as Answer
     from prefq.vocabulary import Choice as Choice
@@ -51,6 +53,7 @@ _HOMES = {
     "CandidatePool": "prefq.pool.candidate_pool",
     "Choice": "prefq.vocabulary",
     "Comparisons": "prefq.vocabulary",
+    "EpInfo": "prefq.inference.ep",
     "FeatureSpace": "prefq.vocabulary",
     "Gaussian": "prefq.vocabulary",
     "GaussianMixture": "prefq.vocabulary",
@@ -67,13 +70,14 @@ _HOMES = {
     "Response": "prefq.vocabulary",
     "ResponseModel": "prefq.vocabulary",
     "Session": "prefq.session",
-    "SessionSettings": "prefq.session",
+    "SessionSettings": "prefq.settings",
     "SimulatedUser": "prefq.simulation.users",
     "StatedEvidence": "prefq.inference.stated",
     "StatedNoise": "prefq.inference.stated",
     "StorageError": "prefq.errors",
     "design_questionnaire": "prefq.questions.static",
     "fit_posterior": "prefq.inference.laplace",
+    "fit_posterior_ep": "prefq.inference.ep",
     "fit_profile": "prefq.profiles.profile",
     "fit_stated_noise": "prefq.inference.stated_noise",
     "load_pool": "prefq.pool.files",
@@ -92,6 +96,7 @@ __all__ = [
     "CandidatePool",
     "Choice",
     "Comparisons",
+    "EpInfo",
     "FeatureSpace",
     "Gaussian",
     "GaussianMixture",
@@ -116,6 +121,7 @@ __all__ = [
     "__version__",
     "design_questionnaire",
     "fit_posterior",
+    "fit_posterior_ep",
     "fit_profile",
     "fit_stated_noise",
     "load_pool",

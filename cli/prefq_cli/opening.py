@@ -11,7 +11,8 @@ from prefq_cli.settings import DEFAULT_POOL, DEFAULT_USER, number_setting
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
-    from prefq.session import Session, SessionSettings
+    from prefq.session import Session
+    from prefq.settings import SessionSettings
     from prefq.storage.sql import SqlStore
 
 LONGEST_NAME = 100  # characters of a user's name
@@ -131,7 +132,7 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
 def _new_settings(wanted: Wanted) -> "SessionSettings":
     """Settings of a new session: flags over the environment over defaults."""
     from prefq.questions.batches import RANDOM
-    from prefq.session import SessionSettings
+    from prefq.settings import SessionSettings
 
     n_tests, share = wanted.test_questions, wanted.random_share
     if n_tests is None and (number := number_setting("PREFQ_TEST_QUESTIONS")) is not None:

@@ -10,7 +10,8 @@ import pytest
 
 import prefq
 from prefq.questions.draws import falls_within
-from prefq.session import Session, SessionSettings
+from prefq.session import Session
+from prefq.settings import SessionSettings
 from prefq.storage.sql import SqlStore
 
 Prefq = Any  # the fixture of conftest.py

@@ -26,7 +26,7 @@ from prefq.questions.stopping import (
     settled_order,
 )
 from prefq.questions.stopping_names import settled_share, stopping_named, target_pairs
-from prefq.session import SessionSettings
+from prefq.settings import SessionSettings
 from prefq.vocabulary import Answer, Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 
 BELIEF = Gaussian([0.0], [[1.0]])

@@ -15,7 +15,8 @@ from prefq.errors import InputError
 from prefq.events import Answered, Asked, Drawn, Prediction, Stopped
 from prefq.predictions import HeldOut, held_out_score
 from prefq.questions.draws import falls_within, places_among
-from prefq.session import Session, SessionSettings
+from prefq.session import Session
+from prefq.settings import SessionSettings
 from prefq.vocabulary import Answer, Choice
 
 FEATURES = np.random.default_rng(3).normal(size=(80, 4))

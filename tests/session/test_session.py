@@ -13,7 +13,8 @@ import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.events import Answered, Asked, Edited, Event, Sealed, Stopped, Undone, event_from_dict, fold, seal_of
 from prefq.inference.ep import fit_posterior_ep
-from prefq.session import Session, SessionSettings, words_per_question
+from prefq.session import Session, words_per_question
+from prefq.settings import SessionSettings
 from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 RNG = np.random.default_rng(11)

@@ -10,7 +10,8 @@ import prefq
 from prefq.errors import InputError
 from prefq.questions.balance import exposure_limit, topic_quota
 from prefq.questions.costs import words_of_questions
-from prefq.session import Session, SessionSettings
+from prefq.session import Session
+from prefq.settings import SessionSettings
 
 RNG = np.random.default_rng(4)
 PAIRS = [(4 * p + i, 4 * p + j) for p in range(10) for i in range(4) for j in range(i + 1, 4)]

@@ -86,7 +86,7 @@ def test_test_questions_are_asked_after_a_rule_has_spoken() -> None:
 
 def test_settings_are_stored_and_old_ones_still_read() -> None:
     settings = prefq.SessionSettings(stop="settled")
-    assert settings.sure == 0.9
+    assert settings.sure == 0.8
     assert prefq.SessionSettings.from_dict(settings.to_dict()) == settings
     plain = prefq.SessionSettings()
     assert set(plain.to_dict()) == {"max_questions", "acquisition"}

@@ -8,7 +8,8 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.events import AlsoAsked, Asked
-from prefq.session import Session, SessionSettings
+from prefq.session import Session
+from prefq.settings import SessionSettings
 
 RNG = np.random.default_rng(8)
 PAIRS = [(3 * p + i, 3 * p + j) for p in range(25) for i in range(3) for j in range(i + 1, 3)]

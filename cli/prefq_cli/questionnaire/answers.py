@@ -113,7 +113,8 @@ def session_of(
 ) -> "Session":
     """The finished session that a sheet amounts to; its id depends on the person and the questionnaire alone."""
     from prefq.events import Answered, Asked, Event, Stopped
-    from prefq.session import Session, SessionSettings
+    from prefq.session import Session
+    from prefq.settings import SessionSettings
 
     n_questions = len(questionnaire.questions)
     begun = Session.start(

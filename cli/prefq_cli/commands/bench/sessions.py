@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from prefq.pool.candidate_pool import CandidatePool
     from prefq.predictions import HeldOutScore
-    from prefq.session import Session, SessionSettings
+    from prefq.session import Session
+    from prefq.settings import SessionSettings
     from prefq.simulation.arms import Difference, SessionsNeeded
 
 RULE, AT_RANDOM = "rule", "random"
