@@ -70,7 +70,7 @@ class Group:
         if not comparisons.differences.shape[1]:
             raise InputError("differences have no columns; give at least one feature.")
         numbers = _numbered(users, len(comparisons.outcomes))
-        heard = comparisons.differences.any(axis=1)
+        heard = np.abs(comparisons.differences).max(axis=1) > 0
         if not heard.any():
             raise InputError(
                 f"none of the {len(heard)} rows of differences differs from zero, so nothing can be learned; "
@@ -96,7 +96,7 @@ class Group:
     @property
     def n_features(self) -> int:
         """Number of features."""
-        return self.differences.shape[1]
+        return int(self.differences.shape[1])
 
     @property
     def owners(self) -> Rows:
@@ -119,9 +119,9 @@ class Group:
         )
 
     def ranked(self) -> Rows:
-        """Users in an order that neither their names nor the order of their answers decides, by how their replies add up.
+        """Users in an order that neither their names nor the order of their answers decides.
 
-        Every second one is then a fair half of the group.
+        They are ranked by how many answers they gave, and how these add up; every second one is a fair half of them.
         """
         weights = np.linalg.norm(self.differences, axis=1) * self.outcomes
         return np.lexsort((np.bincount(self.owners, weights), self.counts)).astype(np.intp)
@@ -158,7 +158,7 @@ def typical_differences(differences: Array) -> Array:
     varies = largest > 0
     scales = np.where(varies, largest, 1.0)
     scales = scales * np.sqrt(np.square(differences / scales).mean(axis=0))
-    return np.where(varies, scales, np.median(scales[varies]))
+    return np.asarray(np.where(varies, scales, np.median(scales[varies])))
 
 
 def _numbered(users: Iterable[Hashable], n_answers: int) -> Rows:

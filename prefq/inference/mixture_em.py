@@ -1,8 +1,8 @@
-"""Expectation maximisation for the distribution of coefficients over a group's users, in units of its features' scales.
+"""Expectation maximisation for the distribution of coefficients over a group's users, in units of the group's scales.
 
-A population is a mixture of Gaussians, and perhaps a point: people without a taste of their own. Each step of the search
-is stretched by how little the answers tell, without which it would take hundreds (docs/maths/population.md). What is
-fitted, and how strongly it is shrunk, is decided in `population`.
+A population is a mixture of Gaussians, and perhaps a point: people without a taste of their own. Each step of the
+search is stretched by how little the answers tell, without which it would take hundreds (docs/maths/population.md).
+What is fitted, and how strongly it is shrunk, is decided in `population`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from prefq.inference.laplace_batch import Gaussians, same_for_all
 from prefq.inference.likelihood import log_likelihood
 from prefq.vocabulary import Array, Gaussian, ResponseModel
 
-MEAN_SD = 3.0  # logits a standard unit of each feature: weak, so that it only matters in small groups
+MEAN_SD = 2.0  # logits, of the common margin of a typical difference, before anything is known: a weak guess
 GUESSED_VARIANCE = 1.0  # squared logits, of the personal margin of a typical difference, before anything is known
 GUESSED_USERS = 2.0  # as many users' worth of evidence is this guess
 LEAST_PERSONAL = 0.5  # logits, root mean square: people whose tastes differ less than so are better called alike
@@ -115,10 +115,9 @@ def search(
             moved, change = _step(gaussian, sums, shrinkage, joint, pace)
             gaussians.append(_at_least_personal(moved, typical) if pull is not None else moved)
             changes.append(change)
-        moved = Population(weights, tuple(gaussians), population.centre)
+        population = Population(weights, tuple(gaussians), population.centre)
         if pull is not None:
-            moved = moved._replace(centre=_centre(moved, pull))
-        population = moved
+            population = population._replace(centre=_centre(population, pull))
         if on_step is not None:
             on_step()
         if max(changes) < converged:
@@ -332,7 +331,7 @@ def _centre(population: Population, pull: _Pull) -> Array:
     assert population.centre is not None
     if len(population.gaussians) == 1:
         return population.mean
-    hold = np.eye(len(pull.slope)) / MEAN_SD**2
+    hold = np.eye(len(pull.slope)) * (len(pull.slope) / MEAN_SD**2)
     step = np.linalg.solve(pull.curvature + hold, pull.slope - hold @ (population.centre - population.mean))
     return np.asarray(population.centre + step)
 
@@ -373,8 +372,9 @@ def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, p
     )
     step = shape / (shrinkage + GUESSED_USERS + n_users * (np.outer(known, known) + LEAST_KNOWN)) + size * identity
     step = pace.share * (step + step.T) / 2
-    pull = n_users * shift - root.T @ prior.mean / MEAN_SD**2
-    curvature = n_users * np.diag(known) + root.T @ root / MEAN_SD**2
+    hold = n_features / MEAN_SD**2
+    pull = n_users * shift - hold * root.T @ prior.mean
+    curvature = n_users * np.diag(known) + hold * root.T @ root
     if joint is not None:
         pull, curvature = pull + root.T @ joint.slope, curvature + root.T @ joint.curvature @ root
     shift = np.linalg.solve(curvature, pull)

@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError
 from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
-from prefq.inference.mixture_em import Population, believed_margins, divided, evidence_of, search
+from prefq.inference.mixture_em import (
+    MAX_ITERATIONS,
+    MEAN_SD,
+    Population,
+    believed_margins,
+    divided,
+    evidence_of,
+    search,
+)
 from prefq.inference.response_fit import first_response_model, fitted_response_model, without_chance_bias
 from prefq.vocabulary import (
     Array,
@@ -42,6 +50,7 @@ LAPSE_RATES = (0.05, 0.1, 0.2, 0.3)
 DISSIMILARITY_NOISES = (0.25, 0.5, 1.0)
 RESPONSE_ROUNDS = 3
 LEAST_GAIN, SIGNIFICANT = 3.0, 2.0  # nats over all users held out, and standard errors, that more parameters must bring
+ROUGHLY = 0.05  # change below which a search ends that only serves a decision
 FEW_STEPS = 6  # of searches that begin near the end
 
 OnStep = Callable[[str], None]
@@ -194,11 +203,11 @@ def fit_population_prior_with_info(
     """`fit_population_prior`, and how the prior was found; parameters and errors are the same."""
     group = Group.of(differences, outcomes, users, strengths=strengths)
     space = _checked_space(group, feature_space, response_model)
-    n_components = _checked_components(n_components, group.n_users)
+    wanted = _checked_components(n_components, group.n_users)
     if shrinkage is not None and (shrinkage := real_number(shrinkage, "shrinkage")) <= 0:
         raise InputError(f"shrinkage is {shrinkage}; give a number above 0, in users' worth of evidence a feature.")
     tell = on_step or _nothing
-    plan = _plan(group, n_components, response_model, shrinkage, tell)
+    plan = _plan(group, wanted, response_model, shrinkage, tell)
     found = search(
         group.felt(plan.response_model),
         plan.response_model,
@@ -248,9 +257,9 @@ def _in_words(population: Population, group: Group, space: FeatureSpace, model: 
     return PopulationPrior(mixture, space, model, group.n_users, impersonal=len(components) - 1)
 
 
-def _pooled(group: Group, model: ResponseModel) -> Array:
-    """In units of the group's scales."""
-    prior = Gaussian(np.zeros(group.n_features), POOLED_SD**2 * np.eye(group.n_features))
+def _pooled(group: Group, model: ResponseModel, *, sd: float = POOLED_SD) -> Array:
+    """In units of the group's scales, under a ridge of this standard deviation."""
+    prior = Gaussian(np.zeros(group.n_features), sd**2 * np.eye(group.n_features))
     felt = group.felt(model)
     plain = replace(model, lapse_rate=0.0, strength_threshold=0.0, dissimilarity_noise=0.0)
     pooled, _ = fit_posterior(prior, Comparisons(felt.differences, np.sign(felt.outcomes)), response_model=plain)
@@ -263,8 +272,8 @@ def _plan(
     """Everything that is decided before the search on all users, on a sample where they are many."""
     ranked = group.ranked()
     places = np.linspace(0, len(ranked), min(SAMPLE_USERS, len(ranked)), endpoint=False).astype(np.intp)
-    sample, halves = group.of_users(ranked[places]), [group.of_users(ranked[places[i::2]]) for i in (0, 1)]
-    enough = len(places) >= LEAST_USERS
+    sample, enough = group.of_users(ranked[places]), len(places) >= LEAST_USERS
+    halves = [group.of_users(ranked[places[i::2]]) for i in (0, 1)] if enough else []
     strength = group.n_features * (shrinkage or USUAL_SHRINKAGE)
     plan = _Plan(model or first_response_model(sample), strength, _start(sample, model or ResponseModel()))
     if model is None:
@@ -281,15 +290,23 @@ def _plan(
 
 def _start(group: Group, model: ResponseModel) -> Population:
     """Everybody near the pooled regression."""
-    pooled = _pooled(group, model)
+    pooled = _pooled(group, model, sd=MEAN_SD / group.n_features**0.5)
     around = Gaussian(pooled, START_VARIANCE / group.n_features * np.eye(group.n_features))
     return Population(np.array([1 - START_IMPERSONAL, START_IMPERSONAL]), (around,), pooled)
 
 
-def _found(group: Group, plan: _Plan, on_step: Callable[[], None], max_iterations: int | None = None) -> Population:
-    limit = {} if max_iterations is None else {"max_iterations": max_iterations}
-    felt = group.felt(plan.response_model)
-    return search(felt, plan.response_model, plan.start, shrinkage=plan.shrinkage, on_step=on_step, **limit).population
+def _found(group: Group, plan: _Plan, on_step: Callable[[], None], steps: int = MAX_ITERATIONS) -> Population:
+    """The population of a part of the users, near enough to decide by."""
+    model, felt = plan.response_model, group.felt(plan.response_model)
+    return search(
+        felt,
+        model,
+        plan.start,
+        shrinkage=plan.shrinkage,
+        max_iterations=steps,
+        converged=ROUGHLY,
+        on_step=on_step,
+    ).population
 
 
 def _with_fitted_replies(group: Group, plan: _Plan, tell: OnStep) -> _Plan:
@@ -326,15 +343,18 @@ def _chosen_noise(halves: list[Group], plan: _Plan, tell: OnStep) -> ResponseMod
     own, other = halves
     say = _saying(tell, "looking for careless replies and noise of unlike pairs")
     plan = plan._replace(start=_found(own, plan, say))
-    best = evidence_of(_in_units_of(own, other).felt(plan.response_model), plan.response_model, plan.start)
+    without = evidence_of(_in_units_of(own, other).felt(plan.response_model), plan.response_model, plan.start)
     for models in (_with_lapses, _with_noise):
+        best, tried = without, plan
         for model in models(plan.response_model, own):
-            tried = plan._replace(response_model=model)
+            tried = tried._replace(response_model=model)
             tried = tried._replace(start=_found(own, tried, say, FEW_STEPS))
             evidence = evidence_of(_in_units_of(own, other).felt(model), model, tried.start)
-            if not _much_better(evidence, best):
+            if evidence.sum() <= best.sum():
                 break
-            plan, best = tried, evidence
+            best, best_plan = evidence, tried
+        if _much_better(best, without):
+            plan, without = best_plan, best
     return plan.response_model
 
 
@@ -378,7 +398,7 @@ def _of_several(group: Group, plan: _Plan, one: Population, n: int, tell: OnStep
 
 def _much_better(evidence: Array, than: Array) -> bool:
     gain = evidence - than
-    return float(gain.sum()) > max(LEAST_GAIN, SIGNIFICANT * float(gain.std()) * np.sqrt(len(gain)))
+    return bool(gain.sum() > max(LEAST_GAIN, SIGNIFICANT * float(gain.std()) * len(gain) ** 0.5))
 
 
 def _in_units_of(own: Group, other: Group) -> Group:

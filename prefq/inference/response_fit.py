@@ -1,4 +1,4 @@
-"""The response model of a group: tie threshold, position bias and strength threshold, given what is believed of margins.
+"""The response model of a group: ties, position bias and strength of preferences, given what is believed of margins.
 
 One step of expectation maximisation: the parameters under which the replies are likeliest, averaged over the margins as
 they are believed. Only what the answers can tell is fitted. Lapses and dissimilarity noise are not decided here.
@@ -16,8 +16,9 @@ from prefq.vocabulary import Array, ResponseModel
 MAX_THRESHOLD = 8.0  # logits; beyond it only ties, or only slight preferences, would ever be seen
 MAX_BIAS = 4.0  # logits
 LEAST_IDENTIFIED = 0.05  # share of a constant side that differences must leave unexplained for a bias to be told apart
-SIGNIFICANT = 2.0  # standard errors, below which a position bias counts as none
-MAX_ANSWERS = 4_000  # that parameters are fitted on: a threshold is then known to about .03 logits
+SIGNIFICANT = 3.0  # standard errors, below which a position bias counts as none
+CURVATURE = 0.1  # of a reply's log likelihood, at margins as they are; at most 1/4
+MAX_ANSWERS = 20_000  # that parameters are fitted on: a bias is then known to about .02 logits
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
@@ -47,7 +48,7 @@ def fitted_response_model(group: Group, believed: Believed, response_model: Resp
     """
     from scipy.optimize import minimize  # here, because it is slow to import and only fits need it
 
-    rows = np.arange(len(group.outcomes))[:: max(1, len(group.outcomes) // MAX_ANSWERS)]
+    rows = np.arange(len(group.outcomes))[:: -(-len(group.outcomes) // MAX_ANSWERS)]
     names = _told(group, response_model)
     if not names:
         return response_model
@@ -68,8 +69,8 @@ def fitted_response_model(group: Group, believed: Believed, response_model: Resp
 def without_chance_bias(group: Group, response_model: ResponseModel) -> ResponseModel:
     """The response model, its position bias 0 where it is no more than chance would make it."""
     unexplained = _unexplained_side(group)
-    # The curvature of a reply is at most 1/4, and about 1/5 at margins as they are: information about the bias.
-    error = 1 / np.sqrt(0.2 * len(group.outcomes) * max(unexplained, LEAST_IDENTIFIED))
+    n_answers = min(len(group.outcomes), MAX_ANSWERS)
+    error = 1 / np.sqrt(CURVATURE * n_answers * max(unexplained, LEAST_IDENTIFIED))
     if abs(response_model.position_bias) > SIGNIFICANT * error:
         return response_model
     return replace(response_model, position_bias=0.0)
@@ -92,4 +93,6 @@ def _unexplained_side(group: Group) -> float:
 
 
 def _with(model: ResponseModel, names: list[str], values: Array) -> ResponseModel:
-    return replace(model, **{name: float(value) for name, value in zip(names, values, strict=True)})
+    for name, value in zip(names, values.tolist(), strict=True):
+        model = ResponseModel.from_dict({**model.to_dict(), name: value})
+    return model
