@@ -44,7 +44,7 @@ class SessionSettings:
         ``"little_left"``; empty for none.
     sure
         For ``"settled"``: share of the pool's pairs, above one half and below 1, whose order must be expected to be
-        right; 0 for the default, 0.9.
+        right; 0 for the default, 0.8.
 
     Raises
     ------

@@ -106,7 +106,7 @@ StopOption = Annotated[
 SureOption = Annotated[
     float | None,
     typer.Option(
-        "--sure", metavar="P", help="For --stop settled: share of pairs expected to be right; 0.9 by default."
+        "--sure", metavar="P", help="For --stop settled: share of pairs expected to be right; 0.8 by default."
     ),
 ]
 NewOption = Annotated[

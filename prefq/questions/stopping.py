@@ -15,7 +15,7 @@ from prefq.questions.acquisition import information_gain
 from prefq.questions.joint import most_informative_rows
 from prefq.vocabulary import Array, Coefficients, ResponseModel, real_array, real_number, whole_number
 
-SURE = 0.9
+SURE = 0.8  # of the pairs: what few people reach after ten questions, and most after twenty
 MIN_QUESTIONS = 3  # answers before which no rule but the budget stops: so few hardly test what is believed
 N_AHEAD = 5
 LITTLE = 0.15  # nats a question: about a fifth of the most that one preference can tell
