@@ -33,14 +33,14 @@ class SessionSettings:
         Share of sessions, from 0 to below 1, that are asked at random instead of by `acquisition`; which ones is
         decided by a hash of their id.
     per_minute
-        Whether questions are chosen by what they tell for each second of reading (`prefq.questions.costs`), and not by
+        Whether questions are chosen by what they tell for each second of reading (``prefq.questions.costs``), and not by
         what they tell; where chance decides that a session is asked at random, it is.
     topic_quota
         Most questions about one prompt; 0 for no limit.
     max_exposure
         Share of people, at most 1, who may be asked any one question; 0 for no limit.
     stop
-        Name of a rule that may end the session before its budget (`prefq.questions.stopping_names`): ``"settled"`` or
+        Name of a rule that may end the session before its budget (``prefq.questions.stopping_names``): ``"settled"`` or
         ``"little_left"``; empty for none.
     sure
         For ``"settled"``: share of the pool's pairs, above one half and below 1, whose order must be expected to be

@@ -178,7 +178,7 @@ def target_variance(mean: Array, variance: Array, squared_covariance: Array, *, 
 
 
 def expected_absolute(mean: Array, variance: Array) -> Array:
-    """E |m| for m ~ N(mean, variance), in logits; any shape. The mean of a folded normal (Leone et al. 1961)."""
+    """Mean size of a margin, ``E |m|`` for m ~ N(mean, variance), in logits; any shape: that of a folded normal."""
     from scipy.special import ndtr  # here, because it costs 0.1 s and few rules need it
 
     sd = np.sqrt(variance)
@@ -190,13 +190,13 @@ def expected_absolute(mean: Array, variance: Array) -> Array:
 def expected_utility_of_best(absolute: Array, average_utility: Array) -> Array:
     """Expected utility of the better response of a question: EUBO (Lin et al. 2022).
 
-    max(u₁, u₂) = (u₁ + u₂) / 2 + |u₁ - u₂| / 2, so that it is the average utility plus half the mean absolute margin,
+    ``max(u₁, u₂) = (u₁ + u₂) / 2 + |u₁ - u₂| / 2``, so that it is the average utility plus half the mean absolute margin,
     whatever the utilities' joint distribution (docs/maths/acquisition.md, eqs. 5 and 6).
 
     Parameters
     ----------
     absolute : (n_questions,)
-        E |m| of the margin, in logits: `expected_absolute`.
+        Mean size of the margin, in logits: `expected_absolute`.
     average_utility : (n_questions,)
         Of the two responses, in logits above any point that questions can be compared by.
 
