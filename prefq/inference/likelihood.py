@@ -209,6 +209,10 @@ def _logistic(x: Array) -> Array:
 
 
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> LogLikelihood:
+    if model.tie_threshold == 0 and model.strength_threshold == 0:  # plain preferences, the most common case
+        side = np.where(outcomes < 0, -1.0, 1.0)
+        value, slope, bend = _log_sigmoid_derivatives(side * (margins + model.position_bias))
+        return LogLikelihood(value, side * slope, bend)
     intervals = Intervals.of(outcomes, model)
     sign, ended = intervals.sign, intervals.ended
     above = sign * (margins + model.position_bias) - intervals.low

@@ -249,19 +249,24 @@ class CandidatePool:
         """The question with this id, sides as in the id; InputError if its pair is not in the pool."""
         first, second = parse_question_id(question_id)
         self.question_rows([(first, second)])
-        return Question(question_id, self._prompt(first), self._response(first), self._response(second))
+        return self.question_of(first, second)
+
+    def question_of(self, first: int, second: int) -> Question:
+        """The question that shows two items of one of the pool's pairs, in this order."""
+        shown = question_id(first, second)
+        return Question(shown, self._prompt(first), self._response(first), self._response(second))
 
     def question_rows(self, items: Sequence[tuple[int, int]]) -> Rows:
         """Row in `pairs` of each pair of item rows, in either order (n,); InputError if one is not in the pool."""
         if not items:
             return np.empty(0, dtype=np.int64)
         codes, order = self.derive("pair_codes", self._sorted_pair_codes)
-        known = [max(pair) < self.n_items for pair in items]  # Python integers: no row is too large to compare
-        low, high = np.sort([pair if ok else (0, 0) for pair, ok in zip(items, known, strict=True)], axis=1).T
-        wanted = low * self.n_items + high
-        at = np.minimum(np.searchsorted(codes, wanted), codes.size - 1)
-        missing = np.flatnonzero((codes[at] != wanted) | ~np.array(known))
-        if missing.size:
+        n_items = self.n_items
+        # Python integers: no row is too large to compare. No pair has the code -1.
+        wanted = np.array([min(pair) * n_items + max(pair) if max(pair) < n_items else -1 for pair in items])
+        at = np.minimum(codes.searchsorted(wanted), codes.size - 1)
+        if (codes[at] != wanted).any():
+            missing = np.flatnonzero(codes[at] != wanted)
             raise InputError(
                 f"question {question_id(*items[missing[0]])!r} is not in the pool of {self.n_questions} questions; "
                 "answer questions that were selected from this pool."

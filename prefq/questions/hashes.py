@@ -22,7 +22,7 @@ def shown_question(pool: CandidatePool, row: int, seed: int) -> Question:
     """The question in a row of the pool, its sides in the order that the seed fixes."""
     low, high = sorted(pool.pairs[row].tolist())
     swapped = int(_seeded_digest(pool, seed, "side", question_id(low, high))[0], 16) % 2
-    return pool.question(question_id(high, low) if swapped else question_id(low, high))
+    return pool.question_of(high, low) if swapped else pool.question_of(low, high)
 
 
 def _seeded_digest(pool: CandidatePool, seed: int, *purpose: str) -> str:

@@ -21,6 +21,7 @@ from prefq.pool.recent import Recent
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, ResponseModel
 
 REMEMBERED = 4  # priors for which a pool keeps its variances: some 20 bytes a question each
+KEPT_DIFFERENCES = 2048  # questions whose differences are kept besides, those that vary most
 # Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
 ITEM_BLOCK = 2048
 
@@ -71,6 +72,8 @@ class PoolMargins:
         That variance, in this order, in squared logits.
     variances : (n_components, n_questions)
         Prior variances under each component, in this order, in squared logits.
+    last : (n_last, n_features)
+        Felt differences of the last questions in this order, which every search looks at.
     """
 
     pool: CandidatePool
@@ -79,6 +82,7 @@ class PoolMargins:
     order: NDArray[np.int32]
     ceilings: Array
     variances: Array
+    last: Array
 
     @classmethod
     def of(cls, pool: CandidatePool, prior: Coefficients, response_model: ResponseModel) -> "PoolMargins":
@@ -104,13 +108,21 @@ class PoolMargins:
         for component in variances:
             component[:] = component[order]
         ceilings = variances[0] if len(variances) == 1 else variances.max(axis=0)
-        for array in (order, ceilings, variances):
+        last = response_model.felt(_differences(pool, order[-KEPT_DIFFERENCES:].astype(np.int64)))
+        for array in (order, ceilings, variances, last):
             array.setflags(write=False)
-        return cls(pool, prior, response_model, order, ceilings, variances)
+        return cls(pool, prior, response_model, order, ceilings, variances, last)
 
     def rows(self, places: slice) -> Rows:
         """Rows of the pool in some places of the order."""
         return np.asarray(self.order[places], dtype=np.int64)
+
+    def felt(self, places: slice) -> Array:
+        """Felt differences (n_places, n_features) of the questions in some places of the order."""
+        first_kept = len(self.order) - len(self.last)
+        if places.start >= first_kept:
+            return self.last[places.start - first_kept : places.stop - first_kept]
+        return self.response_model.felt(_differences(self.pool, self.rows(places)))
 
     def at_prior(self) -> Margins:
         """Margins of all questions before any answer, rows as in ``pool.pairs``."""
@@ -171,8 +183,8 @@ class PosteriorMargins(NamedTuple):
 
     def at(self, places: slice) -> Margins:
         """Margins of the questions in these places of ``of.order``."""
-        differences = self.of.response_model.felt(_differences(self.of.pool, self.of.rows(places)))
-        return self._of_loads(differences @ self._columns(self.kept), self.of.variances[:, places], self.kept)
+        loads = self.of.felt(places) @ self._columns(self.kept)
+        return self._of_loads(loads, self.of.variances[:, places], self.kept)
 
     def all(self) -> Margins:
         """Margins of all questions, rows as in ``pool.pairs``: one product over the items, not over the questions."""
