@@ -33,8 +33,8 @@ class SessionSettings:
         Share of sessions, from 0 to below 1, that are asked at random instead of by `acquisition`; which ones is
         decided by a hash of their id.
     per_minute
-        Whether questions are chosen by what they tell for each second of reading (``prefq.questions.costs``), and not by
-        what they tell; where chance decides that a session is asked at random, it is.
+        Whether questions are chosen by what they tell for each second of reading (``prefq.questions.costs``), and not
+        by what they tell; where chance decides that a session is asked at random, it is.
     topic_quota
         Most questions about one prompt; 0 for no limit.
     max_exposure

@@ -190,8 +190,8 @@ def expected_absolute(mean: Array, variance: Array) -> Array:
 def expected_utility_of_best(absolute: Array, average_utility: Array) -> Array:
     """Expected utility of the better response of a question: EUBO (Lin et al. 2022).
 
-    ``max(u₁, u₂) = (u₁ + u₂) / 2 + |u₁ - u₂| / 2``, so that it is the average utility plus half the mean absolute margin,
-    whatever the utilities' joint distribution (docs/maths/acquisition.md, eqs. 5 and 6).
+    ``max(u₁, u₂) = (u₁ + u₂) / 2 + |u₁ - u₂| / 2``, so that it is the average utility plus half the mean size of
+    the margin, whatever the utilities' joint distribution (docs/maths/acquisition.md, eqs. 5 and 6).
 
     Parameters
     ----------
