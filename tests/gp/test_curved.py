@@ -69,9 +69,9 @@ def test_without_a_residual_it_is_the_linear_posterior(n_answers: int, model: Re
     found = user(answers, NONE, model=model)
 
     scores = found.score(items)
-    np.testing.assert_allclose(scores.mean, items @ expected.mean, atol=1e-4)
-    np.testing.assert_allclose(scores.sd**2, np.einsum("ni,ij,nj->n", items, expected.covariance, items), rtol=1e-4)
-    assert found.log_evidence == pytest.approx(info.log_evidence, abs=1e-4)
+    np.testing.assert_allclose(scores.mean, items @ expected.mean, atol=1e-6)
+    np.testing.assert_allclose(scores.sd**2, np.einsum("ni,ij,nj->n", items, expected.covariance, items), rtol=1e-6)
+    assert found.log_evidence == pytest.approx(info.log_evidence, abs=1e-6)
 
 
 def test_it_is_close_to_the_exact_posterior() -> None:

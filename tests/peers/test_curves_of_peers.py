@@ -28,7 +28,9 @@ FILES = {
         "pairwise_gp_bald_with_prior",
         "pairwise_gp_eubo_with_prior",
     ),
+    "gp_user": ("gp_user", "gp_user_linear"),
 }
+SLOW = {"pairwise_gp", "gp_user"}
 NAMES = [(file, name) for file, names in FILES.items() for name in names]
 MakePanel = Callable[..., Panel]
 Peer = Callable[[str], ModuleType]
@@ -43,7 +45,7 @@ def strategy(peer: Peer, file: str, name: str) -> Strategy:
 
 @pytest.mark.parametrize(("file", "name"), NAMES)
 def test_answers_teach_something(peer: Peer, small_panel: MakePanel, prior: Gaussian, file: str, name: str) -> None:
-    slow = file == "pairwise_gp"
+    slow = file in SLOW
     curve = learning_curve(
         strategy(peer, file, name),
         small_panel(4 if slow else 12),
@@ -64,7 +66,7 @@ def test_answers_teach_something(peer: Peer, small_panel: MakePanel, prior: Gaus
 def test_coin_flips_teach_nothing_about_test_tasks(
     peer: Peer, small_panel: MakePanel, prior: Gaussian, file: str, name: str
 ) -> None:
-    n_users, n_questions = (2, 2) if file == "pairwise_gp" else (16, 6)
+    n_users, n_questions = (2, 2) if file in SLOW else (16, 6)
     panel = small_panel(n_users, coin_flips=True, n_tests=1600)
     curve = learning_curve(
         strategy(peer, file, name), panel, prior, n_questions=n_questions, rng=np.random.default_rng(0)
