@@ -13,7 +13,7 @@ import numpy as np
 from prefq.errors import InputError, NotFoundError
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.predictive import predicted_slopes
-from prefq.pool.candidate_pool import CandidatePool
+from prefq.pool.candidate_pool import BLOCK, CandidatePool
 from prefq.questions.acquisition import (
     ACQUISITIONS,
     AcquisitionFunction,
@@ -71,9 +71,12 @@ class UtilityOfBest:
         """Expected utilities (n_questions,), in logits."""
         pool, margins, model = situation.pool, situation.margins, situation.response_model
         utilities = _above_prompt(pool, situation.posterior.mean)
-        felt = np.concatenate([model.loudness(differences) for _, differences in pool.blocks()])
-        spread = margins.weights @ expected_absolute(margins.means / felt, margins.variances / felt**2)
-        return expected_utility_of_best(spread, utilities[pool.pairs].mean(axis=1))
+        means, variances = margins.means, margins.variances
+        if model.dissimilarity_noise != 0:
+            loudness = np.concatenate([model.loudness(differences) for _, differences in pool.blocks()])
+            means, variances = means / loudness, variances / loudness**2
+        absolute = margins.weights @ expected_absolute(means, variances)
+        return expected_utility_of_best(absolute, utilities[pool.pairs].mean(axis=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +223,8 @@ def checked_scores(scores: Array, n_questions: int) -> Array:
 
 def _above_prompt(pool: CandidatePool, coefficients: Array) -> Array:
     """Reward of each item above the average of the items with its prompt (n_items,), in logits."""
-    utilities = pool.features @ coefficients
+    blocks = (pool.features[start : start + BLOCK] for start in range(0, pool.n_items, BLOCK))
+    utilities = np.concatenate([block @ coefficients for block in blocks])
     codes = np.zeros(pool.n_items, dtype=np.int64) if pool.prompt_codes is None else pool.prompt_codes
     average = np.bincount(codes, weights=utilities) / np.maximum(np.bincount(codes), 1)
     return np.asarray(utilities - average[codes])
