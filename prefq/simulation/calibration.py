@@ -1,42 +1,48 @@
 """Calibration: whether posteriors promise what comes true, against users whose coefficients are known.
 
 Coverage of central intervals, promised and true shares of wrong signs, reliability of predicted probabilities, and
-simulation-based calibration as a control. What is counted is by user or by panel; means over panels come last.
+simulation-based calibration as a control. What is counted is by user or by panel; means over panels come last. The
+exact posterior, referee of the approximations, is in `prefq.simulation.exact_draws`, the test of uniformity in
+`prefq.simulation.uniformity`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import chdtrc, logit, ndtr, ndtri
+from scipy.special import logit
 
 from prefq.errors import InputError
-from prefq.inference.ep_batch import Sites, propagate
-from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
-from prefq.inference.likelihood import log_likelihood
-from prefq.inference.predictive import preference_probability
-from prefq.profiles.summary import WIDENING
+from prefq.simulation.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.simulation.exact_draws import MOST_FEATURES, exact_posteriors
 from prefq.simulation.measures import log_loss
-from prefq.simulation.panels import History, Outcomes, Panel, Rows, Study
+from prefq.simulation.panels import History, Outcomes, Panel, Start, Study
 from prefq.simulation.rules import most_informative
 from prefq.simulation.strategies import listening
-from prefq.vocabulary import Array, Gaussian, ResponseModel
+from prefq.vocabulary import Array, ResponseModel
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 N_BINS = 10  # of predicted probabilities
-N_DRAWS, N_RANK_BINS = 99, 20  # a hundred possible ranks, five to a bin
-N_SWEEPS = 20  # of expectation propagation from empty sites; further ones move coverage by nothing that is shown
-N_PRIOR_DRAWS = 20_000  # of the exact posterior by importance sampling
-MOST_EXACT_FEATURES = 8  # beyond it few of these draws carry any weight
+EXACT_BLOCK = 10  # users whose draws are held at once
 SMALLEST_RESIDUAL = 1e-6  # logits: margins that coefficients explain so closely are those of the features
 
-Fit = Callable[[Gaussians, Array, Outcomes, ResponseModel], Gaussians]
+
+class Told(Protocol):
+    """What a posterior says of margins of differences (1 or n_users, n, n_features)."""
+
+    def cdf(self, differences: Array, values: Array, /) -> Array:
+        """Probability (n_users, n) that the margins are at most these values (n_users, n)."""
+
+    def preference_probability(self, differences: Array, /) -> Array:
+        """Probability (n_users, n) that the first is preferred."""
+
+
+Fit = Callable[[Mixtures, Array, Outcomes, ResponseModel], Told]
 
 
 class Method(NamedTuple):
-    """A way to a posterior: what a table calls it, and from priors and answers to one Gaussian a user."""
+    """A way to a posterior: what a table calls it, and from priors and answers to what it says of each user."""
 
     label: str
     fit: Fit
@@ -48,7 +54,7 @@ class PanelCalibration(NamedTuple):
     Parameters
     ----------
     users
-        By method, number of answers and measure, the latter those of `measures_of`: one number a user (n_users,), NaN
+        By method, number of answers and measure, the latter those of `MEASURES`: one number a user (n_users,), NaN
         where it is not defined.
     bins
         By method and number of answers: (3, N_BINS), of the test tasks in each bin of predicted probability their
@@ -66,32 +72,14 @@ class Estimate(NamedTuple):
     se: float
 
 
-class RankTest(NamedTuple):
-    """Counts of ranks in bins (N_RANK_BINS,), their chi-square against equal ones, and its p-value."""
-
-    counts: NDArray[np.int64]
-    chi_square: float
-    p_value: float
-
-
-def _widened(priors: Gaussians, differences: Array, outcomes: Outcomes, response_model: ResponseModel) -> Gaussians:
-    found = fit_posteriors(priors, differences, outcomes, response_model)
-    return Gaussians(found.means, found.factors * WIDENING)
-
-
-def _propagated(priors: Gaussians, differences: Array, outcomes: Outcomes, response_model: ResponseModel) -> Gaussians:
-    sites = Sites.empty(*outcomes.shape)
-    found, _ = propagate(priors, differences, outcomes, response_model, sites, n_sweeps=N_SWEEPS)
-    return found
-
-
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "laplace": Method("Laplace, ours", fit_posteriors),
-        "laplace_widened": Method(f"Laplace, widened by {WIDENING:g}", _widened),
-        "ep": Method("EP, not yet used by prefq", _propagated),
+        "laplace": Method("Laplace, to select with", laplace_posteriors),
+        "ep": Method("EP, to report with", ep_posteriors),
     }
 )
+EXACT = "exact"
+EXACT_LABEL = "exact, by importance sampling"
 
 
 def measures_of(kind: str) -> tuple[str, ...]:
@@ -102,9 +90,9 @@ def measures_of(kind: str) -> tuple[str, ...]:
 MEASURES = (*measures_of("coefficient"), *measures_of("margin"), "wrong_promised", "wrong_true", "log_loss")
 
 
-def ask(panel: Panel, prior: Gaussian, n_questions: int, *, rng: np.random.Generator) -> History:
+def ask(panel: Panel, start: Start, n_questions: int, *, rng: np.random.Generator) -> History:
     """Questions of the default rule, one after the other, and the replies."""
-    learn = listening(most_informative)(Study.of(panel, prior, n_questions), rng=rng)
+    learn = listening(most_informative)(Study.of(panel, start, n_questions), rng=rng)
     history = History.empty(panel.n_users)
     for n_answers in range(n_questions):
         rows = learn(history).next_rows()
@@ -132,7 +120,13 @@ def true_coefficients(panel: Panel) -> Array | None:
 
 
 def calibration(
-    panel: Panel, prior: Gaussian, history: History, n_answers: Sequence[int], *, rng: np.random.Generator
+    panel: Panel,
+    start: Start,
+    history: History,
+    n_answers: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    n_exact: int = 0,
 ) -> PanelCalibration:
     """Put what each of `METHODS` promises beside what is true of the users of a panel.
 
@@ -140,40 +134,93 @@ def calibration(
     ----------
     panel
         With known margins; intervals of coefficients are counted where `true_coefficients` finds these.
-    prior
-        Where the users start.
+    start
+        Where the users start; a `PopulationPrior` brings the response model that posteriors assume. It is widened for
+        users whose answers contradict it, as in the product.
     history
         What was asked and replied.
     n_answers
         After how many of these answers, each at most as many as there are.
     rng
-        Draws one reply to each test task.
+        Draws one reply to each test task, and the exact posteriors.
+    n_exact
+        How many users, the first ones, have an exact posterior too, method ``"exact"``: none by default, and none where
+        there are more than `MOST_FEATURES` features.
 
     Returns
     -------
     PanelCalibration
         A test task counts for reliability as the drawn reply has it, for signs as the true margin has it.
     """
-    coefficients, priors = true_coefficients(panel), same_for_all(prior, panel.n_users)
-    differences = history.of(panel.first) - history.of(panel.second)
-    thrown = rng.random(panel.test_truth.shape)
-    users: dict[str, dict[int, dict[str, Array]]] = {name: {} for name in METHODS}
-    bins: dict[str, dict[int, Array]] = {name: {} for name in METHODS}
+    study, coefficients = Study.of(panel, start, 0), true_coefficients(panel)
+    priors, model = mixture_for_all(study.prior, panel.n_users), study.response_model
+    differences = model.felt(history.of(panel.first) - history.of(panel.second))
+    thrown, exact_rng = rng.random(panel.test_truth.shape), rng.spawn(1)[0]
+    n_exact = min(n_exact, panel.n_users) if study.prior.n_features <= MOST_FEATURES else 0
+    names = (*METHODS, EXACT) if n_exact else tuple(METHODS)
+    users: dict[str, dict[int, dict[str, Array]]] = {name: {} for name in names}
+    bins: dict[str, dict[int, Array]] = {name: {} for name in names}
     for k in n_answers:
         truth = panel.truth(k)
         replies = np.where(np.isnan(truth), np.nan, thrown < truth)
         turned = -1 if panel.flips_at is not None and k >= panel.flips_at else 1
+        tests = model.felt(panel.test_first - panel.test_second)
+        facts = _Facts(None if coefficients is None else turned * coefficients, tests, truth, replies)
+        answers = differences[:, :k], history.outcomes[:, :k]
+        held = checked(priors, *answers, model)
         for name, method in METHODS.items():
-            found = method.fit(priors, differences[:, :k], history.outcomes[:, :k], panel.response_model)
-            mean, variance = found.margins(panel.test_first - panel.test_second)
-            predicted = preference_probability(mean.ravel(), variance.ravel()).reshape(mean.shape)
-            users[name][k] = {
-                **_coefficients_covered(found, None if coefficients is None else turned * coefficients),
-                **_margins_covered(mean, np.sqrt(variance), truth),
-                "log_loss": log_loss(predicted, truth),
-            }
-            bins[name][k] = reliability_bins(predicted, replies)
+            users[name][k], bins[name][k] = _counted(method.fit(held, *answers, model), facts)
+        if n_exact:
+            users[EXACT][k], bins[EXACT][k] = _counted_exactly(held, *answers, model, facts, n_exact, exact_rng)
     return PanelCalibration(users, bins)
+
+
+class _Facts(NamedTuple):
+    """What is true of users: coefficients, and of test tasks their differences, chances and drawn replies."""
+
+    coefficients: Array | None
+    tests: Array
+    truth: Array
+    replies: Array
+
+    def of(self, users: slice) -> "_Facts":
+        """Those of some users."""
+        tests = self.tests if len(self.tests) == 1 else self.tests[users]
+        coefficients = None if self.coefficients is None else self.coefficients[users]
+        return _Facts(coefficients, tests, self.truth[users], self.replies[users])
+
+
+def _counted(told: Told, facts: _Facts) -> tuple[dict[str, Array], Array]:
+    """Measures of each user, and bins of the test tasks."""
+    predicted = told.preference_probability(facts.tests)
+    measures = {
+        **_coefficients_covered(told, facts),
+        **_margins_covered(told, facts),
+        "log_loss": log_loss(predicted, facts.truth),
+    }
+    return measures, reliability_bins(predicted, facts.replies)
+
+
+def _counted_exactly(
+    priors: Mixtures,
+    differences: Array,
+    outcomes: Outcomes,
+    response_model: ResponseModel,
+    facts: _Facts,
+    n_users: int,
+    rng: np.random.Generator,
+) -> tuple[dict[str, Array], Array]:
+    """As `_counted` for the first users, some at a time; NaN for the others."""
+    measures = {name: np.full(len(outcomes), np.nan) for name in MEASURES}
+    bins = np.zeros((3, N_BINS))
+    for first in range(0, n_users, EXACT_BLOCK):
+        users = slice(first, min(first + EXACT_BLOCK, n_users))
+        exact = exact_posteriors(priors.of_users(users), differences[users], outcomes[users], response_model, rng=rng)
+        told, of_block = _counted(exact, facts.of(users))
+        bins += of_block
+        for name, values in told.items():
+            measures[name][users] = values
+    return measures, bins
 
 
 def reliability_bins(predicted: Array, replies: Array) -> Array:
@@ -219,12 +266,14 @@ def jackknife(function: Callable[[Array], float], bins: Sequence[Array]) -> Esti
     return Estimate(function(total), float(np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())))
 
 
-def sbc_ranks(panel: Panel, n_answers: int, *, rng: np.random.Generator) -> dict[str, NDArray[np.intp]]:
-    """Simulation-based calibration (Talts et al. 2018, arXiv 1804.06788): ranks of the truth among posterior draws.
+def sbc_values(
+    panel: Panel, n_answers: int, *, rng: np.random.Generator, response_model: ResponseModel | None = None
+) -> dict[str, Array]:
+    """Simulation-based calibration (Talts et al. 2018, arXiv 1804.06788): posterior probability below the truth.
 
-    Each user answers random questions; the prior is the one that the users were drawn from. The quantity that is ranked
-    is one margin a user, of a random direction in units of the prior: ranks of several coefficients of a user would not
-    be independent.
+    Each user answers random questions; the prior is the one that the users were drawn from. What is placed in the
+    posterior is one margin a user, of a random direction in units of the prior: values of several coefficients of a
+    user would not be independent. Theirs is the limit of the paper's ranks for many draws.
 
     Parameters
     ----------
@@ -233,13 +282,15 @@ def sbc_ranks(panel: Panel, n_answers: int, *, rng: np.random.Generator) -> dict
     n_answers
         For each user.
     rng
-        Draws questions, directions and draws.
+        Draws questions, directions and the exact posteriors.
+    response_model
+        How posteriors assume that replies arise; by default as the panel does.
 
     Returns
     -------
     dict
-        Rank from 0 to `N_DRAWS` for each user (n_users,), by method: `METHODS`, and ``"exact"``, by importance sampling
-        from the prior, where there are few enough features. If the posterior is right the ranks are uniform.
+        One number from 0 to 1 for each user (n_users,), by method: `METHODS`, and ``"exact"`` where there are few
+        enough features. If the posterior is right they are uniform.
 
     Raises
     ------
@@ -252,89 +303,55 @@ def sbc_ranks(panel: Panel, n_answers: int, *, rng: np.random.Generator) -> dict
             f"the users of panel {panel.name!r} have no known coefficients drawn from one Gaussian; simulation-based "
             "calibration takes a world such as gaussian(6)."
         )
+    model = panel.response_model if response_model is None else response_model
     rows = np.argsort(rng.random(panel.outcomes.shape), axis=1)[:, :n_answers].astype(np.intp)
     history = History(rows, np.take_along_axis(panel.outcomes, rows, axis=1))
-    differences = history.of(panel.first) - history.of(panel.second)
-    priors = same_for_all(panel.true_prior, panel.n_users)
-    whitened = rng.normal(size=coefficients.shape)
-    directions = np.linalg.solve(priors.factors[0].T, whitened.T).T  # so that the prior's spread is that of `whitened`
-    truth = (directions * coefficients).sum(axis=1)
-    ranks = {}
-    for name, method in METHODS.items():
-        found = method.fit(priors, differences, history.outcomes, panel.response_model)
-        mean, variance = found.margins(directions[:, None])
-        ranks[name] = _ranks(truth, mean + np.sqrt(variance) * rng.normal(size=(panel.n_users, N_DRAWS)))
-    if coefficients.shape[1] <= MOST_EXACT_FEATURES:
-        exact = [
-            directions[user] @ exact_draws(panel.true_prior, x, y, panel.response_model, N_DRAWS, rng=rng).T
-            for user, (x, y) in enumerate(zip(differences, history.outcomes, strict=True))
-        ]
-        ranks["exact"] = _ranks(truth, np.stack(exact))
-    return ranks
+    differences = model.felt(history.of(panel.first) - history.of(panel.second))
+    priors, whitened = mixture_for_all(panel.true_prior, panel.n_users), rng.normal(size=coefficients.shape)
+    # So that the prior's spread is that of `whitened`.
+    directions = np.linalg.solve(priors.components[0].factors[0].T, whitened.T).T[:, None]
+    truth = (directions[:, 0] * coefficients).sum(axis=1, keepdims=True)
+    values = {
+        name: method.fit(priors, differences, history.outcomes, model).cdf(directions, truth)[:, 0]
+        for name, method in METHODS.items()
+    }
+    if coefficients.shape[1] <= MOST_FEATURES:
+        exact = exact_posteriors(priors, differences, history.outcomes, model, rng=rng)
+        values[EXACT] = exact.cdf(directions, truth)[:, 0]
+    return values
 
 
-def exact_draws(
-    prior: Gaussian,
-    differences: Array,
-    outcomes: Outcomes,
-    response_model: ResponseModel,
-    n_draws: int,
-    *,
-    rng: np.random.Generator,
-) -> Array:
-    """Coefficients (n_draws, n_features) of one user's posterior, by importance resampling of prior draws.
-
-    There are `N_PRIOR_DRAWS` of these; good for few features and answers.
-    """
-    drawn = rng.multivariate_normal(prior.mean, prior.covariance, size=N_PRIOR_DRAWS, method="cholesky")
-    margins = drawn @ differences.T
-    value = log_likelihood(margins, np.broadcast_to(outcomes, margins.shape), response_model).value.sum(axis=1)
-    weights = np.exp(value - value.max())
-    return np.asarray(drawn[rng.choice(len(drawn), size=n_draws, p=weights / weights.sum())])
+def _coefficients_covered(told: Told, facts: _Facts) -> dict[str, Array]:
+    if facts.coefficients is None:
+        return dict.fromkeys(measures_of("coefficient"), np.full(len(facts.truth), np.nan))
+    axes = np.eye(facts.coefficients.shape[1])[None]
+    return _covered("coefficient", told.cdf(axes, facts.coefficients))
 
 
-def rank_test(ranks: Rows) -> RankTest:
-    """Whether ranks from 0 to `N_DRAWS` are uniform: Pearson's chi-square over `N_RANK_BINS` bins.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rank_test(np.arange(100)).p_value
-    1.0
-    """
-    counts = np.bincount(ranks * N_RANK_BINS // (N_DRAWS + 1), minlength=N_RANK_BINS)
-    expected = ranks.size / N_RANK_BINS
-    chi_square = float(np.square(counts - expected).sum() / expected)
-    return RankTest(counts, chi_square, float(chdtrc(N_RANK_BINS - 1, chi_square)))
-
-
-def _coefficients_covered(found: Gaussians, coefficients: Array | None) -> dict[str, Array]:
-    if coefficients is None:
-        nothing = np.full(len(found.means), np.nan)
-        return dict.fromkeys(measures_of("coefficient"), nothing)
-    sds = np.sqrt(np.square(found.factors).sum(axis=2))
-    return _covered("coefficient", np.abs(coefficients - found.means) / sds)
-
-
-def _margins_covered(mean: Array, sd: Array, truth: Array) -> dict[str, Array]:
+def _margins_covered(told: Told, facts: _Facts) -> dict[str, Array]:
     """Coverage of the test margins' intervals, and shares of wrong signs, promised and true."""
     with np.errstate(divide="ignore"):
-        margins = logit(truth)
+        margins = logit(facts.truth)
     known = np.isfinite(margins)
     there = known & (margins != 0)
-    promised = np.where(there, ndtr(-np.abs(mean) / sd), np.nan)
-    wrong = np.where(there, np.sign(mean) != np.sign(margins), np.nan)
+    below_zero = told.cdf(facts.tests, np.zeros_like(margins))
+    promised = np.where(there, np.minimum(below_zero, 1 - below_zero), np.nan)
+    wrong = np.where(there, (below_zero > 0.5) != (margins < 0), np.nan)
     return {
-        **_covered("margin", np.where(known, np.abs(np.where(known, margins, 0.0) - mean) / sd, np.nan)),
+        **_covered("margin", np.where(known, told.cdf(facts.tests, np.where(known, margins, 0.0)), np.nan)),
         "wrong_promised": _mean_of_known(promised),
         "wrong_true": _mean_of_known(wrong),
     }
 
 
-def _covered(kind: str, sds_away: Array) -> dict[str, Array]:
-    """Share of each user's intervals (n_users, n) that hold the truth, by name of the measure."""
-    reaches = ndtri(0.5 + np.array(LEVELS) / 2)
-    inside = [np.where(np.isnan(sds_away), np.nan, sds_away <= reach) for reach in reaches]
+def _covered(kind: str, below: Array) -> dict[str, Array]:
+    """Share of each user's central intervals that hold the truth, by name of the measure.
+
+    From the posterior probability (n_users, n) below each truth: the interval of a level holds it if that is no further
+    than half the level from one half.
+    """
+    off = np.abs(below - 0.5)
+    inside = [np.where(np.isnan(off), np.nan, off <= level / 2) for level in LEVELS]
     return dict(zip(measures_of(kind), map(_mean_of_known, inside), strict=True))
 
 
@@ -343,8 +360,3 @@ def _mean_of_known(values: Array) -> Array:
     there = ~np.isnan(values)
     total = np.where(there, values, 0.0).sum(axis=1)
     return np.where(there.any(axis=1), total / np.maximum(there.sum(axis=1), 1), np.nan)
-
-
-def _ranks(truth: Array, draws: Array) -> NDArray[np.intp]:
-    """How many draws (n_users, n_draws) lie below each truth (n_users,)."""
-    return np.asarray((draws < truth[:, None]).sum(axis=1), dtype=np.intp)

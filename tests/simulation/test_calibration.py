@@ -1,4 +1,4 @@
-"""Calibration: coverage and ranks against exact posteriors, planted errors found, reliability by hand."""
+"""Calibration: coverage and probabilities against exact posteriors, planted errors found, reliability by hand."""
 
 from dataclasses import replace
 
@@ -6,26 +6,27 @@ import numpy as np
 import pytest
 
 from prefq.errors import InputError
-from prefq.inference.laplace_batch import Gaussians, same_for_all
+from prefq.inference.laplace_batch import Gaussians
 from prefq.simulation import calibration as module
+from prefq.simulation.beliefs import Mixtures, ep_posteriors, mixture_for_all
 from prefq.simulation.calibration import (
     LEVELS,
     METHODS,
     Method,
     ask,
     calibration,
-    exact_draws,
     expected_calibration_error,
     jackknife,
     over_panels,
-    rank_test,
     reliability_bins,
-    sbc_ranks,
+    sbc_values,
     true_coefficients,
 )
+from prefq.simulation.exact_draws import exact_posteriors
 from prefq.simulation.panels import Panel
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Gaussian, ResponseModel
+from prefq.simulation.uniformity import ecdf_test
+from prefq.vocabulary import FeatureSpace, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
 
 
 def world(n_users: int = 400, name: str = "gaussian(3)", seed: int = 0, n_pool: int = 300) -> Panel:
@@ -78,7 +79,6 @@ def test_after_ten_chosen_answers_ep_keeps_its_word_and_laplace_does_not() -> No
     covered = {name: over_panels([each.users[name][10]["coefficient_90"] for each in found]).mean for name in METHODS}
     assert covered["ep"] == pytest.approx(0.9, abs=0.02)  # .90 in docs/maths
     assert covered["laplace"] == pytest.approx(0.82, abs=0.04)
-    assert covered["laplace"] < covered["laplace_widened"] < covered["ep"]
     error = {name: jackknife(expected_calibration_error, [each.bins[name][10] for each in found]) for name in METHODS}
     assert error["ep"].mean < 0.01 < 0.03 < error["laplace"].mean
     for each in found:
@@ -86,52 +86,105 @@ def test_after_ten_chosen_answers_ep_keeps_its_word_and_laplace_does_not() -> No
         assert at["wrong_promised"].mean() == pytest.approx(at["wrong_true"].mean(), abs=0.02)
 
 
-def test_ep_has_the_moments_of_the_exact_posterior() -> None:
-    panel = world(6)
-    history = ask(panel, true_prior(panel), 8, rng=np.random.default_rng(1))
-    differences = history.of(panel.first) - history.of(panel.second)
-    priors = same_for_all(true_prior(panel), panel.n_users)
-    ep = METHODS["ep"].fit(priors, differences, history.outcomes, panel.response_model)
-    for user in range(panel.n_users):
-        answers = differences[user], history.outcomes[user]
-        draws = exact_draws(true_prior(panel), *answers, ResponseModel(), 20_000, rng=np.random.default_rng(user))
-        sds = draws.std(axis=0)
-        np.testing.assert_allclose((ep.means[user] - draws.mean(axis=0)) / sds, 0, atol=0.12)
-        np.testing.assert_allclose(np.sqrt(np.diag(ep.covariances[user])) / sds, 1, atol=0.1)
+def test_exact_draws_have_the_moments_of_integrals_on_a_grid() -> None:
+    rng = np.random.default_rng(3)
+    camps = GaussianMixture(
+        [0.5, 0.2, 0.3], [Gaussian([1.0], [[0.5]]), Gaussian([0.4], [[0.0]]), Gaussian([-1.5], [[0.2]])]
+    )
+    differences, outcomes = rng.normal(size=(2, 4, 1)) * 2, np.array([[1, -1, 1, 1], [-1, -1, 1, -1]], dtype=np.int8)
+    model = ResponseModel(lapse_rate=0.1, position_bias=0.3)
+    exact = exact_posteriors(mixture_for_all(camps, 2), differences, outcomes, model, rng=rng, n_draws=20_000)
+
+    at = np.linspace(-8, 8, 8001)
+    prior = 0.2 * (np.abs(at - 0.4) < 1e-9) / (at[1] - at[0]) * np.sqrt(2 * np.pi)
+    for weight, each in zip(camps.weights[[0, 2]], (camps.components[0], camps.components[2]), strict=True):
+        prior += weight * np.exp(-((at - each.mean[0]) ** 2) / (2 * each.covariance[0, 0])) / each.sd[0]
+    for user in range(2):
+        chance = 1 / (1 + np.exp(-(outcomes[user] * (at[:, None] * differences[user, :, 0] + 0.3))))
+        density = prior * (0.9 * chance + 0.05).prod(axis=1)
+        density /= density.sum()
+        for place in (-1.0, 0.35, 0.45, 1.2):  # the point at .4 is between two of them
+            below = exact.cdf(np.ones((1, 1, 1)), np.full((2, 1), place))[user, 0]
+            assert below == pytest.approx(density[at <= place].sum(), abs=0.015)
+        told = exact.preference_probability(np.full((1, 1, 1), 1.7))[user, 0]
+        assert told == pytest.approx(float(density @ (1 / (1 + np.exp(-1.7 * at)))), abs=0.01)
 
 
-def test_ranks_are_uniform_under_the_truth_and_not_under_a_lie(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_sure(priors: Gaussians, *answers: object) -> Gaussians:
-        found = METHODS["ep"].fit(priors, *answers)  # type: ignore[arg-type]
-        return Gaussians(found.means, found.factors * 0.7)
+def test_ep_says_what_the_exact_posterior_says() -> None:
+    panel = world(30, "gaussian(6)", n_pool=400)
+    history = ask(panel, true_prior(panel), 10, rng=np.random.default_rng(1))
+    found = calibration(panel, true_prior(panel), history, [10], rng=np.random.default_rng(2), n_exact=20)
+    exact, ep = found.users["exact"][10], found.users["ep"][10]
+
+    assert np.isnan(exact["coefficient_90"][20:]).all()
+    assert not np.isnan(exact["coefficient_90"][:20]).any()
+    for name in ("wrong_promised", "log_loss"):
+        np.testing.assert_allclose(ep[name][:20], exact[name][:20], atol=0.04)
+    assert found.bins["exact"][10][0].sum() == 20 * 600
+    priors, differences = mixture_for_all(true_prior(panel), 30), history.of(panel.first) - history.of(panel.second)
+    belief = ep_posteriors(priors, differences, history.outcomes, panel.response_model)
+    draws = exact_posteriors(priors, differences, history.outcomes, panel.response_model, rng=np.random.default_rng(0))
+    assert draws.effective_sizes.min() > 200
+    tests = panel.test_first - panel.test_second
+    off = belief.cdf(tests, np.zeros((30, 600))) - draws.cdf(tests, np.zeros((30, 600)))
+    assert np.abs(off).mean() < 0.015  # of which the draws' own error is about .01
+
+
+def test_simulation_based_calibration_passes_and_finds_a_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_sure(priors: Mixtures, *answers: object) -> Mixtures:
+        found = ep_posteriors(priors, *answers)  # type: ignore[arg-type]
+        return Mixtures(found.weights, tuple(Gaussians(each.means, each.factors * 0.7) for each in found.components))
 
     planted = {**METHODS, "too sure": Method("a lie", too_sure)}
     monkeypatch.setattr(module, "METHODS", planted)
     panel = world(500)
-    p_values = {
-        name: rank_test(ranks).p_value for name, ranks in sbc_ranks(panel, 8, rng=np.random.default_rng(3)).items()
-    }
-    assert set(p_values) == {*planted, "exact"}
-    assert min(p_values["exact"], p_values["ep"]) > 1e-3
-    assert p_values["too sure"] < 1e-4
+    values = sbc_values(panel, 8, rng=np.random.default_rng(3))
+    tests = {name: ecdf_test(each, rng=np.random.default_rng(4)) for name, each in values.items()}
+    assert set(tests) == {*planted, "exact"}
+    assert tests["ep"].passed
+    assert tests["exact"].passed
+    assert not tests["too sure"].passed
+    np.testing.assert_allclose(values["ep"], values["exact"], atol=0.12)
 
     turned = replace(panel.users(slice(200)), outcomes=-panel.outcomes[:200])  # who answer the wrong way round
-    wrong = sbc_ranks(turned, 8, rng=np.random.default_rng(3))
-    assert rank_test(wrong["exact"]).p_value < 1e-6
+    wrong = sbc_values(turned, 8, rng=np.random.default_rng(3))
+    assert ecdf_test(wrong["exact"], rng=np.random.default_rng(4)).p_value < 0.001
 
 
-def test_ranks_need_a_true_prior_and_few_features_for_the_exact_ones() -> None:
-    wide = sbc_ranks(world(20, "gaussian(9)"), 3, rng=np.random.default_rng(0))
+def test_simulation_based_calibration_finds_lapses_that_nobody_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "METHODS", {"ep": METHODS["ep"]})
+    panel = world(300, "noisy(0.3)")
+    rng = [np.random.default_rng(5) for _ in range(2)]
+    assumed = sbc_values(panel, 12, rng=rng[0], response_model=ResponseModel(lapse_rate=0.3))
+    ignored = sbc_values(panel, 12, rng=rng[1])
+    tests = {
+        (name, method): ecdf_test(values[method], rng=np.random.default_rng(6))
+        for name, values in (("assumed", assumed), ("ignored", ignored))
+        for method in ("ep", "exact")
+    }
+    assert tests["assumed", "ep"].passed
+    assert tests["assumed", "exact"].passed
+    assert not tests["ignored", "ep"].passed
+    assert not tests["ignored", "exact"].passed
+
+
+def test_intervals_of_mixtures_are_those_of_the_mixture() -> None:
+    panel = world(400, n_pool=50)
+    wide = Gaussian(true_prior(panel).mean, true_prior(panel).covariance * 9)
+    doubt = GaussianMixture([0.5, 0.5], [true_prior(panel), wide])
+    start = PopulationPrior(doubt, FeatureSpace(["a", "b", "c"]))
+    history = ask(panel, start, 0, rng=np.random.default_rng(1))
+    found = calibration(panel, start, history, [0], rng=np.random.default_rng(2)).users["ep"][0]
+
+    # The truth comes from the narrow half: its 90 % interval of the mixture reaches 2.7 of the narrow deviations.
+    assert found["coefficient_90"].mean() > 0.97
+
+
+def test_simulation_based_calibration_needs_a_true_prior_and_few_features_for_the_exact_one() -> None:
+    wide = sbc_values(world(20, "gaussian(9)"), 3, rng=np.random.default_rng(0))
     assert set(wide) == set(METHODS)
     with pytest.raises(InputError, match="takes a world such as gaussian"):
-        sbc_ranks(replace(world(20), true_prior=None), 3, rng=np.random.default_rng(0))
-
-
-def test_p_values_of_uniform_ranks_are_uniform() -> None:
-    rng = np.random.default_rng(0)
-    p_values = np.array([rank_test(rng.integers(100, size=400)).p_value for _ in range(400)])
-    assert (p_values < 0.05).mean() == pytest.approx(0.05, abs=0.035)  # three standard errors
-    assert p_values.mean() == pytest.approx(0.5, abs=0.05)
+        sbc_values(replace(world(20), true_prior=None), 3, rng=np.random.default_rng(0))
 
 
 def test_reliability_by_hand() -> None:

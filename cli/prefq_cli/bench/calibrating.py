@@ -5,12 +5,15 @@ What is counted is in `prefq.simulation.calibration`. The summary of kind "calib
 - `calibration`: {levels, answers, methods {name: {label, answers {k: {measure: {mean, se}, ece {mean, se}, reliability
   {count, predicted, share, se}}}}}}; reliability has one number for each tenth of predicted probability, null where no
   task fell into it;
-- `sbc`: {answers, users, methods {name: {label, counts, chi_square, p_value}}}, null where the world has no true prior;
+- `sbc`: {answers, users, methods {name: {label, points, shares, lower, upper, p_value, passed}}}, null where the world
+  has no true prior: the empirical distribution of posterior probabilities below the truth, and simultaneous 95 % bands;
+- `goals`: {method, tolerance, checks [{what, answers, wanted, reached, se, within, met}]}, of the posterior that people
+  are told from;
 - `text` and `tables`, as `report` shows them.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ import typer
 
 from prefq.errors import InputError
 from prefq.simulation.calibration import (
+    EXACT,
+    EXACT_LABEL,
     LEVELS,
     MEASURES,
     METHODS,
@@ -28,16 +33,18 @@ from prefq.simulation.calibration import (
     calibration,
     expected_calibration_error,
     jackknife,
-    measures_of,
     over_panels,
-    rank_test,
-    sbc_ranks,
+    sbc_values,
     true_coefficients,
 )
-from prefq.simulation.group_prior import fit_group_prior
-from prefq.simulation.panels import Panel
+from prefq.simulation.exact_draws import MOST_FEATURES
+from prefq.simulation.panels import Panel, Start
+from prefq.simulation.starts import fitted_start
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Array
+from prefq.simulation.uniformity import ecdf_test
+from prefq.vocabulary import Array, ResponseModel
+from prefq_cli.bench.calibration_goals import ENVELOPE, GOAL_METHOD, TRUE, checks, tolerance
+from prefq_cli.bench.calibration_report import exact_notes, response_notes, sentences, tables
 from prefq_cli.bench.folders import SUMMARY, Folder, Part, Unit
 from prefq_cli.bench.progress import progress
 from prefq_cli.bench.provenance import provenance
@@ -48,17 +55,16 @@ from prefq_cli.console import tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings
 
-FITTED, TRUE = "fitted", "true"
 SBC_ANSWERS = 10
-AT = 10  # answers that the sentences are about, or the last number before
-EXACT = "exact, by importance sampling"
-NOTHING = "–"
-_ASKED, _TESTED, _RANKED = 1, 2, 3  # separate streams of a world
+_ASKED, _TESTED, _RANKED, _BANDS = 1, 2, 3, 4  # separate streams of a world
 
 
 @dataclass(frozen=True, slots=True)
 class Worlds:
-    """What is measured on: worlds of one name (in full), users of each, numbers of answers, and which prior."""
+    """What is measured on: worlds of one name (in full), users of each, numbers of answers, and which prior.
+
+    exact is for how many users of each world the exact posterior is counted too.
+    """
 
     name: str
     users: int
@@ -66,6 +72,7 @@ class Worlds:
     answers: tuple[int, ...]
     prior: str
     seed: int
+    exact: int = 0
 
     def settings(self) -> dict[str, Any]:
         """All that changes numbers."""
@@ -76,7 +83,12 @@ class Worlds:
             "answers": list(self.answers),
             "prior": self.prior,
             "seed": self.seed,
+            "exact": self.exact,
         }
+
+    def methods(self, n_features: int) -> tuple[str, ...]:
+        """Which posteriors are counted."""
+        return (*METHODS, EXACT) if self.exact and n_features <= MOST_FEATURES else tuple(METHODS)
 
     def make(self, world: int, n_users: int) -> Panel:
         return make_world(
@@ -111,14 +123,11 @@ class WorldTask:
 
     def __call__(self) -> None:
         panel, seed = self.worlds.make(self.panel, self.worlds.users), [self.worlds.seed, self.panel]
-        prior = fit_group_prior(panel.group, panel.response_model)
-        if self.worlds.prior == TRUE:
-            assert panel.true_prior is not None
-            prior = panel.true_prior
-        history = ask(panel, prior, max(self.worlds.answers), rng=np.random.default_rng([*seed, _ASKED]))
-        rng = np.random.default_rng([*seed, _TESTED])
-        found = calibration(panel, prior, history, self.worlds.answers, rng=rng)
-        keys = [(name, k) for name in METHODS for k in self.worlds.answers]
+        start, model = self._start(panel)
+        history = ask(panel, start, max(self.worlds.answers), rng=np.random.default_rng([*seed, _ASKED]))
+        rng, n_exact = np.random.default_rng([*seed, _TESTED]), self.worlds.exact
+        found = calibration(panel, start, history, self.worlds.answers, rng=rng, n_exact=n_exact)
+        keys = [(name, k) for name in found.users for k in self.worlds.answers]
         n = panel.n_users
         columns = {
             "world": np.full(n * len(keys), self.panel, dtype=np.int32),
@@ -127,12 +136,21 @@ class WorldTask:
             "n_answers": np.repeat(np.array([k for _, k in keys], dtype=np.int32), n),
             **{each: np.concatenate([found.users[name][k][each] for name, k in keys]) for each in MEASURES},
         }
-        ranks = {}
+        values = {}
         if panel.true_prior is not None and true_coefficients(panel) is not None:
-            drawn = sbc_ranks(panel, SBC_ANSWERS, rng=np.random.default_rng([*seed, _RANKED]))
-            ranks = {name: each.tolist() for name, each in drawn.items()}
-        bins = {name: {str(k): found.bins[name][k].tolist() for k in self.worlds.answers} for name in METHODS}
-        self.folder.write_part(self.unit, columns, {"bins": bins, "ranks": ranks, "notes": list(panel.notes)})
+            rng = np.random.default_rng([*seed, _RANKED])
+            drawn = sbc_values(panel, SBC_ANSWERS, rng=rng, response_model=model)
+            values = {name: each.tolist() for name, each in drawn.items()}
+        bins = {name: {str(k): each[k].tolist() for k in self.worlds.answers} for name, each in found.bins.items()}
+        told = {"bins": bins, "values": values, "notes": list(panel.notes), "response_model": model.to_dict()}
+        self.folder.write_part(self.unit, columns, told)
+
+    def _start(self, panel: Panel) -> tuple[Start, ResponseModel]:
+        """Where the users start, and how replies are taken to arise."""
+        if self.worlds.prior == TRUE and panel.true_prior is not None:
+            return panel.true_prior, panel.response_model
+        fitted = fitted_start(panel)
+        return fitted, fitted.response_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +175,8 @@ class CalibrationRun:
     def _run(self) -> dict[str, Any]:
         began, about = time.perf_counter(), provenance()
         folder = Folder.open(self.out, "calibration", self.worlds.settings(), about)
-        n_users, n_rows = self.worlds.users, self.worlds.users * len(METHODS) * len(self.worlds.answers)
+        n_users, methods = self.worlds.users, self.worlds.methods(self.worlds.make(0, 1).first.shape[-1])
+        n_rows = n_users * len(methods) * len(self.worlds.answers)
         units = [Unit(world, Address("calibration"), 0, n_users) for world in range(self.worlds.worlds)]
         kept = {unit: part for unit in units if isinstance(part := folder.read_part(unit, n_rows), Part)}
         todo = [WorldTask(self.worlds, unit, folder) for unit in units if unit not in kept]
@@ -168,12 +187,14 @@ class CalibrationRun:
         parts = [part for unit in units if isinstance(part := folder.read_part(unit, n_rows), Part)]
         if len(parts) < len(units):
             raise InputError(f"{len(units) - len(parts)} worlds were written and are gone; run the same command again.")
-        found = summed_up(self.worlds.answers, parts)
+        found = summed_up(self.worlds, methods, parts)
         _write_users(folder, parts)
         notes = [
             f"Prior {self.worlds.prior}: "
             + ("each world's own population, an ablation." if self.worlds.prior == TRUE else "learned from a group."),
             f"Questions are those of information_gain. ± is one standard error over {len(units)} worlds.",
+            *exact_notes(self.worlds.exact, methods),
+            *response_notes([part.about["response_model"] for part in parts]),
             *dict.fromkeys(note for part in parts for note in part.about["notes"]),
         ]
         summary = {
@@ -194,89 +215,33 @@ class CalibrationRun:
         return summary
 
 
-def summed_up(answers: Sequence[int], parts: Sequence[Part]) -> dict[str, Any]:
-    """Means and standard errors over worlds, reliability of all worlds together, and the test of ranks."""
-    methods = {}
-    for name, method in METHODS.items():
-        told = {str(k): _at(name, k, parts) for k in answers}
-        methods[name] = {"label": method.label, "answers": told}
-    ranks = [part.about["ranks"] for part in parts]
-    sbc = None
-    if all(ranks):
-        labels = {**{name: method.label for name, method in METHODS.items()}, "exact": EXACT}
-        tests = {name: rank_test(np.concatenate([each[name] for each in ranks])) for name in ranks[0]}
-        sbc = {
-            "answers": SBC_ANSWERS,
-            "users": sum(len(each["ep"]) for each in ranks),
-            "methods": {
-                name: {
-                    "label": labels[name],
-                    "counts": test.counts.tolist(),
-                    "chi_square": _number(test.chi_square),
-                    "p_value": _number(test.p_value),
-                }
-                for name, test in tests.items()
-            },
-        }
-    return {"calibration": {"levels": list(LEVELS), "answers": list(answers), "methods": methods}, "sbc": sbc}
-
-
-def sentences(found: Mapping[str, Any]) -> Iterator[str]:
-    """What was found, in words."""
-    answers, methods = found["calibration"]["answers"], found["calibration"]["methods"]
-    k = str(max((k for k in answers if k <= AT), default=min(answers)))
-    of_what = "coefficient" if methods["ep"]["answers"][k]["coefficient_90"]["mean"] is not None else "margin"
-    covered = "; ".join(
-        f"{each['label']}: {_with_error(each['answers'][k][f'{of_what}_90'])}" for each in methods.values()
-    )
-    yield f"After {k} chosen answers, nominal 90 % intervals of {of_what}s cover a share of: {covered}."
-    wrong = "; ".join(
-        f"{each['label']}: {_with_error(each['answers'][k]['wrong_promised'])} promised, "
-        f"{_with_error(each['answers'][k]['wrong_true'])} true"
-        for each in methods.values()
-    )
-    yield f"Share of test choices predicted the wrong way round: {wrong}."
-    if found["sbc"] is None:
-        yield "Simulation-based calibration takes users whose coefficients come from one Gaussian, as these do not."
-    else:
-        told = "; ".join(f"{each['label']}: p = {each['p_value']:.2g}" for each in found["sbc"]["methods"].values())
-        yield (
-            f"Simulation-based calibration, true prior, {found['sbc']['answers']} random questions, "
-            f"{found['sbc']['users']:,} users; chi-square of {len(found['sbc']['methods']['ep']['counts'])} bins of "
-            f"ranks, small where a posterior is wrong: {told}."
-        )
-
-
-def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Tables of the report: coverage of coefficients and of margins, signs and reliability, ranks."""
-    methods, answers = found["calibration"]["methods"], found["calibration"]["answers"]
-    rows = [(each["label"], str(k), each["answers"][str(k)]) for k in answers for each in methods.values()]
-    for kind, what in (("coefficient", "coefficients"), ("margin", "the margins of test tasks")):
-        if rows[0][2][f"{kind}_90"]["mean"] is not None:
-            yield {
-                "title": f"Coverage of central intervals of {what}, by nominal level",
-                "heading": ["posterior", "answers", *(f"{level:.2f}" for level in LEVELS)],
-                "rows": [[label, k, *(_with_error(at[name]) for name in measures_of(kind))] for label, k, at in rows],
-            }
-    yield {
-        "title": "Test choices predicted the wrong way round, promised and true; expected calibration error of "
-        "preference probabilities against drawn replies; log loss in nats",
-        "heading": ["posterior", "answers", "wrong, promised", "wrong, true", "calibration error", "log loss"],
-        "rows": [
-            [label, k, *(_with_error(at[name]) for name in ("wrong_promised", "wrong_true", "ece", "log_loss"))]
-            for label, k, at in rows
-        ],
+def summed_up(worlds: Worlds, methods: Sequence[str], parts: Sequence[Part]) -> dict[str, Any]:
+    """Means and standard errors over worlds, reliability of all worlds together, the test of uniformity, the goals."""
+    labels = {**{name: method.label for name, method in METHODS.items()}, EXACT: EXACT_LABEL}
+    told = {
+        name: {"label": labels[name], "answers": {str(k): _at(name, k, parts) for k in worlds.answers}}
+        for name in methods
     }
-    if found["sbc"] is not None:
-        yield {
-            "title": f"Ranks of the truth among posterior draws, true prior and {found['sbc']['answers']} random "
-            "questions: uniform if the posterior is right",
-            "heading": ["posterior", "chi-square", "p"],
-            "rows": [
-                [each["label"], f"{each['chi_square']:.1f}", f"{each['p_value']:.2g}"]
-                for each in found["sbc"]["methods"].values()
-            ],
+    values, sbc = [part.about["values"] for part in parts], None
+    if all(values):
+        tests = {
+            name: {"label": labels[name], **_tested(np.concatenate([each[name] for each in values]), worlds.seed)}
+            for name in values[0]
         }
+        sbc = {"answers": SBC_ANSWERS, "users": sum(len(each[GOAL_METHOD]) for each in values), "methods": tests}
+    found = {"levels": list(LEVELS), "answers": list(worlds.answers), "methods": told}
+    within = tolerance(worlds.name, worlds.prior)
+    goals = {"method": GOAL_METHOD, "tolerance": within, "checks": list(checks(found, sbc, within))}
+    return {"calibration": found, "sbc": sbc, "goals": goals}
+
+
+def _tested(values: Array, seed: int) -> dict[str, Any]:
+    """The test of uniformity, as JSON."""
+    test = ecdf_test(values, rng=np.random.default_rng([seed, _BANDS]), level=ENVELOPE)
+    arrays = {
+        name: [float(f"{each:.4g}") for each in getattr(test, name)] for name in ("points", "shares", "lower", "upper")
+    }
+    return {**arrays, "p_value": _number(test.p_value), "passed": test.passed}
 
 
 def _at(name: str, n_answers: int, parts: Sequence[Part]) -> dict[str, Any]:
@@ -317,9 +282,3 @@ def _write_users(folder: Folder, parts: Sequence[Part]) -> None:
 def _number(value: float) -> float | None:
     """As JSON has it, rounded; none where there is none."""
     return None if np.isnan(value) else float(f"{value:.4g}")
-
-
-def _with_error(told: Mapping[str, float | None]) -> str:
-    if told["mean"] is None:
-        return NOTHING
-    return f"{told['mean']:.3f}" + ("" if told["se"] is None else f" ± {told['se']:.3f}")

@@ -24,6 +24,10 @@ WorldsOption = Annotated[int, typer.Option("--worlds", metavar="N", help="Worlds
 AnswersOption = Annotated[
     str, typer.Option("--answers", metavar="N,N,…", help="Numbers of chosen answers after which intervals are counted.")
 ]
+ExactOption = Annotated[
+    int,
+    typer.Option("--exact", metavar="N", help="Users of each world whose exact posterior is counted too, as referee."),
+]
 TruePriorOption = Annotated[
     bool, typer.Option("--true-prior", help="An ablation: start from the world's own population, not a fitted prior.")
 ]
@@ -31,10 +35,11 @@ TruePriorOption = Annotated[
 
 def calibration(
     world: WorldOption = "gaussian(6)",
-    users: UsersOption = 200,
+    users: UsersOption = 250,
     worlds: WorldsOption = 8,
     answers: AnswersOption = "3,5,10,20",
     true_prior: TruePriorOption = False,
+    exact: ExactOption = 40,
     workers: WorkersOption = None,
     seed: SeedOption = 0,
     out: OutOption = None,
@@ -43,8 +48,9 @@ def calibration(
 ) -> None:
     """Check intervals and probabilities. How often they keep what they promise, on simulated users.
 
-    Of three posteriors: Laplace, which prefq selects with; the same widened, which profiles are told from; expectation
-    propagation, which prefq does not use yet. Ctrl-C keeps finished worlds, and the same command goes on from there.
+    Of Laplace posteriors, which prefq selects with; of expectation propagation, which people are told from, with
+    whether it keeps what it must; and of the exact posterior for some. Ctrl-C keeps finished worlds, and the same
+    command goes on from there.
 
     \b
     Examples:
@@ -53,17 +59,18 @@ def calibration(
       prefq bench calibration --true-prior --answers 10
     """
     from prefq.simulation.synthetic import world_name
-    from prefq_cli.bench.calibrating import FITTED, TRUE, CalibrationRun, Worlds
+    from prefq_cli.bench.calibrating import CalibrationRun, Worlds
+    from prefq_cli.bench.calibration_goals import FITTED, TRUE
     from prefq_cli.bench.folders import USERS
     from prefq_cli.bench.provenance import n_cores
     from prefq_cli.bench.showing import report_and_show
 
-    check_counts(users=users, worlds=worlds, workers=workers)
+    check_counts(users=users, worlds=worlds, workers=workers, exact=exact or None)
     check_seed(seed)
     after = tuple(sorted(whole_numbers(answers, "--answers", least=1)))
-    asked = Worlds(world_name(world), users, worlds, after, TRUE if true_prior else FITTED, seed)
+    asked = Worlds(world_name(world), users, worlds, after, TRUE if true_prior else FITTED, seed, exact)
     asked.check()
-    typed = {"world": asked.name, "users": users, "worlds": worlds, "answers": answers, "seed": seed}
+    typed = {"world": asked.name, "users": users, "worlds": worlds, "answers": answers, "exact": exact, "seed": seed}
     name = f"{asked.name}-true-prior" if true_prior else asked.name
     run = CalibrationRun(
         asked,
