@@ -8,7 +8,6 @@ import numpy as np
 
 from prefq.vocabulary import Array
 
-WORDS_PER_MINUTE = 240  # silent reading of plain English (Brysbaert 2019)
 SMALLEST_PROBABILITY = 1e-12  # what a prediction of 0 or 1 is taken as, so that one error does not cost everything
 
 

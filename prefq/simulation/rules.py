@@ -18,10 +18,10 @@ from prefq.questions.acquisition import (
     mixture_information_gain,
     target_variance,
 )
+from prefq.questions.costs import SECONDS_TO_CHOOSE, WORDS_PER_MINUTE
 from prefq.questions.gain_bounds import information_gain_bound, mixture_information_gain_bound
 from prefq.questions.search import TIE_TOLERANCE
 from prefq.simulation.beliefs import Mixtures
-from prefq.simulation.measures import WORDS_PER_MINUTE
 from prefq.simulation.panels import History, Rows, Study
 from prefq.vocabulary import Array, ResponseModel
 
@@ -31,7 +31,6 @@ RuleOf = Callable[[Study, np.random.Generator], Rule]
 """Makes a rule for a study, with the strategy's own generator."""
 NOTHING_LEFT = -1
 ROUGH_SHARE = 0.6  # of the best rough score: below it no exact one can be the best
-SECONDS_TO_CHOOSE = 5.0  # once all is read, as in `prefq.questions.costs`
 FIRST_CONTENDERS = 16  # integrals taken for each user before bounds are compared with an exact score
 
 

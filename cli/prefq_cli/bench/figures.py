@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 16 / 2.54  # inches
 BAND = 1.96  # standard errors: a 95 % band where counts are large
-WORDS_PER_MINUTE = 240  # as in prefq.simulation.measures
+WORDS_PER_MINUTE = 240  # as in prefq.questions.costs
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",

@@ -23,7 +23,7 @@ from prefq_cli.bench.summaries import (
 )
 
 ALONG = (0, 3, 5, 10, 20)
-WORDS_PER_MINUTE = 240  # as in prefq.simulation.measures
+WORDS_PER_MINUTE = 240  # as in prefq.questions.costs
 MEASURES = {
     "log_loss": "Log loss, nats (lower is better)",
     "best_of_n": "Share of the best-of-n gain",
