@@ -112,9 +112,9 @@ def search(
         joint = pull if n_gaussians == 1 else None
         for k, (gaussian, pace) in enumerate(zip(population.gaussians, paces, strict=True)):
             sums = _sums(found[k], gaussian, shares[:, k])
-            moved, change = _step(gaussian, sums, shrinkage, joint, pace)
-            gaussians.append(_at_least_personal(moved, typical) if pull is not None else moved)
-            changes.append(change)
+            moved = _step(gaussian, sums, shrinkage, joint, pace)
+            gaussians.append(moved if pull is None else at_least(LEAST_PERSONAL, moved, typical))
+            changes.append(_change(gaussian, gaussians[-1]))
         population = Population(weights, tuple(gaussians), population.centre)
         if pull is not None:
             population = population._replace(centre=_centre(population, pull))
@@ -336,16 +336,19 @@ def _centre(population: Population, pull: _Pull) -> Array:
     return np.asarray(population.centre + step)
 
 
-def _at_least_personal(gaussian: Gaussian, typical: Array) -> Gaussian:
-    """The Gaussian, widened where the personal part of a typical margin is less than `LEAST_PERSONAL`."""
+def at_least(margin: float, gaussian: Gaussian, typical: Array) -> Gaussian:
+    """The Gaussian, widened where the personal part of a margin is smaller, root mean square, than this many logits.
+
+    typical (n_features, n_features) holds the second moments of differences.
+    """
     square = float(np.sum(gaussian.covariance * typical))
-    if square >= LEAST_PERSONAL**2:
+    if square >= margin**2:
         return gaussian
-    return Gaussian(gaussian.mean, gaussian.covariance * (LEAST_PERSONAL**2 / square))
+    return Gaussian(gaussian.mean, gaussian.covariance * (margin**2 / square))
 
 
-def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, pace: _Pace) -> tuple[Gaussian, float]:
-    """The next Gaussian, and how far it is in coordinates in which the last is standard normal.
+def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, pace: _Pace) -> Gaussian:
+    """The next Gaussian.
 
     A posterior mean holds a share ρ of where the user is, so that what an ordinary step of expectation maximisation
     gains is a share ρ of what is missing of the mean, and ρ² of the covariance; it is divided by that.
@@ -382,4 +385,11 @@ def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, p
     factor = root @ vectors * np.sqrt(np.clip(1 + values, 1 / MAX_GROWTH, MAX_GROWTH))
     moved = Gaussian(prior.mean + root @ shift, factor @ factor.T)
     pace.renew(moved.covariance - prior.covariance)
-    return moved, float(max(np.abs(step).max(), np.abs(shift).max()))
+    return moved
+
+
+def _change(before: Gaussian, after: Gaussian) -> float:
+    """Largest change in coordinates in which the Gaussian before is standard normal."""
+    inverse = np.linalg.inv(np.linalg.cholesky(before.covariance))
+    of_covariance = inverse @ (after.covariance - before.covariance) @ inverse.T
+    return float(max(np.abs(of_covariance).max(), np.abs(inverse @ (after.mean - before.mean)).max()))

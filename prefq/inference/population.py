@@ -16,9 +16,12 @@ from prefq.errors import InputError
 from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.mixture_em import (
+    IMPERSONAL_RANGE,
     MAX_ITERATIONS,
     MEAN_SD,
     Population,
+    Search,
+    at_least,
     believed_margins,
     divided,
     evidence_of,
@@ -44,6 +47,7 @@ START_IMPERSONAL = 0.3  # weight of the point there
 SHRINKAGES = (0.5, 2.0, 8.0)  # that are tried, in users' worth of evidence for each feature
 USUAL_SHRINKAGE = 2.0  # where too few users can be held out to choose
 LEAST_USERS = 20  # of whom half can be held out
+TELLING = 1.0  # logits, root mean square, of personal margins that a group must rule out to be of one taste
 SAMPLE_USERS = 600  # that decisions are made on; the prior itself is fitted on all
 MOST_COMPONENTS = 5  # that "auto" tries
 LAPSE_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -215,6 +219,8 @@ def fit_population_prior_with_info(
         shrinkage=plan.shrinkage,
         on_step=_saying(tell, "fitting the prior"),
     )
+    if len(found.population.gaussians) == 1:
+        found = _or_alike(group, plan.response_model, found)
     prior = _in_words(found.population, group, space, plan.response_model)
     evidence = float(found.log_evidence.sum()) / len(group.outcomes)
     n_gaussians = len(found.population.gaussians)
@@ -382,6 +388,26 @@ def _chosen_components(halves: list[Group], plan: _Plan, tell: OnStep) -> int:
             break
         chosen, best = n, evidence
     return chosen
+
+
+def _or_alike(group: Group, model: ResponseModel, found: Search) -> Search:
+    """What was found; or, where that is hardly likelier, that all have the same taste, if the answers can tell.
+
+    They can tell where they speak against tastes that differ by `TELLING` logits.
+    """
+    felt = group.felt(model)
+    typical = felt.differences.T @ felt.differences / len(felt.outcomes)
+    pooled, (gaussian,) = _start(group, model).centre, found.population.gaussians
+    assert pooled is not None
+    apart = at_least(TELLING, Gaussian(pooled, gaussian.covariance), typical)
+    few, many = IMPERSONAL_RANGE
+    alike, different = (Population(np.array([1 - point, point]), (apart,), pooled) for point in (many, few))
+    evidence = evidence_of(felt, model, alike)
+    told_by = float(evidence.sum() - evidence_of(felt, model, different).sum())
+    lost = float(found.log_evidence.sum() - evidence.sum())
+    if told_by > LEAST_GAIN and lost < LEAST_GAIN:
+        return Search(alike, found.n_iterations, evidence)
+    return found
 
 
 def _of_several(group: Group, plan: _Plan, one: Population, n: int, tell: OnStep) -> Population:
