@@ -177,6 +177,9 @@ LONG_LINES: tuple[Line, ...] = (
         title="Speed of recipes of others",
         alone=True,
     ),
+    Line("calibration-full", "calibration --world gaussian(6)"),
+    Line("calibration-true-prior", "calibration --world gaussian(6) --true-prior"),
+    Line("calibration-lapses", "calibration --world noisy(0.2) --exact 25"),
     Line("polis-once", f"replay --set polis --pairs once {_ON_RECORD}"),
     Line(
         "pairwise_gp",
