@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prefq.inference.ep_batch import Sites, propagate
+from prefq.inference.ep import fit_posterior_ep
+from prefq.inference.ep_batch import Sites, log_evidence, propagate
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.likelihood import log_likelihood
@@ -115,3 +116,40 @@ def test_expectation_propagation_of_one_answer_has_the_exact_moments(sd: float, 
     )
     assert propagated.means[0, 0] == pytest.approx(mean, abs=tolerance)
     assert propagated.covariances[0, 0, 0] == pytest.approx(weights @ (grid - mean) ** 2, abs=tolerance * sd)
+
+
+@pytest.mark.parametrize("model", [PLAIN, ResponseModel(0.4, -0.2, 0.1), ResponseModel(0.3, 0.1, 0.05, 0.8)])
+def test_settled_users_are_those_of_the_single_fit(model: ResponseModel) -> None:
+    """Sweeps with a fixed count, and their evidence, arrive where the single fit does; grades and lapses included."""
+    prior, differences, outcomes = random_problem(np.random.default_rng(9))
+    grades = np.where(outcomes == 0, 0, outcomes * np.array([1, 2, 3, 1, 2, 3, 2])).astype(np.int8)
+    start = same_for_all(prior, len(outcomes))
+    together, sites = propagate(start, differences, grades, model, Sites.empty(*outcomes.shape), n_sweeps=80)
+    evidence = log_evidence(start, differences, grades, model, sites)
+    strengths = np.array([np.nan, 0.3, 0.9, np.nan, 0.3, 0.9, 0.3])
+    for user in range(len(outcomes)):
+        comparisons = Comparisons(differences[user], outcomes[user], strengths)
+        alone, info = fit_posterior_ep(prior, comparisons, response_model=model)
+        np.testing.assert_allclose(together.means[user], alone.mean, atol=1e-5)
+        np.testing.assert_allclose(together.covariances[user], alone.covariance, atol=1e-5)
+        assert evidence[user] == pytest.approx(info.log_evidence, abs=1e-6)
+
+
+def test_many_users_with_lapses_get_modes_as_good_as_alone() -> None:
+    rng = np.random.default_rng(10)
+    model = ResponseModel(0.3, 0.1, 0.15)
+    differences = 2 * rng.normal(size=(40, 12, 3))
+    outcomes = rng.choice(np.array([-1, 0, 1], dtype=np.int8), size=(40, 12))
+    prior = Gaussian(np.zeros(3), 4 * np.eye(3))
+    together = fit_posteriors(same_for_all(prior, 40), differences, outcomes, model)
+    worse = 0
+    for user in range(40):
+        alone, _ = fit_posterior(prior, Comparisons(differences[user], outcomes[user]), response_model=model)
+        heights = []
+        for mean in (together.means[user], alone.mean):
+            likelihood = log_likelihood(differences[user] @ mean, outcomes[user], model)
+            slope = mean / 4 - differences[user].T @ likelihood.first
+            np.testing.assert_allclose(slope, 0, atol=1e-6)
+            heights.append(likelihood.value.sum() - mean @ mean / 8)
+        worse += heights[0] < heights[1] - 1e-6
+    assert worse <= 2  # of several modes, the searches may find different ones
