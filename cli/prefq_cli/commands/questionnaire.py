@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from prefq.pool.candidate_pool import CandidatePool
     from prefq.storage.sql import SqlStore
-    from prefq.vocabulary import PopulationPrior
     from prefq_cli.questionnaire.answers import Refused, Sheet
     from prefq_cli.questionnaire.files import Questionnaire
 
@@ -49,13 +48,16 @@ def questionnaire(
     from prefq.questions.static import design_with_info
     from prefq_cli.console import write, write_json
     from prefq_cli.opening import pool_name
+    from prefq_cli.prior_files import read_prior
     from prefq_cli.questionnaire.files import Questionnaire
 
     folder = Path(out)
     _require_new(folder)
     loaded = prefq.load_pool(pool)
     _require_texts(loaded, pool)
-    questions, info = design_with_info(loaded, prior=_read_prior(prior), n_questions=n_questions, seed=seed)
+    questions, info = design_with_info(
+        loaded, prior=None if prior is None else read_prior(prior), n_questions=n_questions, seed=seed
+    )
     made = Questionnaire(
         pool_name(pool),
         loaded.digest(),
@@ -242,22 +244,6 @@ def _read_table(path: str) -> str:
         raise NotFoundError(f"there is no table {path!r}; give a CSV file, or '-' for standard input.") from None
     except (OSError, ValueError) as error:
         raise InputError(f"table {path!r} cannot be read ({error}); give a CSV file in UTF-8.") from None
-
-
-def _read_prior(path: str | None) -> "PopulationPrior | None":
-    import json
-
-    from prefq.errors import InputError, NotFoundError
-    from prefq.vocabulary import PopulationPrior
-
-    if path is None:
-        return None
-    try:
-        return PopulationPrior.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise NotFoundError(f"there is no prior {path!r}; give a file that prefq prior fit wrote.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"prior {path!r} cannot be read ({error}); give a file that prefq prior fit wrote.") from None
 
 
 def _require_new(folder: Path) -> None:
