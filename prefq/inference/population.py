@@ -47,6 +47,7 @@ START_IMPERSONAL = 0.3  # weight of the point there
 SHRINKAGES = (0.5, 2.0, 8.0)  # that are tried, in users' worth of evidence for each feature
 USUAL_SHRINKAGE = 2.0  # where too few users can be held out to choose
 LEAST_USERS = 20  # of whom half can be held out
+GIVEN_UP = 5.0  # nats over all users, at most, for calling a group one of the same taste
 TELLING = 1.0  # logits, root mean square, of personal margins that a group must rule out to be of one taste
 SAMPLE_USERS = 600  # that decisions are made on; the prior itself is fitted on all
 MOST_COMPONENTS = 5  # that "auto" tries
@@ -405,7 +406,7 @@ def _or_alike(group: Group, model: ResponseModel, found: Search) -> Search:
     evidence = evidence_of(felt, model, alike)
     told_by = float(evidence.sum() - evidence_of(felt, model, different).sum())
     lost = float(found.log_evidence.sum() - evidence.sum())
-    if told_by > LEAST_GAIN and lost < LEAST_GAIN:
+    if told_by > LEAST_GAIN and lost < GIVEN_UP:
         return Search(alike, found.n_iterations, evidence)
     return found
 

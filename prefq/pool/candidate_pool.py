@@ -6,7 +6,7 @@ Reading and writing pools is in `prefq.pool.files`; choosing among the questions
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -243,7 +243,7 @@ class CandidatePool:
         start = as_population_prior(start, self.feature_space)
         if response_model is None or response_model == start.response_model:
             return start
-        return PopulationPrior(start.coefficients, start.feature_space, response_model, start.n_users)
+        return replace(start, response_model=response_model)
 
     def question(self, question_id: str) -> Question:
         """The question with this id, sides as in the id; InputError if its pair is not in the pool."""

@@ -1,0 +1,254 @@
+"""prefq prior: fit where new users start on the answers of a group, and show it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prefq_cli.exit_codes import ExitCode
+from prefq_cli.settings import JsonOption, PlainOption, PoolOption, StoreOption, read_settings
+
+if TYPE_CHECKING:
+    from prefq.inference.population import PopulationInfo
+    from prefq.vocabulary import PopulationPrior
+    from prefq_cli.group_answers import GroupFile
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fit and show where new users start.")
+
+AUTO = "auto"
+
+
+@app.command()
+def fit(
+    answers: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="ANSWERS",
+            help="CSV, JSON lines or Parquet with user_id, choice, and question_id or difference_NAME columns.",
+        ),
+    ] = None,
+    pool: PoolOption = None,
+    from_sessions: Annotated[
+        bool, typer.Option("--from-sessions", help="Take the answers of the store's sessions with this pool instead.")
+    ] = False,
+    components: Annotated[
+        str, typer.Option("--components", metavar="N", help="Gaussians, or 'auto' for as many as prove good.")
+    ] = AUTO,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write the prior to this file, as JSON.")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", metavar="FOLDER", help="Save the pool with this prior here, for --pool FOLDER."),
+    ] = None,
+    store: StoreOption = None,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from a group's answers where new users start, so that their first questions tell most.
+
+    Each row of ANSWERS is one answer: user_id, choice (first, second, tie, both_bad or skip), perhaps a strength in
+    (0, 1], and either question_id of a question of --pool, or the differences of the two responses in each feature.
+
+    \b
+    Examples:
+      prefq prior fit answers.csv --pool ./my-pool --output prior.json
+      prefq prior fit answers.parquet --pool ./my-pool --into ./my-pool-fitted
+      prefq prior fit --from-sessions --into ./starter-fitted
+    """
+    from prefq.errors import InputError
+    from prefq.inference.population import fit_population_prior_with_info
+    from prefq_cli.console import tell, write_json
+
+    if output is None and into is None:
+        raise InputError("the prior would be lost; say with --output FILE or --into FOLDER where to write it.")
+    if (answers is None) != from_sessions:
+        raise InputError("answers come from a file or from the store; give a file, or --from-sessions.")
+    settings = read_settings(store=store, plain=plain, as_json=as_json)
+    group = _group(answers, pool, needs_pool=into is not None, store=settings.store)
+    try:
+        prior, info = fit_population_prior_with_info(
+            group.comparisons.differences,
+            group.comparisons.outcomes,
+            group.users,
+            strengths=group.comparisons.strengths,
+            feature_space=group.feature_space,
+            n_components=AUTO if components == AUTO else _whole(components),
+            on_step=_teller(),
+        )
+    except KeyboardInterrupt:
+        tell("Interrupted: nothing was written.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _save(prior, output, into, pool)
+    if as_json:
+        return write_json({**_facts(prior), "fit": info._asdict()})
+    _show(prior, settings)
+    return _remarks(info)
+
+
+@app.command()
+def show(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What prefq prior fit --output wrote, or a pool's folder.")
+    ],
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where new users start: how far tastes reach on each axis, groups of tastes, how people reply.
+
+    \b
+    Examples:
+      prefq prior show prior.json
+      prefq prior show ./my-pool --json
+    """
+    from prefq_cli.console import write_json
+
+    prior = load_prior(file)
+    if as_json:
+        return write_json({"prior": str(file), **_facts(prior)})
+    return _show(prior, read_settings(plain=plain))
+
+
+def load_prior(path: Path) -> "PopulationPrior":
+    """A prior from a file, or that of a pool; NotFoundError or InputError where there is none."""
+    import prefq
+
+    if path.is_dir():
+        return prefq.load_pool(path).starting_point()
+    try:
+        return prefq.PopulationPrior.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise prefq.NotFoundError(f"there is no prior at {str(path)!r}; make one with prefq prior fit.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise prefq.InputError(f"{str(path)!r} cannot be read as a prior: {error}") from error
+
+
+def _group(answers: Path | None, pool: str | None, *, needs_pool: bool, store: str) -> "GroupFile":
+    import prefq
+    from prefq.storage.sql import SqlStore
+    from prefq_cli.group_answers import load_answers, load_sessions
+    from prefq_cli.settings import DEFAULT_POOL
+
+    if answers is not None:
+        if pool is None and needs_pool:
+            raise prefq.InputError("--into saves a pool with the prior; say with --pool which pool.")
+        return load_answers(answers, None if pool is None else prefq.load_pool(pool))
+    with SqlStore.open(store) as opened:
+        return load_sessions(opened, prefq.load_pool(pool or DEFAULT_POOL))
+
+
+def _whole(text: str) -> int:
+    from prefq.errors import InputError
+
+    if not text.isdecimal():
+        raise InputError(f"--components is {text!r}; give a number of at least 1, or 'auto'.")
+    return int(text)
+
+
+def _save(prior: "PopulationPrior", output: Path | None, into: Path | None, pool: str | None) -> None:
+    from dataclasses import replace
+
+    import prefq
+    from prefq_cli.settings import DEFAULT_POOL
+
+    if output is not None:
+        try:
+            output.write_text(json.dumps(prior.to_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise prefq.StorageError(f"the prior cannot be written to {str(output)!r} ({error.strerror}).") from error
+    if into is not None:
+        replace(prefq.load_pool(pool or DEFAULT_POOL), prior=prior).save(into)
+
+
+def _teller() -> Callable[[str], None]:
+    """Says on standard error what is being done, once for each thing."""
+    from prefq_cli.console import tell
+
+    said: list[str] = []
+
+    def on_step(what: str) -> None:
+        if said[-1:] != [what]:
+            said.append(what)
+            tell(f"{what[0].upper()}{what[1:]} …")
+
+    return on_step
+
+
+def _facts(prior: "PopulationPrior") -> dict[str, Any]:
+    """What there is to say, as JSON values."""
+    names, mixture = prior.feature_space.names, prior.coefficients
+    personal = [k for k in range(len(mixture.components)) if k != prior.impersonal]
+    return {
+        "n_users": prior.n_users,
+        "axes": {
+            name: {"mean": mean, "sd": sd}
+            for name, mean, sd in zip(names, mixture.mean.tolist(), mixture.sd.tolist(), strict=True)
+        },
+        "groups": [
+            {
+                "weight": float(mixture.weights[k]),
+                "mean": dict(zip(names, mixture.components[k].mean.tolist(), strict=True)),
+                "sd": dict(zip(names, mixture.components[k].sd.tolist(), strict=True)),
+            }
+            for k in personal
+        ],
+        "no_personal_taste": None if prior.impersonal is None else float(mixture.weights[prior.impersonal]),
+        "response_model": prior.response_model.to_dict(),
+        "feature_space": prior.feature_space.digest,
+    }
+
+
+def _show(prior: "PopulationPrior", settings: Any) -> None:
+    from prefq_cli.console import write_table, write_words
+
+    facts = _facts(prior)
+    groups = facts["groups"]
+    heads = ["mean", "spread"] if len(groups) == 1 else [f"{group['weight']:.0%}" for group in groups]
+    rows = []
+    for name in prior.feature_space.names:
+        cells = [f"{group['mean'][name]:+.2f} ± {group['sd'][name]:.2f}" for group in groups]
+        if len(groups) == 1:
+            cells = [f"{groups[0]['mean'][name]:+.2f}", f"{groups[0]['sd'][name]:.2f}"]
+        rows.append((name, *cells))
+    write_words(_origin(prior))
+    write_table(rows, ("axis", *heads), settings)
+    for sentence in _sentences(prior, facts):
+        write_words(sentence)
+
+
+def _origin(prior: "PopulationPrior") -> str:
+    users = f"{prior.n_users} users" if prior.n_users else "no group; it is a guess"
+    return f"Where new users start, from {users}. Weights are in logits a unit of each feature."
+
+
+def _sentences(prior: "PopulationPrior", facts: dict[str, Any]) -> list[str]:
+    """Groups, no personal taste and how people reply, in words; what there is nothing of is left out."""
+    model = prior.response_model
+    told = []
+    if len(facts["groups"]) > 1:
+        told.append(f"Tastes come in {len(facts['groups'])} groups, of the shares above, each as mean ± spread.")
+    if facts["no_personal_taste"] is not None:
+        told.append(
+            f"{facts['no_personal_taste']:.0%} are expected to have no taste of their own: they choose as all do."
+        )
+    if model.tie_threshold:
+        told.append(f"Ties are given where two responses are within {model.tie_threshold:.2f} logits.")
+    if model.position_bias:
+        side = "first" if model.position_bias > 0 else "second"
+        told.append(f"The response shown {side} has an advantage of {abs(model.position_bias):.2f} logits.")
+    if model.strength_threshold:
+        told.append(f"A preference is called clear from {model.strength_threshold:.2f} logits on.")
+    if model.lapse_rate:
+        told.append(f"{model.lapse_rate:.0%} of the replies are careless.")
+    if model.dissimilarity_noise:
+        told.append("Unlike responses are judged less reliably than like ones.")
+    return told
+
+
+def _remarks(info: "PopulationInfo") -> None:
+    from prefq_cli.console import tell
+
+    if info.n_left_out:
+        tell(f"{info.n_left_out} answers to pairs without a difference tell nothing, and were left out.")

@@ -1,0 +1,158 @@
+"""prefq prior: from a group's answers to a prior that a pool carries, and what is said of it."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import prefq
+from prefq.inference.population import fit_population_prior
+
+Prefq = Any  # the fixture of conftest.py
+Rows = Sequence[Mapping[str, Any]]
+TASTE = np.array([3.0, -1.0, 0.0])
+
+
+def answers_to(pool: prefq.CandidatePool, n_users: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """People who all have about one taste answer every question of the pool, two of them not."""
+    rows = []
+    for user in range(n_users):
+        margins = (pool.features[pool.pairs[:, 0]] - pool.features[pool.pairs[:, 1]]) @ (TASTE + rng.normal(size=3))
+        replies = np.where(rng.random(len(margins)) < 1 / (1 + np.exp(-margins)), "first", "second").tolist()
+        replies[:2] = ["skip", "both_bad"]
+        rows += [
+            {"user_id": f"u{user}", "question_id": f"{first}-{second}", "choice": choice}
+            for (first, second), choice in zip(pool.pairs.tolist(), replies, strict=True)
+        ]
+    return rows
+
+
+def write(rows: Rows, path: Path) -> Path:
+    if path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    return path
+
+
+@pytest.fixture
+def rows(pool_folder: Path) -> list[dict[str, Any]]:
+    return answers_to(prefq.load_pool(pool_folder), 12, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_every_kind_of_file_gives_the_same_prior(
+    prefq_: Prefq, pool_folder: Path, rows: Rows, tmp_path: Path, kind: str
+) -> None:
+    path, output = write(rows, tmp_path / f"answers.{kind}"), tmp_path / "prior.json"
+    told = prefq_("prior", "fit", path, "--pool", pool_folder, "--components", 1, "--output", output, "--json")
+    assert told.code == 0, told.err
+    pool = prefq.load_pool(pool_folder)
+    differences = pool.features[pool.pairs[2:, 0]] - pool.features[pool.pairs[2:, 1]]
+    outcomes = [1 if row["choice"] == "first" else -1 for row in rows if row["choice"] in ("first", "second")]
+    users = np.repeat(np.arange(12), len(differences))
+    expected = fit_population_prior(np.tile(differences, (12, 1)), outcomes, users, feature_space=pool.feature_space)
+    found = prefq.PopulationPrior.from_dict(json.loads(output.read_text()))
+    assert found.feature_space == pool.feature_space
+    np.testing.assert_allclose(found.coefficients.mean, expected.coefficients.mean, atol=1e-6)
+    assert told.json["fit"]["n_answers"] == 120
+    assert told.json["axes"]["thorough"]["mean"] == pytest.approx(found.coefficients.mean[0])
+    assert "Fitting the prior" in told.err
+
+
+def test_a_pool_carries_the_prior_and_sessions_begin_with_it(
+    prefq_: Prefq, pool_folder: Path, rows: Rows, tmp_path: Path
+) -> None:
+    fitted = tmp_path / "fitted"
+    path = write(rows, tmp_path / "answers.csv")
+    assert prefq_("prior", "fit", path, "--pool", pool_folder, "--into", fitted).code == 0
+    start = prefq.load_pool(fitted).starting_point()
+    assert start.n_users == 12
+    assert start.coefficients.mean[0] > 1
+    assert prefq_("onboard", "--pool", fitted, "--max-questions", 1, "--json", keys="1\n").code == 0
+    assert prefq_("prior", "show", fitted, "--json").json["n_users"] == 12
+
+
+def test_answers_in_the_store_teach_a_prior(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
+    for user in ("ada", "ben"):
+        prefq_("onboard", "--user", user, "--pool", pool_folder, "--max-questions", 4, "--json", keys="1\n2\n1\n1\n")
+    output = tmp_path / "prior.json"
+    told = prefq_("prior", "fit", "--from-sessions", "--pool", pool_folder, "--output", output, "--json")
+    assert (told.code, told.json["n_users"], told.json["fit"]["n_answers"]) == (0, 2, 8)
+    other = prefq_("prior", "fit", "--from-sessions", "--output", output)
+    assert other.code == 2
+    assert "none of the 2 sessions" in other.err
+
+
+def test_differences_need_no_pool(prefq_: Prefq, tmp_path: Path) -> None:
+    rows = [
+        {"user_id": user, "choice": choice, "difference_warm": warm, "difference_brief": 1.0, "strength": 0.4}
+        for user, choice, warm in (("a", "first", 1.0), ("a", "second", -1.0), ("b", "tie", 0.2), ("b", "first", 2.0))
+    ]
+    output = tmp_path / "prior.json"
+    assert prefq_("prior", "fit", write(rows, tmp_path / "d.parquet"), "--output", output).code == 0
+    shown = prefq_("prior", "show", output)
+    assert "warm" in shown.out
+    assert "brief" in shown.out
+    assert "Ties are given" in shown.out
+    assert "from 2 users" in shown.out
+
+
+def test_groups_and_those_without_a_taste_are_named(prefq_: Prefq, tmp_path: Path) -> None:
+    camps = prefq.GaussianMixture(
+        [0.5, 0.3, 0.2], [prefq.Gaussian([mean], [[variance]]) for mean, variance in ((2, 1), (-2, 1), (0, 0))]
+    )
+    model = prefq.ResponseModel(position_bias=-0.3, lapse_rate=0.1)
+    prior = prefq.PopulationPrior(camps, prefq.FeatureSpace(["warm"]), model, 40, 2)
+    path = tmp_path / "prior.json"
+    path.write_text(json.dumps(prior.to_dict()))
+    told = prefq_("prior", "show", path)
+    for words in ("2 groups", "50%", "30%", "20% are expected to have no taste", "shown second", "10% of the replies"):
+        assert words in told.out
+    values = prefq_("prior", "show", path, "--json").json
+    assert values["no_personal_taste"] == pytest.approx(0.2)
+    assert [group["mean"]["warm"] for group in values["groups"]] == [2, -2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"user_id": "a", "question_id": "0-1"}], "expected choice too"),
+        ([{"user_id": "a", "question_id": "0-1", "choice": "left"}], "row 1 of answers.jsonl: choice is 'left'"),
+        ([{"user_id": "", "question_id": "0-1", "choice": "first"}], "row 1 of answers.jsonl has no user_id"),
+        ([{"user_id": "a", "question_id": "0-9", "choice": "first"}], "'0-9' is not in the pool"),
+        ([{"user_id": "a", "question_id": "0-1", "choice": "skip"}], "no answer says which"),
+        ([{"user_id": "a", "choice": "first"}], "neither question_id nor columns difference_NAME"),
+        ([{"user_id": "a", "choice": "first", "difference_x": 1.0}], "has differences of x and the pool the features"),
+        ([{"user_id": "a", "choice": "first", "difference_x": "wide"}], "has differences of x"),
+        ([{"user_id": "a", "question_id": "0-1", "choice": "first", "strength": 7}], "strength is 7"),
+    ],
+)
+def test_wrong_answers_are_refused_in_a_sentence(
+    prefq_: Prefq, pool_folder: Path, tmp_path: Path, rows: Rows, message: str
+) -> None:
+    path, output = write(rows, tmp_path / "answers.jsonl"), tmp_path / "prior.json"
+    told = prefq_("prior", "fit", path, "--pool", pool_folder, "--output", output)
+    assert (told.code, told.out) == (2, "")
+    assert message in told.err
+    assert not output.exists()
+
+
+def test_what_is_missing_is_named(prefq_: Prefq, tmp_path: Path) -> None:
+    assert prefq_("prior", "fit", tmp_path / "no.csv", "--output", tmp_path / "p.json").code == 3
+    assert prefq_("prior", "show", tmp_path / "no.json").code == 3
+    assert "the prior would be lost" in prefq_("prior", "fit", tmp_path / "no.csv").err
+    assert "give a file, or --from-sessions" in prefq_("prior", "fit", "--output", tmp_path / "p.json").err
+    (tmp_path / "a.txt").write_text("x")
+    assert "of no known kind" in prefq_("prior", "fit", tmp_path / "a.txt", "--output", tmp_path / "p.json").err
