@@ -65,7 +65,7 @@ def test_plain_numpy_asks_what_prefq_asks(n_features: int) -> None:
         pool = make_pool(n_questions, n_features, rng)
         prior = pool.starting_point().coefficients
         first, second = pool.pairs.T
-        differences = pool.features[first] - pool.features[second]
+        differences = pool.features[first].astype(np.float64) - pool.features[second]
         assert pool.prompt_codes is not None
         user = prefq.SimulatedUser(rng.multivariate_normal(prior.mean, prior.covariance))
         question, answers = prefq.select_next_question(pool, []), list[prefq.Answer]()
@@ -96,11 +96,12 @@ def test_plain_information_agrees_with_the_acquisition() -> None:
 
 def test_pools_are_of_prompts_whose_pairs_are_all_asked() -> None:
     pool = make_pool(95, 3, np.random.default_rng(0))
-    assert (pool.n_questions, pool.n_items) == (95, 50)
+    assert (pool.n_questions, pool.n_items) == (95, 30)
+    assert pool.features.dtype == np.float32
     assert pool.prompt_codes is not None
     first, second = pool.prompt_codes[pool.pairs].T
     assert (first == second).all()
-    assert np.bincount(first).tolist() == [10] * 9 + [5]
+    assert np.bincount(first).tolist() == [45, 45, 5]
     study, history = one_user(pool, np.random.default_rng(0))
     assert study.differences.shape == (1, 95, 3)
     assert len(set(history.rows[0].tolist())) == N_ANSWERS
@@ -123,6 +124,10 @@ def test_a_run_tells_times_in_passes_and_what_could_not_run(prefq_: Prefq, tmp_p
         assert all(each["p50"] <= each["p95"] for each in ms.values())
         assert ms["step"]["n"] >= N_ANSWERS
         assert entry["mib"]["peak"] > entry["mib"]["before"] > 10
+        assert entry["mib"]["arrays"] >= entry["mib"]["features"]
+        assert entry["steps"]["most"] >= entry["steps"]["median"] > 0
+        assert entry["users_per_second"] > 1
+        assert ms["select_and_ep"]["p95"] > ms["choose"]["p50"] > 0
         assert entry["peers"]["quick"]["not_run"] is None
         assert entry["peers"]["quick"]["ratio"] > 0
         assert entry["peers"]["slow"]["not_run"] == "slower than 0.5 s a question"
@@ -140,8 +145,8 @@ def test_a_run_tells_times_in_passes_and_what_could_not_run(prefq_: Prefq, tmp_p
 
 def test_a_size_beyond_the_memory_is_left_out(prefq_: Prefq, tmp_path: Path) -> None:
     size = Size(10**6, 64, 1, 0, 1.0, 1.0)
-    features, differences = 0.5e6 * 64 * 8, 1e6 * 64 * 8
-    assert bytes_needed(size) > 2 * features + 2 * differences
+    features, differences = 0.22e6 * 64 * 4, 1e6 * 64 * 8
+    assert bytes_needed(size) > 3 * features + 2.5 * differences
     said = prefq_(
         "bench",
         "speed",
@@ -155,7 +160,7 @@ def test_a_size_beyond_the_memory_is_left_out(prefq_: Prefq, tmp_path: Path) -> 
         tmp_path / "out",
     )
     assert said.code == 0, said.err
-    assert "not run: needs about 1.7 GiB of memory, more than 1" in said.out
+    assert "not run: needs about 1.6 GiB of memory, more than 1" in said.out
 
 
 def test_a_peer_that_was_slow_is_not_tried_on_what_is_hopeless() -> None:

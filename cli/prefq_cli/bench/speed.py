@@ -3,11 +3,13 @@
 How a size is timed is in `timing`. The summary of kind "speed" has, besides what all have:
 
 - `sizes`: one entry for each pool, {n_questions, n_items, n_features, not_run (a clause or null), ms {call: {p50, p95,
-  n, cpu}}, ratio (processor time of `select` over that of `pass`), same_question, mib {features, before, peak}, peers
-  {name: {not_run, ms, ratio, mib}}}; p50 and p95 are by the clock, cpu is the median of processor time; the calls are
-  `first` (on a new pool, tables included), `step` (from an answer to the next question, answers 1 to 10), `select`
-  (after ten answers), `pass` (one `features @ v`), `plain` (plain NumPy's `select`), `posterior` and
-  `plain_posterior` (of ten answers);
+  n, cpu}}, ratio (processor time of `select` over that of `pass`), steps {most, median} (of ten steps, in passes),
+  users_per_second, same_question, mib {features, arrays, before, peak}, peers {name: {not_run, ms, ratio, mib}}}; p50
+  and p95 are by the clock, cpu is the median of processor time; the calls are `first` (on a new pool, tables included),
+  `step` (from an answer to the next question, answers 1 to 10), `select` (after ten answers), `choose` (of that, from
+  the posterior to the question), `posterior` and `ep` (of ten answers, by Laplace's method and by expectation
+  propagation), `select_and_ep`, `pass` (one product of the differences of all questions, in single precision, with a
+  vector), `plain` and `plain_posterior` (plain NumPy's `select` and posterior);
 - `start_up`: {call: {p50, p95, n}}, in ms;
 - `text` and `tables`, as `report` shows them.
 """
@@ -35,9 +37,10 @@ START_ROUNDS = 5
 HOPELESS = 3  # times the limit: a peer that is expected to take longer is not tried
 NOTHING = "–"
 POOLS = (
-    "Pools have prompts of five responses, all ten pairs of which are questions, and features in double precision. "
-    "Times are medians in milliseconds by the clock, on one thread; those of a size were taken in turn in one process. "
-    "Ratios are of processor time, which other programs on the machine disturb less."
+    "Pools have prompts of ten responses, all 45 pairs of which are questions, and features in single precision. A "
+    "pass is one product of the differences of all questions, in single precision, with a vector. Times are medians in "
+    "milliseconds by the clock, on one thread; those of a size were taken in turn in one process. Ratios and users a "
+    "second are by processor time, which other programs on the machine disturb less."
 )
 
 
@@ -173,11 +176,24 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"With {n_questions:,} questions the next one after {N_ANSWERS} answers takes "
             f"{_range(entry['ms']['select']['p50'] for entry in at)} ms, {_range(entry['ratio'] for entry in at)} "
-            f"times one pass over the features; plain NumPy takes {_range(map(_against, at))} times as long as prefq."
+            f"times one pass over their differences; plain NumPy takes {_range(map(_against, at))} times as long as "
+            f"prefq. With the posterior by expectation propagation it takes "
+            f"{_range(entry['ms']['select_and_ep']['p50'] for entry in at)} ms."
+        )
+        yield (
+            f"Of the ten steps of a session with {n_questions:,} questions the slowest takes "
+            f"{_range(entry['steps']['most'] for entry in at)} passes and the median one "
+            f"{_range(entry['steps']['median'] for entry in at)}; many users' next questions come at "
+            f"{_range(entry['users_per_second'] for entry in at)} a second."
         )
     if entries:
         same = sum(entry["same_question"] for entry in entries)
         yield f"Plain NumPy chose the same question in {same} of {len(entries)} sizes."
+    for peer in dict.fromkeys(name for entry in entries for name in entry["peers"]):
+        run = [(entry, entry["peers"][peer]) for entry in entries if not entry["peers"][peer]["not_run"]]
+        if run:
+            times = [found["ms"]["select"]["cpu"] / entry["ms"]["select_and_ep"]["cpu"] for entry, found in run]
+            yield f"{peer} takes {_range(times)} times as long as prefq with the posterior by expectation propagation."
     start = {name: times["p50"] / 1e3 for name, times in found["start_up"].items()}
     yield (
         f"A fresh Python has the first question of the starter pool after {start['first_question']:.2f} s and `import "
@@ -200,9 +216,26 @@ def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             for entry in entries
         ],
     }  # fmt: skip
+    yield {
+        "title": "What it is made of: the posterior to choose with, the choice; and with what people are told besides, "
+        "the posterior by expectation propagation",
+        "heading": ["questions", "features", "posterior", "choice", "95th percentile", "with what people are told"],
+        "rows": [
+            [*_name(entry), *_cells(entry, "posterior", "choose", "choose p95", "select_and_ep")] for entry in entries
+        ],
+    }  # fmt: skip
+    yield {
+        "title": "Ten steps of a session in passes, and next questions of many users a second",
+        "heading": ["questions", "features", "slowest step", "median step", "users a second"],
+        "rows": [
+            [*_name(entry), *(_number(entry["steps"][name]) for name in ("most", "median")),
+             _number(entry["users_per_second"])]
+            for entry in run
+        ],
+    }  # fmt: skip
     if peers := list(dict.fromkeys(name for entry in entries for name in entry["peers"])):
         yield {
-            "title": "The same by recipes of others, in brackets in passes over the features",
+            "title": "The same by recipes of others, in brackets in passes",
             "heading": ["questions", "features", "prefq", *peers],
             "rows": [
                 [*_name(entry), _with_ratio(entry), *(_with_ratio(entry["peers"][name]) for name in peers)]
@@ -215,19 +248,21 @@ def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         "rows": [[*_name(entry), *_cells(entry, "step", "step p95", "first")] for entry in entries],
     }
     yield {
-        "title": "Memory, in MiB: features of the pool, and the most that a process has held that draws the features, "
-        "makes the pool and selects questions; and what it held when it began",
-        "heading": ["questions", "features", "features of the pool", "most held", "when it began"],
+        "title": "Memory, in MiB: features of the pool; all its arrays (features, pairs, mean and variance of every "
+        "margin, one column an answer in single precision); the most that a process has held that selects questions "
+        "for a session, all that Python needs included; and what it held before there was a pool",
+        "heading": ["questions", "features", "features of the pool", "arrays", "most held", "before the pool"],
         "rows": [
-            [*_name(entry), *(_number(entry["mib"][name]) for name in ("features", "peak", "before"))] for entry in run
+            [*_name(entry), *(_number(entry["mib"][name]) for name in ("features", "arrays", "peak", "before"))]
+            for entry in run
         ],
     }
     yield {
-        "title": f"Posterior of {N_ANSWERS} answers, beside one pass over the features of the smallest pool",
-        "heading": ["features", "prefq", "95th percentile", "plain NumPy", "questions", "one pass"],
+        "title": f"Posterior of {N_ANSWERS} answers, by Laplace's method and by expectation propagation",
+        "heading": ["features", "Laplace", "95th percentile", "expectation propagation", "95th percentile",
+                    "plain NumPy's, Laplace"],
         "rows": [
-            [str(entry["n_features"]), *_cells(entry, "posterior", "posterior p95", "plain_posterior"),
-             f"{entry['n_questions']:,}", *_cells(entry, "pass")]
+            [str(entry["n_features"]), *_cells(entry, "posterior", "posterior p95", "ep", "ep p95", "plain_posterior")]
             for entry in _smallest(run)
         ],
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figure of a speed run: the next question beside one pass over the features, plain NumPy and recipes of others."""
+"""The figure of a speed run: the next question beside one pass over the differences, plain NumPy and recipes of others."""
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ def draw(summary: Summary, figure: "Figure") -> None:
     fewest, most = min(each["n_features"] for each in sizes), max(each["n_features"] for each in sizes)
     peers = dict.fromkeys(name for each in sizes for name in each.get("peers") or {})
     ways = {"prefq": Look(BLUE, "-", "o"), "plain NumPy": Look(ORANGE, (0, (5, 1.5)), "s")}
-    ways |= {"one pass over the features": Look(BLACK, (0, (1, 1)), "x")}
+    ways |= {"one pass over the differences": Look(BLACK, (0, (1, 1)), "x")}
     looks = [Look(each, (0, (4, 1.5, 1, 1.5)), m) for each, m in zip((VERMILION, GREEN, PURPLE), "D^v", strict=True)]
     ways |= {name: looks[i % len(looks)] for i, name in enumerate(peers)}
     figure.set_size_inches(WIDTH, 0.62 * WIDTH)
@@ -52,7 +52,7 @@ def timed_sizes(summary: Summary) -> list[Summary]:
 
 def _median_ms(size: Summary, way: str) -> float | None:
     """Time of the next question, or of one pass, at a size; None where it was not taken."""
-    call = {"prefq": "select", "plain NumPy": "plain", "one pass over the features": "pass"}.get(way)
+    call = {"prefq": "select", "plain NumPy": "plain", "one pass over the differences": "pass"}.get(way)
     if call is None:
         peer = (size.get("peers") or {}).get(way) or {"not_run": True}
         return None if peer.get("not_run") else float(peer["ms"]["select"]["p50"])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,18 +20,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prefq
+from prefq.inference.ep import fit_posterior_ep
 from prefq.pool.candidate_pool import CandidatePool
+from prefq.questions.acquisition import information_gain
+from prefq.questions.hashes import shown_question
+from prefq.questions.margins import PoolMargins
+from prefq.questions.selection import choose
 from prefq.simulation.panels import GroupAnswers, History, Study
-from prefq.vocabulary import OUTCOMES, Array, Coefficients, Gaussian, parse_question_id
+from prefq.vocabulary import (
+    OUTCOMES,
+    Array,
+    Coefficients,
+    Comparisons,
+    Gaussian,
+    PopulationPrior,
+    parse_question_id,
+)
 from prefq_cli.bench import plain_numpy
 from prefq_cli.bench.strategies import Address, load
 from prefq_cli.bench.workers import ONE_THREAD
 
 N_ANSWERS = 10
-RESPONSES = 5  # to a prompt; all ten pairs of them are questions
+RESPONSES = 10  # to a prompt; all 45 pairs of them are questions
 PAIRS = np.stack(np.triu_indices(RESPONSES, 1), axis=1)
 LEAST_ROUNDS, LEAST_PLAIN, LEAST_SESSIONS = 5, 3, 1
 SECONDS = 2.0  # after which no further round or session begins, the least done
+N_USERS, USERS_ROUNDS = 220, 3  # twenty with 0 answers, twenty with 1, and so on up to 10
 GROUP_USERS, GROUP_ANSWERS = 20, 30  # that recipes of others learn from before the clock runs
 IMPORT_SECONDS = 30.0  # what the first call of a recipe may take besides, to import what it needs
 SETUP_SECONDS = 120.0  # what a process may take besides the calls that are timed
@@ -86,8 +101,8 @@ def measured(size: Size) -> dict[str, Any] | NotRun:
 def bytes_needed(size: Size) -> float:
     """An upper estimate of the memory of a process that measures this size."""
     n_items = size.n_questions * RESPONSES / len(PAIRS)
-    features = 2 * n_items * size.n_features * 8  # as drawn, and as the pool keeps them
-    differences = (2 if size.strategy is None else 4) * size.n_questions * size.n_features * 8
+    features = n_items * size.n_features * (8 + 4)  # as drawn, and as the pool keeps them
+    differences = (2.5 if size.strategy is None else 4) * size.n_questions * size.n_features * 8
     return features + differences + size.n_questions * BYTES_PER_QUESTION
 
 
@@ -112,53 +127,140 @@ def start_up(rounds: int) -> dict[str, list[float]]:
 
 
 def make_pool(n_questions: int, n_features: int, rng: np.random.Generator) -> CandidatePool:
-    """Five responses to each prompt and all ten pairs of them; prompts differ in spread by √Gamma(2, ½)."""
+    """Ten responses to each prompt and all 45 pairs of them; prompts differ in spread by √Gamma(2, ½)."""
     n_prompts = -(-n_questions // len(PAIRS))
     features = rng.normal(size=(n_prompts, RESPONSES, n_features))
     features *= np.sqrt(rng.gamma(2, 0.5, size=(n_prompts, 1, 1)))
     pairs = (RESPONSES * np.arange(n_prompts)[:, None, None] + PAIRS).reshape(-1, 2)[:n_questions]
     prompts = np.repeat(np.arange(n_prompts), RESPONSES).tolist()
-    return CandidatePool.from_arrays(features.reshape(-1, n_features), pairs, prompt_ids=prompts)
+    return CandidatePool.from_arrays(features.reshape(-1, n_features).astype(np.float32), pairs, prompt_ids=prompts)
 
 
 def measure_prefq(size: Size) -> dict[str, Any]:
-    """Our call, the steps of sessions, the posterior and plain NumPy, each in turn with one pass over the features."""
+    """Our calls and plain NumPy's, each in turn with one pass over the differences of all questions; and memory."""
     rng = np.random.default_rng([size.seed, size.n_questions, size.n_features])
-    before = peak_memory()
+    before = resident_memory()
     pool = make_pool(size.n_questions, size.n_features, rng)
-    start = pool.starting_point()
-    direction = rng.normal(size=size.n_features)
     clock = _Clock()
-    clock("first", lambda: prefq.select_next_question(pool, []))
-    answers: list[prefq.Answer] = []
-    while clock.goes_on("step", LEAST_SESSIONS * N_ANSWERS, size.rounds * N_ANSWERS):
-        answers = _session(pool, clock, direction, rng)
-    clock("select", lambda: prefq.select_next_question(pool, answers, max_questions=None))
-    peak = peak_memory()  # before what is compared makes arrays of its own
+    answers, memory = _held_in_memory(pool, before, clock, rng)
+    plain = _Plain.of(pool, answers)
+    one_pass = _one_pass(plain.differences, rng)
+    steps = _sessions(pool, clock, one_pass, size, rng)
+    calls = _Calls.of(pool, answers)
     chosen, theirs = None, None
-    plain = _Plain.of(pool, answers, start.coefficients)
-    comparisons = pool.comparisons(answers)
     clock.restart()
-    clock.forget("select")
     while clock.goes_on("select", LEAST_ROUNDS, size.rounds):
-        chosen = clock("select", lambda: prefq.select_next_question(pool, answers, max_questions=None))
-        clock("pass", lambda: pool.features @ direction)
+        chosen = clock("select", calls.select)
+        clock("pass", one_pass)
+        clock("choose", calls.choose)
+        clock("posterior", calls.posterior)
+        clock("ep", calls.posterior_by_ep)
+        clock("select_and_ep", calls.select_and_ep)
+        clock("plain_posterior", plain.fit)
         if clock.goes_on("plain", LEAST_PLAIN, size.rounds):
             theirs = clock("plain", plain.select)
-        clock("posterior", lambda: prefq.fit_posterior(start.coefficients, comparisons))
-        clock("plain_posterior", plain.fit)
     assert chosen is not None
     assert theirs is not None
     return {
         "n_items": pool.n_items,
         "ms": clock.told(),
+        "steps": steps,
+        "users_per_second": _users_per_second(pool, rng),
         "same_question": set(parse_question_id(chosen.id)) == set(pool.pairs[theirs].tolist()),
-        "mib": {
-            "features": _mib(pool.features.nbytes),
-            "before": _mib(before),
-            "peak": _mib(peak),
-        },
+        "mib": memory,
     }
+
+
+def _held_in_memory(
+    pool: CandidatePool, before: int, clock: "_Clock", rng: np.random.Generator
+) -> tuple[list[prefq.Answer], dict[str, float]]:
+    """A session's answers, and the memory that the process held when it began and at most while it chose questions."""
+    forget_peak_memory()
+    clock("first", lambda: prefq.select_next_question(pool, []))
+    answers = _session(pool, rng, lambda call: call())
+    prefq.select_next_question(pool, answers, max_questions=None)
+    held = peak_memory()
+    margins, columns = 2 * 8 * pool.n_questions, 4 * N_ANSWERS * pool.n_questions
+    arrays = pool.features.nbytes + pool.pairs.nbytes + margins + columns
+    told_of = {"features": pool.features.nbytes, "arrays": arrays, "before": before, "peak": held}
+    return answers, {name: _mib(n_bytes) for name, n_bytes in told_of.items()}
+
+
+def _one_pass(differences: Array, rng: np.random.Generator) -> Callable[[], object]:
+    """One product of the differences of all questions, in single precision, with a vector."""
+    narrow = differences.astype(np.float32)
+    direction = rng.normal(size=(narrow.shape[1],)).astype(np.float32)
+    return lambda: narrow @ direction
+
+
+def _sessions(
+    pool: CandidatePool, clock: "_Clock", one_pass: Callable[[], object], size: Size, rng: np.random.Generator
+) -> dict[str, float]:
+    """Sessions of ten answers, the time of each step kept as `step`; the slowest and the median step in passes.
+
+    The time of a step is the median over the sessions of processor time.
+    """
+    while clock.goes_on("step", LEAST_SESSIONS * N_ANSWERS, size.rounds * N_ANSWERS):
+        _session(pool, rng, lambda call: (clock("step", call), clock("pass", one_pass))[0])
+    of_steps = np.median(np.reshape(clock.cpu["step"], (-1, N_ANSWERS)), axis=0) / np.median(clock.cpu["pass"])
+    return {name: float(f"{value:.3g}") for name, value in (("most", of_steps.max()), ("median", np.median(of_steps)))}
+
+
+def _users_per_second(pool: CandidatePool, rng: np.random.Generator) -> float:
+    """Next questions a second of many users with 0 to 10 answers each, worked out together: the best of some rounds."""
+    prior = pool.starting_point().coefficients
+    people = [prefq.SimulatedUser(rng.multivariate_normal(prior.mean, prior.covariance)) for _ in range(N_USERS)]
+    answers: list[list[prefq.Answer]] = [[] for _ in people]
+    for n_answers in range(N_ANSWERS):
+        going_on = [user for user in range(N_USERS) if user % (N_ANSWERS + 1) > n_answers]
+        questions = prefq.select_for_users(pool, [answers[user] for user in going_on], seeds=going_on)
+        for user, question in zip(going_on, questions, strict=True):
+            assert question is not None
+            answers[user].append(people[user].answer(pool, question, rng=rng))
+    clock = _Clock()
+    for _ in range(USERS_ROUNDS):
+        clock("users", lambda: prefq.select_for_users(pool, answers, max_questions=None))
+    return float(f"{N_USERS / min(clock.cpu['users']):.3g}")
+
+
+class _Calls(NamedTuple):
+    """What is timed of ours after ten answers."""
+
+    pool: CandidatePool
+    answers: Sequence[prefq.Answer]
+    start: PopulationPrior
+    comparisons: Comparisons
+    found: Coefficients
+
+    @classmethod
+    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer]) -> "_Calls":
+        start, comparisons = pool.starting_point(), pool.comparisons(answers)
+        return cls(pool, answers, start, comparisons, prefq.fit_posterior(start.coefficients, comparisons)[0])
+
+    def select(self) -> prefq.Question | None:
+        """All that a program calls to get the next question."""
+        return prefq.select_next_question(self.pool, self.answers, max_questions=None)
+
+    def choose(self) -> prefq.Question:
+        """From the posterior to the question."""
+        rows, comparisons = self.pool.asked(self.answers)
+        allowed = np.ones(self.pool.n_questions, dtype=bool)
+        allowed[rows] = False
+        margins = PoolMargins.of(self.pool, self.start.coefficients, self.start.response_model)
+        best = choose(information_gain, margins.under(self.found, comparisons), rows, allowed)
+        return shown_question(self.pool, best.row, 0)
+
+    def posterior(self) -> object:
+        """From the answers to the posterior that questions are chosen with."""
+        return prefq.fit_posterior(self.start.coefficients, self.comparisons)
+
+    def posterior_by_ep(self) -> object:
+        """From the answers to the posterior that people are told of."""
+        return fit_posterior_ep(self.start.coefficients, self.comparisons)
+
+    def select_and_ep(self) -> object:
+        """The next question, and what is told beside it."""
+        return self.select(), self.posterior_by_ep()
 
 
 def measure_peer(size: Size) -> dict[str, Any]:
@@ -170,7 +272,7 @@ def measure_peer(size: Size) -> dict[str, Any]:
     rng = np.random.default_rng([size.seed, size.n_questions, size.n_features])
     pool = make_pool(size.n_questions, size.n_features, rng)
     study, history = one_user(pool, rng)
-    direction = rng.normal(size=size.n_features)
+    one_pass = _one_pass(study.first[0] - study.second[0], rng)
     learn = strategy.begin(study, rng=rng)
     clock = _Clock()
 
@@ -178,7 +280,7 @@ def measure_peer(size: Size) -> dict[str, Any]:
         _alarm(size.call_seconds + more)
         clock(name, lambda: learn(history).next_rows())
         _alarm(0)
-        clock("pass", lambda: pool.features @ direction)
+        clock("pass", one_pass)
 
     call("first", IMPORT_SECONDS)
     clock.restart()
@@ -219,12 +321,30 @@ def told(times: Sequence[float]) -> dict[str, float]:
     return {"p50": float(f"{p50:.4g}"), "p95": float(f"{p95:.4g}"), "n": len(times)}
 
 
+def forget_peak_memory() -> None:
+    """Have `peak_memory` count from now on, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def resident_memory() -> int:
+    """The memory that this process holds, in bytes; the most that it has held where the system tells no more."""
+    return _status("VmRSS") or peak_memory()
+
+
+def _status(name: str) -> int | None:
+    """A number of bytes in what Linux says about this process."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines() if ":" in line)
+    return int(lines[name].split()[0]) * 1024
+
+
 def peak_memory() -> int:
     """The most memory that this process has held so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # elsewhere the kernel's other count goes on from the process that began this one
-        lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines() if ":" in line)
-        return int(lines["VmHWM"].split()[0]) * 1024
+    if (peak := _status("VmHWM")) is not None:  # the kernel's other count goes on from the process that began this one
+        return peak
     from resource import RUSAGE_SELF, getrusage
 
     peak = getrusage(RUSAGE_SELF).ru_maxrss
@@ -261,11 +381,6 @@ class _Clock:
         """By name what `told` tells, and the median time of the processor as `cpu`."""
         return {name: told(times) | {"cpu": told(self.cpu[name])["p50"]} for name, times in self.times.items()}
 
-    def forget(self, name: str) -> None:
-        """Begin again with this name."""
-        self.times.pop(name, None)
-        self.cpu.pop(name, None)
-
     def restart(self) -> None:
         self.began = time.perf_counter()
 
@@ -286,7 +401,8 @@ class _Plain(NamedTuple):
     outcomes: NDArray[np.int8]
 
     @classmethod
-    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer], prior: Coefficients) -> "_Plain":
+    def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer]) -> "_Plain":
+        prior = pool.starting_point().coefficients
         first, second = pool.pairs.T
         assert pool.prompt_codes is not None
         rows, _ = pool.asked(answers)
@@ -294,7 +410,7 @@ class _Plain(NamedTuple):
         shown = np.array([parse_question_id(answer.question_id)[0] for answer in answers])
         signs = np.where(shown == first[rows], 1, -1)
         outcomes = (signs * [OUTCOMES[answer.choice] for answer in answers]).astype(np.int8)
-        differences = pool.features.take(first, axis=0).astype(np.float64, copy=False)
+        differences = pool.features.take(first, axis=0).astype(np.float64)
         differences -= pool.features.take(second, axis=0)
         return cls(differences, pool.prompt_codes[first], prior.mean, prior.covariance, rows, outcomes)
 
@@ -305,8 +421,10 @@ class _Plain(NamedTuple):
         return plain_numpy.fit(self.mean, self.covariance, self.differences[self.asked], self.outcomes)
 
 
-def _session(pool: CandidatePool, clock: _Clock, direction: Array, rng: np.random.Generator) -> list[prefq.Answer]:
-    """Ten answers of somebody, the time of each step from an answer to the next question kept as `step`."""
+def _session(
+    pool: CandidatePool, rng: np.random.Generator, step: Callable[[Callable[[], Any]], Any]
+) -> list[prefq.Answer]:
+    """Ten answers of somebody; `step` makes each call from an answer to the next question."""
     prior = pool.starting_point().coefficients
     user = prefq.SimulatedUser(rng.multivariate_normal(prior.mean, prior.covariance))
     question = prefq.select_next_question(pool, [])
@@ -314,8 +432,7 @@ def _session(pool: CandidatePool, clock: _Clock, direction: Array, rng: np.rando
     for _ in range(N_ANSWERS):
         assert question is not None
         answers.append(user.answer(pool, question, rng=rng))
-        question = clock("step", lambda: prefq.select_next_question(pool, answers, max_questions=None))
-        clock("pass", lambda: pool.features @ direction)
+        question = step(lambda: prefq.select_next_question(pool, answers, max_questions=None))
     return answers
 
 

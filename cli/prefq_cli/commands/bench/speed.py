@@ -55,7 +55,7 @@ def speed(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Time the next question. For pools of many sizes, beside one pass over the features and other ways.
+    """Time the next question. For pools of many sizes, beside one pass over their differences and other ways.
 
     Each size is measured in a fresh process with one thread, calls in turn, so that times of a size can be compared
     with one another whatever else the machine does. With --peers recipes of others are timed too.
