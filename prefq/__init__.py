@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefq.inference.ep import fit_posterior_ep as fit_posterior_ep
     from prefq.inference.laplace import LaplaceInfo as LaplaceInfo
     from prefq.inference.laplace import fit_posterior as fit_posterior
+    from prefq.inference.population import fit_population_prior as fit_population_prior
     from prefq.inference.stated import StatedEvidence as StatedEvidence
     from prefq.inference.stated import StatedNoise as StatedNoise
     from prefq.inference.stated import stated_evidence as stated_evidence
@@ -76,6 +77,7 @@ _HOMES = {
     "StatedNoise": "prefq.inference.stated",
     "StorageError": "prefq.errors",
     "design_questionnaire": "prefq.questions.static",
+    "fit_population_prior": "prefq.inference.population",
     "fit_posterior": "prefq.inference.laplace",
     "fit_posterior_ep": "prefq.inference.ep",
     "fit_profile": "prefq.profiles.profile",
@@ -120,6 +122,7 @@ __all__ = [
     "StorageError",
     "__version__",
     "design_questionnaire",
+    "fit_population_prior",
     "fit_posterior",
     "fit_posterior_ep",
     "fit_profile",

@@ -39,6 +39,7 @@ PUBLIC_NAMES = {
     "StorageError",
     "__version__",
     "design_questionnaire",
+    "fit_population_prior",
     "fit_posterior",
     "fit_posterior_ep",
     "fit_profile",

@@ -303,7 +303,7 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence() -> None:
     with pytest.raises(InputError, match="users hold NaN"):
         fit_population_prior(differences, outcomes, [1.0, float("nan"), 2.0])
     with pytest.raises(InputError, match="cannot be told apart"):
-        fit_population_prior(differences, outcomes, [["a"], ["b"], ["c"]])
+        fit_population_prior(differences, outcomes, [["a"], ["b"], ["c"]])  # type: ignore[list-item]
     with pytest.raises(InputError, match="above 0"):
         fit_population_prior(differences, outcomes, users, shrinkage=0.0)
     with pytest.raises(InputError, match="other values"):

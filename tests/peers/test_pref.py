@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from prefq.inference.laplace import fit_posterior
+from prefq.inference.population import pooled_coefficients
 from prefq.simulation.attributes import attributes
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.measures import auc
 from prefq.simulation.panels import History, Panel, Study
 from prefq.simulation.strategies import OURS, Begin, LinearBelief
@@ -193,7 +193,9 @@ def _joined(panels: Sequence[Panel]) -> Panel:
 
 
 def _shared_auc(panel: Panel) -> Array:
-    margins = (panel.test_first - panel.test_second)[0] @ pooled_coefficients(panel.group)
+    margins = (panel.test_first - panel.test_second)[0] @ pooled_coefficients(
+        panel.group.differences, panel.group.outcomes
+    )
     return auc(np.tile(margins, (panel.n_users, 1)), panel.test_truth)
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 import prefq
 from prefq.errors import InputError, NotFoundError
 from prefq.inference.likelihood import sigmoid
+from prefq.inference.population import pooled_coefficients
 from prefq.inference.predictive import preference_probability
 from prefq.pool.starter import declared_levels
-from prefq.simulation.group_prior import pooled_coefficients
 from prefq.simulation.panels import Panel
 from prefq.simulation.scenes import draw, gaussian_population, gaussian_scene
 from prefq.simulation.synthetic import WORLDS, make_world, mean_reliability, unlike_loudness, world_name
@@ -184,7 +184,7 @@ def test_the_group_replies_as_its_population_would(name: str, sign: int) -> None
     chances = preference_probability(mean, variance)
     each = np.bincount(users, ((outcomes == 1) - chances) * np.sign(mean))
     assert abs(each.mean()) < 4 * each.std() / np.sqrt(len(each))
-    assert sign * (pooled_coefficients(panel.group) @ panel.true_prior.mean) > 0
+    assert sign * (pooled_coefficients(panel.group.differences, panel.group.outcomes) @ panel.true_prior.mean) > 0
 
 
 def test_people_state_their_tastes_with_a_correlation_of_six_tenths() -> None:

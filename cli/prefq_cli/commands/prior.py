@@ -75,7 +75,7 @@ def fit(
             group.users,
             strengths=group.comparisons.strengths,
             feature_space=group.feature_space,
-            n_components=AUTO if components == AUTO else _whole(components),
+            n_components="auto" if components == AUTO else _whole(components),
             on_step=_teller(),
         )
     except KeyboardInterrupt:
@@ -105,24 +105,20 @@ def show(
     """
     from prefq_cli.console import write_json
 
-    prior = load_prior(file)
+    prior = _load(file)
     if as_json:
         return write_json({"prior": str(file), **_facts(prior)})
     return _show(prior, read_settings(plain=plain))
 
 
-def load_prior(path: Path) -> "PopulationPrior":
+def _load(path: Path) -> "PopulationPrior":
     """A prior from a file, or that of a pool; NotFoundError or InputError where there is none."""
     import prefq
+    from prefq_cli.prior_files import read_prior
 
     if path.is_dir():
         return prefq.load_pool(path).starting_point()
-    try:
-        return prefq.PopulationPrior.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise prefq.NotFoundError(f"there is no prior at {str(path)!r}; make one with prefq prior fit.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise prefq.InputError(f"{str(path)!r} cannot be read as a prior: {error}") from error
+    return read_prior(str(path))
 
 
 def _group(answers: Path | None, pool: str | None, *, needs_pool: bool, store: str) -> "GroupFile":
