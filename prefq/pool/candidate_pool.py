@@ -17,9 +17,11 @@ from prefq.vocabulary import (
     OUTCOMES,
     Answer,
     Array,
+    Coefficients,
     Comparisons,
     FeatureSpace,
     Gaussian,
+    GaussianMixture,
     PopulationPrior,
     Question,
     Response,
@@ -124,7 +126,7 @@ class CandidatePool:
         prompt_ids: Sequence[Hashable] | None = None,
         feature_names: Sequence[str] | None = None,
         feature_space: FeatureSpace | None = None,
-        prior: Gaussian | PopulationPrior | None = None,
+        prior: Coefficients | PopulationPrior | None = None,
     ) -> "CandidatePool":
         """Pool from arrays.
 
@@ -217,7 +219,7 @@ class CandidatePool:
         save_pool(self, folder)
 
     def starting_point(
-        self, prior: Gaussian | PopulationPrior | None = None, response_model: ResponseModel | None = None
+        self, prior: Coefficients | PopulationPrior | None = None, response_model: ResponseModel | None = None
     ) -> PopulationPrior:
         """Where a new user starts: the argument, else the pool's prior, else the default.
 
@@ -231,12 +233,12 @@ class CandidatePool:
         MismatchError
             When a `PopulationPrior` is of another feature space.
         InputError
-            When a `Gaussian` has another number of coefficients, or the default cannot be computed because the
+            When a Gaussian or mixture has another number of coefficients, or the default cannot be computed because the
             features differ too little or too much for floating-point numbers.
         """
         if response_model is not None and not isinstance(response_model, ResponseModel):
             raise InputError(f"response_model is a {type(response_model).__name__}; give a ResponseModel.")
-        if isinstance(prior, Gaussian) and self.prior is not None and response_model is None:
+        if isinstance(prior, Gaussian | GaussianMixture) and self.prior is not None and response_model is None:
             response_model = self.prior.response_model
         given = self.prior if prior is None else prior
         start = self.derive("default_prior", self._default_prior) if given is None else given
@@ -379,7 +381,7 @@ def checked_answers(answers: Iterable[Answer]) -> tuple[Answer, ...]:
     return given
 
 
-def as_population_prior(prior: Gaussian | PopulationPrior, feature_space: FeatureSpace) -> PopulationPrior:
+def as_population_prior(prior: Coefficients | PopulationPrior, feature_space: FeatureSpace) -> PopulationPrior:
     """The prior as a `PopulationPrior` of this feature space.
 
     Raises
@@ -387,12 +389,12 @@ def as_population_prior(prior: Gaussian | PopulationPrior, feature_space: Featur
     MismatchError
         When it is of another feature space.
     InputError
-        When a `Gaussian` has another number of coefficients, or the prior is neither.
+        When a Gaussian or mixture has another number of coefficients, or the prior is neither.
     """
     if isinstance(prior, PopulationPrior):
         feature_space.require(prior.feature_space, "the prior")
         return prior
-    if not isinstance(prior, Gaussian):
+    if not isinstance(prior, Gaussian | GaussianMixture):
         raise InputError(f"prior is a {type(prior).__name__}; give a Gaussian or a PopulationPrior.")
     if prior.n_features != feature_space.n_features:
         raise InputError(

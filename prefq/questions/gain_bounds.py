@@ -99,15 +99,29 @@ def mixture_information_gain_bound(
     """
     if len(means) == 1:
         return information_gain_bound(means[0], variances[0], response_model=response_model)
+    return mixture_information_gain_bounds(weights, means, variances, response_model=response_model)[1]
+
+
+def mixture_information_gain_bounds(
+    weights: Array, means: Array, variances: Array, *, response_model: ResponseModel
+) -> tuple[Array, Array]:
+    """Bounds of `mixture_information_gain` from below and above, parameters and the latter as of the function above.
+
+    Returns
+    -------
+    tuple of (n_questions,) and (n_questions,)
+        In nats; the former is what the reply tells within the components at least.
+    """
     weights = by_question(weights, means)
-    within = information_gain_bound(means.ravel(), variances.ravel(), response_model=response_model)
+    within_least, within_most = information_gain_bounds(means, variances, response_model=response_model)
     least, most = _reply_bounds(means, variances, response_model)
     between = _most_entropy((weights * least).sum(axis=1), (weights * most).sum(axis=1)).sum(axis=0)
     between -= (weights * np.minimum(_surprisal(least), _surprisal(most)).sum(axis=0)).sum(axis=0)
-    bound = (weights * within.reshape(means.shape)).sum(axis=0) + np.maximum(between, 0.0)
+    bound = (weights * within_most).sum(axis=0) + np.maximum(between, 0.0)
     ceiling = np.log(len(response_model.outcomes))
     beyond = ((variances > MAX_SD**2) & (weights > 0)).any(axis=0)
-    return np.asarray(np.where(beyond, ceiling, np.minimum(bound, ceiling)))
+    known = np.maximum((weights * within_least).sum(axis=0), 0.0)
+    return np.asarray(known), np.where(beyond, ceiling, np.minimum(bound, ceiling))
 
 
 class _Table(NamedTuple):

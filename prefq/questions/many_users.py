@@ -20,6 +20,7 @@ from prefq.questions.scoring import Acquisition, acquisition_named
 from prefq.questions.selection import MAX_QUESTIONS, choose, reason_to_end
 from prefq.vocabulary import (
     Answer,
+    Coefficients,
     Comparisons,
     Gaussian,
     PopulationPrior,
@@ -34,7 +35,7 @@ def select_for_users(
     pool: CandidatePool,
     answers: Sequence[Iterable[Answer]],
     *,
-    prior: Gaussian | PopulationPrior | None = None,
+    prior: Coefficients | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     acquisition: Acquisition = "information_gain",
     max_questions: int | None = MAX_QUESTIONS,

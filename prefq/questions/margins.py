@@ -22,6 +22,7 @@ from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, Respons
 
 REMEMBERED = 4  # priors for which a pool keeps its variances: some 20 bytes a question each
 KEPT_DIFFERENCES = 2048  # questions whose differences are kept besides, those that vary most
+FEW = 1024  # questions; for more it pays to look for what answers have lost, a column each, instead of what is left
 # Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
 ITEM_BLOCK = 2048
 
@@ -183,15 +184,14 @@ class PosteriorMargins(NamedTuple):
 
     def at(self, places: slice) -> Margins:
         """Margins of the questions in these places of ``of.order``."""
-        loads = self.of.felt(places) @ self._columns(self.kept)
-        return self._of_loads(loads, self.of.variances[:, places], self.kept)
+        narrowed = self.kept if places.stop - places.start <= FEW else self._narrowed()
+        loads = self.of.felt(places) @ self._columns(narrowed)
+        return self._of_loads(loads, self.of.variances[:, places], narrowed)
 
     def all(self) -> Margins:
         """Margins of all questions, rows as in ``pool.pairs``: one product over the items, not over the questions."""
         pool, model = self.of.pool, self.of.response_model
-        answers = Felt.of(self.comparisons, model)
-        pairs = zip(self.of.prior.components, self.posterior.components, self.kept, strict=True)
-        narrowed = [_narrowed(before, after, kept, answers, model) for before, after, kept in pairs]
+        narrowed = self._narrowed()
         variances = np.empty_like(self.of.variances)
         variances[:, self.of.order] = self.of.variances
         means, products = np.empty_like(variances), _item_products(pool, self._columns(narrowed))
@@ -203,6 +203,12 @@ class PosteriorMargins(NamedTuple):
                 loads *= model.loudness(_differences(pool, rows))[:, None]
             _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows], narrowed)
         return Margins(self.posterior.weights, means, variances)
+
+    def _narrowed(self) -> list[Narrowed]:
+        """What became of the components, in as few columns as possible."""
+        model, answers = self.of.response_model, Felt.of(self.comparisons, self.of.response_model)
+        components = zip(self.of.prior.components, self.posterior.components, self.kept, strict=True)
+        return [_narrowed(before, after, kept, answers, model) for before, after, kept in components]
 
     def _columns(self, narrowed: Sequence[Narrowed]) -> Array:
         """Modes and what became of the components, side by side (n_features, n_columns)."""

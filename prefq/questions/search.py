@@ -19,7 +19,7 @@ from prefq.questions.acquisition import AcquisitionFunction, d_optimal, informat
 from prefq.questions.gain_bounds import (
     information_gain_bounds,
     least_variance_to_gain,
-    mixture_information_gain_bound,
+    mixture_information_gain_bounds,
 )
 from prefq.questions.margins import Margins, PosteriorMargins
 from prefq.questions.scoring import score_margins
@@ -63,6 +63,7 @@ class Search:
     def __init__(self, rule: AcquisitionFunction, margins: PosteriorMargins, costs: Array | None = None) -> None:
         self._rule, self._margins, self._costs = rule, margins, costs
         self._cheapest = 1.0 if costs is None else float(costs.min())
+        self._spread = _spread(margins)
         self._seen, self._end, self._step = list[_Seen](), len(margins.of.order), FIRST_STEP
 
     def best(self, is_allowed: Callable[[Rows], NDArray[np.bool_]], at_least: float = 0.0) -> Best | None:
@@ -88,7 +89,7 @@ class Search:
 
     def _saw_more(self, cut: float) -> bool:
         """Look at the next questions, unless none that is left can have such a score; whether there were any."""
-        start = max(self._end - self._step, _reach(self._rule, self._margins, cut * self._cheapest))
+        start = max(self._end - self._step, _reach(self._rule, self._margins, self._spread, cut * self._cheapest))
         if start >= self._end:
             return False
         places = slice(start, self._end)
@@ -157,22 +158,42 @@ def _bounds(rule: AcquisitionFunction, margins: Margins, model: ResponseModel) -
     if rule is not information_gain:
         scores = score_margins(rule, margins, model)
         return scores, scores
-    least, most = information_gain_bounds(margins.means, margins.variances, response_model=model)
-    if len(margins.weights) == 1:
-        return least[0], most[0]
-    return margins.weights @ least, mixture_information_gain_bound(*margins, response_model=model)
+    if len(margins.weights) > 1:
+        return mixture_information_gain_bounds(*margins, response_model=model)
+    return information_gain_bounds(margins.means[0], margins.variances[0], response_model=model)
 
 
-def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, score: float) -> int:
+def _spread(margins: PosteriorMargins) -> float:
+    """How many times its ceiling the variance of a question's margin can be at most, components taken together.
+
+    Within the components it is at most the ceiling, and between them δᵀBδ with B the covariance of the components'
+    means, at most λ times the ceiling, λ the largest eigenvalue of B relative to the average prior covariance (eq. 4).
+    """
+    weights, components = margins.posterior.weights, margins.posterior.components
+    if len(components) == 1:
+        return 1.0
+    deviations = np.stack([each.mean for each in components]) - margins.posterior.mean
+    deviations *= np.sqrt(weights)[:, None]
+    within = np.einsum("k,kij->ij", weights, np.stack([each.covariance for each in margins.of.prior.components]))
+    try:
+        inverse = np.linalg.solve(np.linalg.cholesky(within), deviations.T)
+    except np.linalg.LinAlgError:
+        return np.inf
+    return 1 + float(np.linalg.eigvalsh(inverse.T @ inverse)[-1])
+
+
+def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, spread: float, score: float) -> int:
     """The first place in the order of prior variance from which on a question may have such a score."""
     model = margins.of.response_model
-    if rule is information_gain:
-        # A reply tells at most what it tells about the component, and what it tells within the components.
-        about_component = float(entropy(margins.posterior.weights)) if len(margins.kept) > 1 else 0.0
-        least = least_variance_to_gain(score - about_component, response_model=model)
-    else:
-        least = LEAST_VARIANCE[rule](score, model)
-    return int(np.searchsorted(margins.of.ceilings, least))
+    if rule is not information_gain:
+        return int(np.searchsorted(margins.of.ceilings, LEAST_VARIANCE[rule](score, model)))
+    if len(margins.kept) == 1:
+        return int(np.searchsorted(margins.of.ceilings, least_variance_to_gain(score, response_model=model)))
+    # A reply tells at most what it tells about the component and within the components (eq. 3), and never more than
+    # half the largest curvature times the variance of the margin (eq. 5).
+    about_component = float(entropy(margins.posterior.weights))
+    within = least_variance_to_gain(score - about_component, response_model=model)
+    return int(np.searchsorted(margins.of.ceilings, max(within, 2 * score / _most_curvature(model) / spread)))
 
 
 def _most_curvature(model: ResponseModel) -> float:
