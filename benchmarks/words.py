@@ -58,6 +58,6 @@ def sentence(figures: dict[str, Any]) -> str:
         f"% intervals cover {figures['coverage']:.1%}. Directions called clear ({axes['clear']} of 8 axes a user) were "
         f"right in {right['clear']:.1%}, likely ones ({axes['likely']}) in {right['likely']:.1%}, the rest in "
         f"{right['cannot tell yet']:.1%}. Of {figures['n_coins']} people who toss a coin, {coin['clear']} axes each "
-        f"were called clear and {coin['likely']} likely: its prior comes from no group and "
-        "cannot know that somebody has no taste."
+        f"were called clear and {coin['likely']} likely: the starter pool's prior comes from no "
+        "group and cannot know that somebody has no taste."
     )
