@@ -13,13 +13,13 @@ from prefq.inference.laplace import in_span, narrowed
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
 from prefq.inference.sites import SMALLEST_VARIANCE as SMALLEST_VARIANCE
-from prefq.inference.sites import Approximation, Margins, approximation, log_evidence_of, renew, step
+from prefq.inference.sites import Approximation, Margins, approximation, log_evidence_of, renew, step, unanswered
 from prefq.inference.sites import Sites as Sites
 from prefq.vocabulary import Array, ResponseModel
 
 DAMPING = 0.8  # share of the way that a sweep goes: all sites move at once, which overshoots without it
 TOLERANCE = 1e-6  # of the last change, see `Settled`
-WHOLE_SWEEPS = 20  # before steps are mixed
+WHOLE_SWEEPS = 10  # before steps are mixed
 
 
 class _Span(NamedTuple):
@@ -43,7 +43,7 @@ class _Span(NamedTuple):
         return cls(priors, basis, Margins.of(offsets, loads, outcomes, response_model))
 
     def posteriors(self, at: Approximation) -> Gaussians:
-        """Prior times sites, over the coefficients (eq. 4)."""
+        """Prior times sites, over the coefficients (eq. 2)."""
         lift, factors = narrowed(self.priors.factors, self.basis, at.root)
         mean = np.linalg.solve(at.root.swapaxes(1, 2), at.pull[..., None])
         return Gaussians(self.priors.means + np.matmul(lift, mean)[..., 0], factors)
@@ -125,14 +125,15 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
     """
     span = _Span.of(priors, differences, outcomes, response_model)
     margins, sites = span.margins, Sites.empty(*outcomes.shape)
-    at, whole = approximation(margins, sites), np.ones((len(outcomes), 1))
+    at = unanswered(margins)
     renewal = renew(margins, at, sites)
     n_sweeps = 1
     while n_sweeps <= WHOLE_SWEEPS and not (renewal.change <= TOLERANCE).all():
-        sites, at = step(margins, sites, renewal.sites, whole)
+        sites, at = _whole_step(margins, sites, renewal.sites)
         renewal, n_sweeps = renew(margins, at, sites), n_sweeps + 1
     for user in np.flatnonzero(~(renewal.change <= TOLERANCE)).tolist():
-        mixed, taken = mixed_sites(margins.of_user(user), TOLERANCE)
+        start = Sites(sites.precisions[[user]], sites.shifts[[user]])
+        mixed, taken = mixed_sites(margins.of_user(user), start, TOLERANCE)
         n_sweeps = max(n_sweeps, WHOLE_SWEEPS + taken)
         for all_users, one in zip(sites, mixed, strict=True):
             all_users[user] = one[0]
@@ -141,6 +142,14 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
         renewal = renew(margins, at, sites)
     evidence = log_evidence_of(margins, at, sites, renewal.log_ratios)
     return Settled(span.posteriors(at), n_sweeps, renewal.change, evidence)
+
+
+def _whole_step(margins: Margins, sites: Sites, renewed: Sites) -> tuple[Sites, Approximation]:
+    """To the renewed sites, or half of the way for all where that leaves somebody no Gaussian."""
+    try:
+        return renewed, approximation(margins, renewed)
+    except np.linalg.LinAlgError:
+        return step(margins, sites, renewed, np.full((len(margins.offsets), 1), 0.5))
 
 
 def _restarted(margins: Margins, sites: Sites) -> tuple[Approximation, Sites]:

@@ -191,7 +191,7 @@ def in_span(loads: Array) -> tuple[Array, Array | None]:
     """Loads (…, n_answers, rank) in as few coordinates as it takes, and the basis (…, n_features, rank) of these.
 
     Answers tell nothing beyond the span of their differences. Where they are fewer than the features, the work is done
-    there (docs/maths/posterior.md, eqs. 3 and 4); otherwise the basis is None, the identity.
+    there (docs/maths/posterior.md, eqs. 1 and 2); otherwise the basis is None, the identity.
     """
     n_answers, n_features = loads.shape[-2:]
     if n_answers >= n_features:

@@ -16,14 +16,13 @@ MAX_SWEEPS = 150  # with each of them
 NEGLIGIBLE = 1e-8  # singular values of the differences between steps below this share of the largest
 
 
-def mixed_sites(margins: Margins, tolerance: float) -> tuple[Sites, int]:
+def mixed_sites(margins: Margins, start: Sites, tolerance: float) -> tuple[Sites, int]:
     """Sites of one user that agree with the answers up to the tolerance, and the sweeps that took.
 
-    Those that came closest to it where none do.
+    Those that came closest to it where none do. The first search begins at `start`, further ones at empty sites.
     """
-    n_sweeps, closest, least = 0, Sites.empty(*margins.offsets.shape), np.inf
+    n_sweeps, closest, least, sites = 0, start, np.inf, start
     for share in SHARES:
-        sites = Sites.empty(*margins.offsets.shape)
         at, history = approximation(margins, sites), _History()
         for _ in range(MAX_SWEEPS):
             renewal, n_sweeps = renew(margins, at, sites), n_sweeps + 1
@@ -32,6 +31,7 @@ def mixed_sites(margins: Margins, tolerance: float) -> tuple[Sites, int]:
             if change <= tolerance:
                 return sites, n_sweeps
             sites, at = _next(margins, at, sites, renewal, history, share)
+        sites = Sites.empty(*margins.offsets.shape)
     return closest, n_sweeps
 
 

@@ -40,26 +40,28 @@ class Sites(NamedTuple):
 class Margins(NamedTuple):
     """Margins of the answers before they were given: offsets + loads @ u with u standard normal, in logits.
 
-    offsets (n_users, n_answers), loads (n_users, n_answers, rank), the replies to them, and in heard 1 for each answer
-    whose margin can vary, 0 for the others.
+    offsets (n_users, n_answers), loads (n_users, n_answers, rank), variances (n_users, n_answers), the replies to them,
+    and in heard 1 for each answer whose margin can vary, 0 for the others.
     """
 
     offsets: Array
     loads: Array
+    variances: Array
     replies: Replies
     heard: Array
 
     @classmethod
     def of(cls, offsets: Array, loads: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> "Margins":
         """With what can be heard worked out."""
-        heard = np.square(loads).sum(axis=-1) > SMALLEST_VARIANCE
-        return cls(offsets, loads, Replies(outcomes, response_model), heard.astype(np.float64))
+        variances = (loads * loads).sum(axis=-1)
+        heard = (variances > SMALLEST_VARIANCE).astype(np.float64)
+        return cls(offsets, loads, variances, Replies(outcomes, response_model), heard)
 
     def of_user(self, user: int) -> "Margins":
         """Those of one user alone."""
         alone, replies = slice(user, user + 1), self.replies
         outcomes = Replies(replies.outcomes[alone], replies.model)
-        return Margins(self.offsets[alone], self.loads[alone], outcomes, self.heard[alone])
+        return Margins(self.offsets[alone], self.loads[alone], self.variances[alone], outcomes, self.heard[alone])
 
 
 class Approximation(NamedTuple):
@@ -86,6 +88,13 @@ class Renewal(NamedTuple):
     sites: Sites
     change: Array
     log_ratios: Array
+
+
+def unanswered(margins: Margins) -> Approximation:
+    """The prior alone."""
+    n_users, _, rank = margins.loads.shape
+    root = np.broadcast_to(np.eye(rank), (n_users, rank, rank))
+    return Approximation(root, np.zeros((n_users, rank)), margins.offsets, margins.variances)
 
 
 def approximation(margins: Margins, sites: Sites) -> Approximation:
