@@ -84,8 +84,8 @@ def sentence(figures: dict[str, Any]) -> str:
     told = {name: f"{figures[name]} ms" for name in figures if name.endswith("_ms")}
     return (
         f"{size}: median {told['median_ms']}, 95th percentile {told['p95_ms']}; with the posterior by expectation "
-        f"propagation {told['with_ep_median_ms']}; in the same run in which one product of the {size} differences with a "
-        f"vector took {told['one_pass_ms']}. The first call on a pool also makes its tables: {told['first_call_ms']}. The "
-        f"starter pool ({figures['starter_questions']} questions): median {told['starter_median_ms']}, 95th percentile "
-        f"{told['starter_p95_ms']}."
+        f"propagation {told['with_ep_median_ms']}; in the same run in which one product of the {size} differences with "
+        f"a vector took {told['one_pass_ms']}. The first call on a pool also makes its tables: "
+        f"{told['first_call_ms']}. The starter pool ({figures['starter_questions']} questions): median "
+        f"{told['starter_median_ms']}, 95th percentile {told['starter_p95_ms']}."
     )
