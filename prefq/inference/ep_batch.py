@@ -100,7 +100,7 @@ def log_evidence(
     """
     margins = _Span.of(priors, differences, outcomes, response_model).margins
     at = approximation(margins, sites)
-    return log_evidence_of(margins, at, sites, renew(margins, at, sites).log_ratios)
+    return log_evidence_of(margins, at, sites, renew(margins, at, sites))
 
 
 class Settled(NamedTuple):
@@ -140,7 +140,7 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
     if n_sweeps > WHOLE_SWEEPS:
         at = approximation(margins, sites)
         renewal = renew(margins, at, sites)
-    evidence = log_evidence_of(margins, at, sites, renewal.log_ratios)
+    evidence = log_evidence_of(margins, at, sites, renewal)
     return Settled(span.posteriors(at), n_sweeps, renewal.change, evidence)
 
 

@@ -78,16 +78,20 @@ class Approximation(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """Sites that agree with the answers, how far the old ones were from them, and what these leave of evidence.
+    """Sites that agree with the answers, how far the old ones were from them, and what these were renewed from.
 
     change (n_users,) is the largest move of a margin that its own new site would cause: of the mean in standard
-    deviations, of the variance by itself; infinite where the other answers leave a margin no Gaussian. log_ratios
-    (n_users, n_answers) is the log of each answer's probability by that which its old site gives it, in nats.
+    deviations, of the variance by itself; infinite where the other answers leave a margin no Gaussian. cavity_mean,
+    cavity_variance and cavity_share (n_users, n_answers) are of the margins without their old sites, the last being the
+    cavity's precision as a share of the margin's; log_probability (n_users, n_answers) is that of each answer there.
     """
 
     sites: Sites
     change: Array
-    log_ratios: Array
+    cavity_mean: Array
+    cavity_variance: Array
+    cavity_share: Array
+    log_probability: Array
 
 
 def unanswered(margins: Margins) -> Approximation:
@@ -116,27 +120,23 @@ def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
     """
     precisions, shifts = sites
     share = 1 - precisions * at.variance
-    usable = share > LEAST_CAVITY
-    all_usable = bool(usable.all())
-    if not all_usable:
-        share = np.where(usable, share, 1.0)
+    heard, usable = margins.heard, None
+    if share.min() <= LEAST_CAVITY:
+        usable = share > LEAST_CAVITY
+        share, heard = np.where(usable, share, 1.0), heard * usable
     variance = np.maximum(at.variance, SMALLEST_VARIANCE) / share
     mean = (at.margin - at.variance * shifts) / share
     sd = np.sqrt(variance)
     tilted = tilted_moments(mean, sd, margins.replies)
-    heard = margins.heard if all_usable else margins.heard * usable
     narrower = (1 / tilted.ratio - 1) / variance
     more_precision = heard * (narrower - precisions)
     more_shift = heard * (tilted.shift / (tilted.ratio * sd) + narrower * mean - shifts)
     pulled = np.abs(more_shift - more_precision * at.margin) * np.sqrt(at.variance)
     change = np.maximum(pulled, np.abs(more_precision) * at.variance).max(axis=1)
-    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which scales by 1 / share
-    alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * share + np.log(share)
-    return Renewal(
-        Sites(precisions + more_precision, shifts + more_shift),
-        change if all_usable else np.where(usable.all(axis=1), change, np.inf),
-        tilted.log_evidence - alone / 2,
-    )
+    if usable is not None:
+        change = np.where(usable.all(axis=1), change, np.inf)
+    renewed = Sites(precisions + more_precision, shifts + more_shift)
+    return Renewal(renewed, change, mean, variance, share, tilted.log_evidence)
 
 
 def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tuple[Sites, Approximation]:
@@ -152,11 +152,19 @@ def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tupl
     return tried, approximation(margins, tried)
 
 
-def log_evidence_of(margins: Margins, at: Approximation, sites: Sites, log_ratios: Array) -> Array:
-    """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65."""
-    centre = (sites.shifts - sites.precisions * margins.offsets / 2) * margins.offsets
+def log_evidence_of(margins: Margins, at: Approximation, sites: Sites, renewal: Renewal) -> Array:
+    """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65.
+
+    The renewal is that of these sites.
+    """
+    precisions, shifts = sites
+    mean, variance, share = renewal.cavity_mean, renewal.cavity_variance, renewal.cavity_share
+    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which scales by 1 / share
+    alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * share + np.log(share)
+    centre = (shifts - precisions * margins.offsets / 2) * margins.offsets
     log_root = np.log(np.diagonal(at.root, axis1=1, axis2=2)).sum(axis=1)
-    return np.asarray((log_ratios + centre).sum(axis=1) + np.square(at.pull).sum(axis=1) / 2 - log_root)
+    each = renewal.log_probability - alone / 2 + centre
+    return np.asarray(each.sum(axis=1) + np.square(at.pull).sum(axis=1) / 2 - log_root)
 
 
 def _precision(margins: Margins, sites: Sites) -> Array:

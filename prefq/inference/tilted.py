@@ -51,9 +51,9 @@ def tilted_moments(mean: Array, sd: Array, replies: Replies) -> Tilted:
     Tilted
         Errors below 1e-6 of the moments.
     """
-    wide = sd > WIDE_SD
-    if mean.size <= BLOCK and not wide.any():
+    if mean.size <= BLOCK and sd.max() <= WIDE_SD:
         return _narrow(mean, sd, replies)
+    wide = sd > WIDE_SD
     parts = np.empty((3, mean.size))
     means, sds, outcomes = mean.ravel(), sd.ravel(), replies.outcomes.ravel()
     far = np.zeros_like(wide)
