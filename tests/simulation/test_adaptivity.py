@@ -8,14 +8,14 @@ import pytest
 from prefq.simulation.adaptivity import adaptivity
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.panels import GroupAnswers, History, Panel, Rows, Start, Study
-from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Gaussian
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 PANEL = make_world("gaussian(3)", n_users=30, n_pool=120, rng=np.random.default_rng(1))
-PRIOR = fitted_start(PANEL)
+assert PANEL.true_prior is not None
+PRIOR = PANEL.true_prior
 
 
 def of(name: str, prior: Start = PRIOR, n_questions: int = 7) -> list[float]:
@@ -31,12 +31,12 @@ def test_what_does_not_listen_does_not_adapt() -> None:
 def test_batches_adapt_when_a_batch_ends() -> None:
     shares = of("batches_of_five")
     assert shares[:4] == [0.0] * 4  # after 1, 2, 3 and 4 answers the batch goes on
-    assert shares[4] > 0.5
+    assert shares[4] > 0.2
 
 
 def test_under_a_prior_of_mean_nought_the_first_answer_cannot_matter() -> None:
     """By symmetry: flipping it turns the posterior into its mirror image, in which every question scores the same."""
-    shares = of("information_gain", Gaussian(np.zeros(3), PRIOR.coefficients.covariance))
+    shares = of("information_gain", Gaussian(np.zeros(3), PRIOR.covariance))
     assert shares[0] == 0
     assert max(shares) > 0.5
     assert max(of("information_gain")) > 0.5

@@ -23,7 +23,6 @@ from prefq.simulation.guards import (
 )
 from prefq.simulation.information import oracle
 from prefq.simulation.panels import History, Panel, Rows, Study
-from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group, posterior
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Array
@@ -36,7 +35,8 @@ PANEL = replace(  # a third of the test tasks will do
     test_second=WHOLE.test_second[:, :200],
     test_truth=WHOLE.test_truth[:, :200],
 )
-PRIOR = fitted_start(PANEL)
+assert PANEL.true_prior is not None
+PRIOR = PANEL.true_prior
 StrategyFor = Callable[[Panel], Strategy]
 
 

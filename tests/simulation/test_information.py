@@ -14,7 +14,6 @@ from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import Curve, learning_curve
 from prefq.simulation.information import Information, information, oracle, summarise_information, why_not
 from prefq.simulation.panels import GroupAnswers, History, Panel
-from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Array, Gaussian, ResponseModel
@@ -29,7 +28,8 @@ PANEL = replace(  # a third of the test tasks will do
     test_truth=WHOLE.test_truth[:, :200],
     candidates=None,
 )
-PRIOR = fitted_start(PANEL)
+assert PANEL.true_prior is not None
+PRIOR = PANEL.true_prior
 NO_TIES, TIES = ResponseModel(), ResponseModel(tie_threshold=0.7)
 
 
@@ -148,7 +148,7 @@ def test_the_oracle_is_a_ceiling_and_random_is_below_ours() -> None:
 def test_the_oracle_asks_what_it_expects_to_learn_most_from() -> None:
     """Its first question, against the divergence of the reply's true chances from those that the prior predicts."""
     rows = curve_of(oracle(PANEL)).history.rows[:, 0]
-    differences, prior = PANEL.first[0] - PANEL.second[0], PRIOR.coefficients
+    differences, prior = PANEL.first[0] - PANEL.second[0], PRIOR
     draws = np.random.default_rng(9).multivariate_normal(prior.mean, prior.covariance, size=20_000)
     predicted = sigmoid(draws @ differences.T).mean(axis=0)
     assert PANEL.margins is not None

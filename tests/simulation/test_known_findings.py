@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import prefq
+from prefq.inference.population import fit_population_prior
 from prefq.pool.starter import declared_levels
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.panels import GroupAnswers, Panel
-from prefq.simulation.starts import fitted_start
+from prefq.simulation.panels import Panel
 from prefq.simulation.strategies import OURS
 from prefq.simulation.synthetic import make_world
 from prefq.simulation.worlds import StarterTexts
@@ -34,9 +34,10 @@ def world(name: str, seed: int) -> tuple[Panel, PopulationPrior]:
     panel = make_world(name, n_users=N_USERS, rng=np.random.default_rng([1, seed]), n_pool=N_POOL, texts=texts)
     kept = panel.group.users < N_GROUP_USERS
     differences, outcomes, users, _ = panel.group
-    group = GroupAnswers(differences[kept], outcomes[kept], users[kept])
     few = {name: getattr(panel, name)[:, :N_TESTS] for name in ("test_first", "test_second", "test_truth")}
-    return replace(panel, **few), fitted_start(replace(panel, group=group))
+    # What is known of replies and of the shrinkage is given, so that the fit takes a fraction of a second.
+    answers = (differences[kept], outcomes[kept], users[kept])
+    return replace(panel, **few), fit_population_prior(*answers, response_model=panel.response_model, shrinkage=1.0)
 
 
 @cache

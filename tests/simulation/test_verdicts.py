@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from prefq.inference.population import fit_population_prior
 from prefq.simulation.comparison import paired_difference
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import MEASURES, Curve, learning_curve
 from prefq.simulation.information import oracle
 from prefq.simulation.panels import GroupAnswers, Panel, Start
-from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy
 from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import make_world
@@ -40,7 +40,7 @@ def summary_of(panels: Sequence[Panel], names: Sequence[str], n_questions: int) 
     columns: dict[str, list[Any]] = {name: [] for name in ("world", "user", "strategy", "n_answers", *MEASURES)}
     strategies = {}
     for number, panel in enumerate(panels):
-        prior = fitted_start(panel)
+        prior = fit_population_prior(*panel.group[:3], response_model=panel.response_model, shrinkage=1.0)
         for place, name in enumerate(names):
             strategy = strategies[name] = oracle(panel) if name == "oracle" else STRATEGIES[name]
             found = curve(strategy, panel, prior, seed=place, n_questions=n_questions)
