@@ -34,7 +34,6 @@ from prefq.events import (
     require_texts,
     seal_of,
 )
-from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.stated import StatedEvidence, StatedNoise, positions_by_axis, stated_evidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
@@ -366,12 +365,7 @@ class Session:
 
     def posterior(self, pool: CandidatePool) -> Coefficients:
         """What is believed about the user's coefficients now, by expectation propagation."""
-        self.require_pool(pool)
-        start = self._start(pool)
-        posterior, _ = fit_posterior_ep(
-            start.coefficients, pool.comparisons(self.answers), response_model=start.response_model
-        )
-        return posterior
+        return self.profile(pool).coefficients
 
     def profile(self, pool: CandidatePool, *, created: str | None = None) -> Profile:
         """The profile that the answers so far amount to."""

@@ -47,6 +47,7 @@ START_IMPERSONAL = 0.3  # weight of the point there
 SHRINKAGES = (0.5, 2.0, 8.0)  # that are tried, in users' worth of evidence for each feature
 USUAL_SHRINKAGE = 2.0  # where too few users can be held out to choose
 LEAST_USERS = 20  # of whom half can be held out
+COMMON_USERS = 20.0  # users' worth of evidence that the mean is the pooled regression
 GIVEN_UP = 5.0  # nats over all users, at most, for calling a group one of the same taste
 TELLING = 1.0  # logits, root mean square, of personal margins that a group must rule out to be of one taste
 SAMPLE_USERS = 600  # that decisions are made on; the prior itself is fitted on all
@@ -222,6 +223,7 @@ def fit_population_prior_with_info(
     )
     if len(found.population.gaussians) == 1:
         found = _or_alike(group, plan.response_model, found)
+        found = found._replace(population=_toward_pooled(group, plan.response_model, found.population))
     prior = _in_words(found.population, group, space, plan.response_model)
     evidence = float(found.log_evidence.sum()) / len(group.outcomes)
     n_gaussians = len(found.population.gaussians)
@@ -288,7 +290,9 @@ def _plan(
     if enough and shrinkage is None:
         plan = plan._replace(shrinkage=_chosen_shrinkage(halves, plan, tell))
     if enough and model is None:
-        plan = plan._replace(response_model=_chosen_noise(halves, plan, tell))
+        noisy = _chosen_noise(halves, plan, tell)
+        if noisy != plan.response_model:
+            plan = _with_likelier_lapses(sample, plan._replace(response_model=noisy), tell)
     if n_components is None:
         n_components = _chosen_components(halves, plan, tell) if enough else 1
     one = _found(sample, plan, _saying(tell, "fitting one Gaussian"))
@@ -370,6 +374,25 @@ def _with_lapses(model: ResponseModel, _group: Group) -> Iterator[ResponseModel]
         yield replace(model, lapse_rate=rate)
 
 
+def _with_likelier_lapses(group: Group, plan: _Plan, tell: OnStep) -> _Plan:
+    """The plan with everything else fitted to the chosen noise, and as many more lapses as make the answers likelier.
+
+    Thresholds and bias were fitted as if nobody slipped, which makes them too small, and few lapses seem enough.
+    """
+    rates = [rate for rate in LAPSE_RATES if rate > plan.response_model.lapse_rate > 0]
+    best, likeliest = plan, -np.inf
+    for rate in (plan.response_model.lapse_rate, *rates):
+        tried = best._replace(response_model=replace(best.response_model, lapse_rate=rate))
+        tried = _with_fitted_replies(group, tried, tell)
+        model = tried.response_model
+        tried = tried._replace(start=_found(group, tried, _saying(tell, "fitting how often people slip")))
+        evidence = float(evidence_of(group.felt(model), model, tried.start).sum())
+        if evidence <= likeliest:
+            break
+        best, likeliest = tried, evidence
+    return best
+
+
 def _with_noise(model: ResponseModel, group: Group) -> Iterator[ResponseModel]:
     for noise in DISSIMILARITY_NOISES:
         yield replace(model, dissimilarity_noise=noise, dissimilarity_scales=tuple(group.scales.tolist()))
@@ -389,6 +412,15 @@ def _chosen_components(halves: list[Group], plan: _Plan, tell: OnStep) -> int:
             break
         chosen, best = n, evidence
     return chosen
+
+
+def _toward_pooled(group: Group, model: ResponseModel, found: Population) -> Population:
+    """The population, its mean moved toward the pooled regression, which fewer users tell better."""
+    (gaussian,), pooled = found.gaussians, _start(group, model).centre
+    assert pooled is not None
+    share = COMMON_USERS / (group.n_users + COMMON_USERS)
+    mean = (1 - share) * gaussian.mean + share * pooled
+    return Population(found.weights, (Gaussian(mean, gaussian.covariance),), mean)
 
 
 def _or_alike(group: Group, model: ResponseModel, found: Search) -> Search:

@@ -45,7 +45,7 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     Parameters
     ----------
     prior
-        Of the group.
+        Of the group; one that comes from no group (`n_users` is 0) is not checked.
     comparisons
         The person's answers so far.
 
@@ -62,7 +62,7 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     InferenceError
         When a posterior does not converge.
     """
-    if not comparisons.outcomes.size or not _is_worse_than_a_coin(prior, comparisons):
+    if not (prior.n_users and comparisons.outcomes.size) or not _is_worse_than_a_coin(prior, comparisons):
         return prior, None
     model, wide = prior.response_model, widest(prior)
     _, of_prior = fit_posterior(prior.coefficients, comparisons, response_model=model)

@@ -19,6 +19,7 @@ from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.predictive import expected_preference
 from prefq.inference.stated import StatedEvidence, with_stated
+from prefq.inference.surprise import checked_prior
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.vocabulary import (
     Answer,
@@ -312,7 +313,8 @@ def fit_profile(
     """
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
-    prior_told = with_stated(start, stated).coefficients
+    checked, _ = checked_prior(start, comparisons)
+    prior_told = with_stated(checked, stated).coefficients
     posterior, _ = fit_posterior_ep(prior_told, comparisons, response_model=start.response_model)
     n_answers = int(comparisons.outcomes.size)
     return Profile(user_id, posterior, start, n_answers, pool.feature_scales(), pool.digest(), created, stated)

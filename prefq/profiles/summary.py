@@ -19,6 +19,7 @@ BISECTIONS = 60  # of an interval in which a quantile lies
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.875  # and likely; lower would put words into the mouth of people who toss a coin
 IMPERSONAL = 0.5  # probability of no personal taste from which on a profile is called no more than the group's
+UNLIKE_THE_GROUP = "Your answers fit badly into the group that the prior was learned from, so it counts for less here."
 PERSONAL = 0.05  # and below which a taste of one's own is called shown
 CHOICES_EXPLAINED = (
     "Choices are between two answers that differ in this alone, as far as the ones you saw usually did; "
@@ -136,6 +137,9 @@ def taste_sentences(profile: Profile) -> list[str]:
     >>> taste_sentences(prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada"))
     []
     """
+    widened = len(profile.coefficients.components) > len(profile.prior.coefficients.components)
+    if widened and profile.prior.n_users:
+        return [UNLIKE_THE_GROUP]
     if (share := profile.no_personal_taste) is None:
         return []
     told = f"probability of no personal taste: {_percent(share)}"

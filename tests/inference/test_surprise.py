@@ -10,6 +10,7 @@ MEAN = np.array([3.0, 0.0])
 PRIOR = PopulationPrior(
     GaussianMixture([0.9, 0.1], [Gaussian(MEAN, 0.5 * np.eye(2)), Gaussian(MEAN, np.zeros((2, 2)))]),
     FeatureSpace(["a", "b"]),
+    n_users=40,
     impersonal=1,
 )
 
@@ -73,8 +74,8 @@ def test_answers_that_fit_change_nothing() -> None:
 def test_it_does_not_depend_on_sides() -> None:
     rng = np.random.default_rng(3)
     model = ResponseModel(position_bias=0.7)
-    prior = PopulationPrior(PRIOR.coefficients, PRIOR.feature_space, model, impersonal=1)
-    mirrored = PopulationPrior(prior.coefficients, prior.feature_space, ResponseModel(position_bias=-0.7), impersonal=1)
+    prior = PopulationPrior(PRIOR.coefficients, PRIOR.feature_space, model, 40, 1)
+    mirrored = PopulationPrior(prior.coefficients, prior.feature_space, ResponseModel(position_bias=-0.7), 40, 1)
     answers = answers_of(-MEAN, 8, rng)
     turned = Comparisons(-answers.differences, -answers.outcomes)
     one, other = checked_prior(prior, answers)[1], checked_prior(mirrored, turned)[1]
