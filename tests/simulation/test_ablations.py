@@ -7,10 +7,10 @@ import prefq
 from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
 from prefq.questions.acquisition import information_gain
+from prefq.questions.costs import SECONDS_TO_CHOOSE
 from prefq.simulation.ablations import BY_NAME_ONLY
 from prefq.simulation.curves import learning_curve
 from prefq.simulation.panels import GroupAnswers, History, Panel, Study
-from prefq.simulation.rules import SECONDS_TO_CHOOSE
 from prefq.simulation.starts import fit_laplace_em, isotropic, true_prior
 from prefq.simulation.strategies import OURS
 from prefq.simulation.synthetic import make_world
