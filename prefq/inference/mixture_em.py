@@ -351,8 +351,8 @@ def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, p
     """The next Gaussian.
 
     A posterior mean holds a share ρ of where the user is, so that what an ordinary step of expectation maximisation
-    gains is a share ρ of what is missing of the mean, and ρ² of the covariance; it is divided by that (docs/maths/population.md, eq. 4); what
-    is believed beforehand is in eqs. 5 to 7.
+    gains is a share ρ of what is missing of the mean, and ρ² of the covariance; it is divided by that
+    (docs/maths/population.md, eq. 4); what is believed beforehand is in eqs. 5 to 7.
     """
     n_users, n_features = max(sums.n_users, 1e-9), prior.n_features
     identity = np.eye(n_features)
