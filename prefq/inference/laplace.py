@@ -132,12 +132,16 @@ def fit_posterior(
         mixture, log_evidence = mixed(prior, fits)
         steps, norm = (max(info[i] for _, info in fits) for i in (0, 1))
         return mixture, LaplaceInfo(int(steps), norm, log_evidence)
-    answers = Felt.of(comparisons, model)
+    return fit_felt(prior, Felt.of(comparisons, model), model)
+
+
+def fit_felt(prior: Gaussian, answers: Felt, response_model: ResponseModel) -> tuple[Gaussian, LaplaceInfo]:
+    """`fit_posterior` of at least one answer whose differences are already felt, under a prior of one component."""
     offsets, factor = answers.differences @ prior.mean, covariance_factor(prior.covariance)
     loads, basis = in_span(answers.differences @ factor)
     margins = _Margins(offsets, loads, answers.outcomes)
-    with singular_as_inference_error(comparisons.outcomes.size):
-        mode = min(_find_modes(margins, model), key=lambda mode: mode.iterate.objective)
+    with singular_as_inference_error(answers.outcomes.size):
+        mode = min(_find_modes(margins, response_model), key=lambda mode: mode.iterate.objective)
         root = np.asarray(np.linalg.cholesky(_hessian(loads, mode.iterate.likelihood)), dtype=np.float64)
         lift, spread = narrowed(factor, basis, root)
     posterior = Gaussian(prior.mean + lift @ mode.iterate.whitened, spread @ spread.T)

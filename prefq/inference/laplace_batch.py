@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.laplace import GRADIENT_TOLERANCE, LAPSE_SHARES, covariance_factor, curvatures, fit_posterior
-from prefq.inference.likelihood import log_likelihood
-from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+from prefq.inference.laplace import GRADIENT_TOLERANCE, LAPSE_SHARES, covariance_factor, curvatures, fit_felt
+from prefq.inference.likelihood import Felt, log_likelihood
+from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 MAX_ITERATIONS = 40  # full or halved steps for all; users who need more are searched for one by one
 MAX_HALVINGS = 12
@@ -52,9 +52,9 @@ def fit_posteriors(
     priors
         Before the answers, one a user.
     differences : (n_users, n_answers, n_features)
-        First minus second; a row of zeros carries no evidence, for users with fewer answers.
+        First minus second, as felt; a row of zeros carries no evidence, for users with fewer answers.
     outcomes : (n_users, n_answers) int8
-        +1 first preferred, 0 tie, -1 second preferred.
+        As `log_likelihood` takes them: +1 first preferred, 0 tie, -1 second preferred, or graded.
     response_model
         How replies arise.
 
@@ -85,8 +85,7 @@ def fit_posteriors(
     means = priors.means + np.einsum("uij,uj->ui", priors.factors, whitened)
     for user in np.flatnonzero(~solved):
         prior = Gaussian(priors.means[user], priors.factors[user] @ priors.factors[user].T)
-        comparisons = Comparisons(differences[user], outcomes[user])
-        posterior, _ = fit_posterior(prior, comparisons, response_model=response_model)
+        posterior, _ = fit_felt(prior, Felt(differences[user], outcomes[user]), response_model)
         means[user], factors[user] = posterior.mean, covariance_factor(posterior.covariance)
     return Gaussians(means, factors)
 

@@ -8,7 +8,7 @@ from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.ep_batch import Sites, log_evidence, propagate
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
-from prefq.inference.likelihood import log_likelihood
+from prefq.inference.likelihood import Felt, log_likelihood
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
 PLAIN = ResponseModel()
@@ -32,6 +32,21 @@ def test_each_user_gets_the_posterior_that_is_found_alone(wide: float, model: Re
         alone, _ = fit_posterior(prior, Comparisons(differences[user], outcomes[user]), response_model=model)
         np.testing.assert_allclose(together.means[user], alone.mean, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(together.covariances[user], alone.covariance, rtol=1e-5, atol=1e-8)
+
+
+def test_users_searched_for_alone_have_grades_and_are_felt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, model = np.random.default_rng(8), ResponseModel(0.3, 0.2, 0.05, 0.7, 0.4, (1.0, 1.0, 1.0))
+    prior, differences, outcomes = random_problem(rng)
+    strengths = rng.choice([np.nan, 0.2, 0.9], size=outcomes.shape)
+    given = [Comparisons(*each) for each in zip(differences, outcomes, strengths, strict=True)]
+    felt = [Felt.of(each, model) for each in given]
+    answers = np.stack([each.differences for each in felt]), np.stack([each.outcomes for each in felt])
+    monkeypatch.setattr("prefq.inference.laplace_batch.MAX_ITERATIONS", 0)  # nobody is found together
+    together = fit_posteriors(same_for_all(prior, len(given)), *answers, model)
+    for mean, covariance, each in zip(together.means, together.covariances, given, strict=True):
+        alone, _ = fit_posterior(prior, each, response_model=model)
+        np.testing.assert_allclose(mean, alone.mean, rtol=1e-9)
+        np.testing.assert_allclose(covariance, alone.covariance, rtol=1e-9, atol=1e-12)
 
 
 def test_a_difference_of_zero_tells_nothing() -> None:
