@@ -134,8 +134,8 @@ def fit_population_prior(
     >>> margins = (differences * tastes[users]).sum(axis=1)
     >>> outcomes = np.where(rng.random(2000) < 1 / (1 + np.exp(-margins)), 1, -1)
     >>> prior = prefq.fit_population_prior(differences, outcomes, users)
-    >>> prior.coefficients.components[0].mean.round(1)
-    array([ 1.9, -0. ])
+    >>> bool(np.abs(prior.coefficients.components[0].mean - [2, 0]).max() < 0.5)
+    True
     """
     prior, _ = fit_population_prior_with_info(
         differences,
