@@ -58,9 +58,9 @@ def moved(view: SlidersView, key: str) -> SlidersView | None:
         return view._replace(at=(view.at + (1 if key == "down" else -1)) % len(view.poles))
     position = view.positions[view.at]
     if key in ("left", "right"):
-        further = (lambda step: step < (position or 0)) if key == "left" else (lambda step: step > (position or 0))
-        reachable = [step for step in STEPS if further(step)]
-        position = min(reachable, key=lambda step: abs(step - (position or 0)), default=position)
+        sign = 1 if key == "right" else -1
+        further = [step for step in STEPS if sign * (step - (position or 0.0)) > 0]
+        position = min(further, key=lambda step: abs(step - (position or 0.0)), default=position)
     elif key in ("0", "x"):
         position = 0.0 if key == "0" else None
     else:

@@ -9,8 +9,8 @@ from pyarrow.parquet import read_table
 
 Prefq = Any  # the fixture of conftest.py
 
-SMALL = ("bench", "calibration", "--world", "gaussian(3)", "--users", "12", "--worlds", "2", "--answers", "4,2")
-SMALL = (*SMALL, "--exact", "5", "--true-prior")  # which takes no time to fit
+WORLDS = ("bench", "calibration", "--world", "gaussian(3)", "--users", "12", "--worlds", "2", "--answers", "4,2")
+SMALL = (*WORLDS, "--exact", "5", "--true-prior")  # which takes no time to fit
 
 
 def test_numbers_do_not_depend_on_workers_and_finished_worlds_are_kept(prefq_: Prefq, tmp_path: Path) -> None:
