@@ -74,7 +74,7 @@ def predict(
     )
     differences = first.astype(np.float64) - second
     by_profile = profile.preference_probability(first, second)
-    by_group = expected_preference(profile.prior.coefficients, differences)
+    by_group = expected_preference(profile.prior.coefficients, profile.prior.response_model.felt(differences))
     return tuple(
         Prediction(question.id, float(mine), float(theirs))
         for question, mine, theirs in zip(questions, by_profile, by_group, strict=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefq.profiles.evidence import Evidence, SealedScore, basis, score_sentence
 from prefq.profiles.stated_words import stated_sentences
-from prefq.profiles.summary import sentences, summarize
+from prefq.profiles.summary import sentences, summarize, taste_sentences
 from prefq.vocabulary import Choice
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any
         "axes": [axis.to_dict() for axis in axes],
         "sentences": sentences(axes, evidence.score) if axes else [],
         "no_personal_taste": None if profile is None else profile.no_personal_taste,
+        "taste": [] if profile is None else taste_sentences(profile),
         "stated": [] if profile is None else stated_sentences(profile),
     }
 

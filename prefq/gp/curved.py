@@ -173,10 +173,12 @@ class CurvedUser:
         Returns
         -------
         (n,)
-            Without ties, position bias and lapses: p(a, b) + p(b, a) = 1.
+            Without ties, position bias and lapses, differences as they are felt: p(a, b) + p(b, a) = 1.
         """
         margins = self.margins(first_features, second_features)
-        return preference_probability(margins.mean, margins.variance)
+        differences = np.asarray(first_features, dtype=np.float64) - np.asarray(second_features, dtype=np.float64)
+        loudness = self.prior.response_model.loudness(differences)
+        return preference_probability(margins.mean * loudness, margins.variance * loudness**2)
 
     def margins(self, first_features: ArrayLike, second_features: ArrayLike) -> Margins:
         """Margins of pairs of items, one component of (n,), before any dissimilarity is felt.

@@ -5,13 +5,23 @@ factor has mean 1 for people of the group, whatever they are asked, so that it e
 at most (Ville 1939; docs/maths/population.md).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from prefq.inference.laplace import fit_posterior
-from prefq.inference.likelihood import Felt, sigmoid
-from prefq.vocabulary import Comparisons, Gaussian, GaussianMixture, PopulationPrior
+from prefq.inference.likelihood import Felt, log_sigmoid
+from prefq.vocabulary import (
+    Comparisons,
+    Gaussian,
+    GaussianMixture,
+    PopulationPrior,
+    exact_fields,
+    real_number,
+    whole_number,
+)
 
 FALSE_ALARMS = 0.02  # share of the group's people, at most, for whom the prior is ever widened
 
@@ -30,6 +40,20 @@ class Surprise:
 
     log_bayes_factor: float
     n_answers: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_bayes_factor", real_number(self.log_bayes_factor, "log_bayes_factor"))
+        n_answers = whole_number(self.n_answers, "n_answers", "a count of at least 1 answer", least=1)
+        object.__setattr__(self, "n_answers", n_answers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Surprise":
+        """Surprise from the dictionary that `to_dict` writes."""
+        return cls(**exact_fields(data, ("log_bayes_factor", "n_answers"), "a surprise"))
 
     def __str__(self) -> str:
         return (
@@ -70,9 +94,13 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     gain = of_wide.log_evidence - of_prior.log_evidence
     if gain <= -np.log(FALSE_ALARMS):
         return prior, None
+    return widened(prior), Surprise(float(gain), comparisons.outcomes.size)
+
+
+def widened(prior: PopulationPrior) -> PopulationPrior:
+    """The prior with `widest` as one component more, the last."""
     weights = np.append((1 - FALSE_ALARMS) * prior.coefficients.weights, FALSE_ALARMS)
-    mixture = GaussianMixture(weights, (*prior.coefficients.components, wide))
-    return replace(prior, coefficients=mixture), Surprise(gain, comparisons.outcomes.size)
+    return replace(prior, coefficients=GaussianMixture(weights, (*prior.coefficients.components, widest(prior))))
 
 
 def widest(prior: PopulationPrior) -> Gaussian:
@@ -89,5 +117,6 @@ def _is_worse_than_a_coin(prior: PopulationPrior, comparisons: Comparisons) -> b
     answers = Felt.of(comparisons, prior.response_model)
     mean = answers.differences @ prior.coefficients.mean + prior.response_model.position_bias
     variance = np.einsum("ij,ij->i", answers.differences @ prior.coefficients.covariance, answers.differences)
-    towards = np.sign(answers.outcomes) * mean / np.sqrt(1 + np.pi * variance / 8)  # MacKay 1992
-    return float(np.log(2 * sigmoid(towards)).sum()) < 0
+    # MacKay 1992
+    towards = np.sign(answers.outcomes) * mean / np.sqrt(1 + np.pi * np.maximum(variance, 0.0) / 8)
+    return float((np.log(2) + log_sigmoid(towards)).sum()) < 0

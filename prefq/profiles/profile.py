@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike
 
 from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.inference.ep import fit_posterior_ep
+from prefq.inference.person import personal_start
 from prefq.inference.predictive import expected_preference
-from prefq.inference.stated import StatedEvidence, with_stated
-from prefq.inference.surprise import checked_prior
+from prefq.inference.stated import StatedEvidence
+from prefq.inference.surprise import Surprise
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.vocabulary import (
     Answer,
@@ -41,6 +42,7 @@ from prefq.vocabulary import (
 )
 
 FORMAT_VERSION = 1
+_LATER: Mapping[str, Any] = {"stated": StatedEvidence, "surprise": Surprise}  # not in every profile
 
 
 class Scores(NamedTuple):
@@ -72,6 +74,8 @@ class Profile:
         When, in ISO 8601, if the caller said so.
     stated
         What the person said about the axes, if anything; the coefficients take it into account, the prior does not.
+    surprise
+        How badly the answers fit into the group, if so badly that the prior was widened for this person.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class Profile:
     pool_digest: str
     created: str | None = None
     stated: StatedEvidence | None = None
+    surprise: Surprise | None = None
 
     def __post_init__(self) -> None:
         require_text(self.user_id, "user_id", min_length=1)
@@ -103,6 +108,8 @@ class Profile:
         if self.stated is not None:
             require_instance(self.stated, StatedEvidence, "stated")
             self.prior.feature_space.require(self.stated.feature_space, "what was stated")
+        if self.surprise is not None:
+            require_instance(self.surprise, Surprise, "surprise")
         if not self.coefficients.n_features == self.prior.coefficients.n_features == scales.size:
             raise InputError(
                 f"the profile has {self.coefficients.n_features} coefficients, {self.prior.coefficients.n_features} in "
@@ -179,7 +186,8 @@ class Profile:
         Returns
         -------
         (n,)
-            Without ties, position bias and lapses: p(a, b) + p(b, a) = 1.
+            Without ties, position bias and lapses, so that p(a, b) + p(b, a) = 1; differences count as they are felt
+            (`ResponseModel.felt`), since that is how the user tells them apart.
 
         Raises
         ------
@@ -190,8 +198,7 @@ class Profile:
         second = self._features(second_features, "second_features")
         if first.shape != second.shape:
             raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
-        differences = first - second
-        return expected_preference(self.coefficients, differences)
+        return expected_preference(self.coefficients, self.prior.response_model.felt(first - second))
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON values, after the schema in ``docs/reference/profile.schema.json``."""
@@ -205,7 +212,8 @@ class Profile:
             "pool_digest": self.pool_digest,
             "created": self.created,
         }
-        return told if self.stated is None else {**told, "stated": self.stated.to_dict()}
+        later = {name: getattr(self, name) for name in _LATER}
+        return told | {name: value.to_dict() for name, value in later.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Profile":
@@ -223,12 +231,13 @@ class Profile:
                 f"the profile has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; "
                 "update prefq, or export the profile again."
             )
-        names = ("format_version", *(each.name for each in fields(cls) if each.name != "stated"))
-        parts = exact_fields(data, names, "a profile", later={"stated": None})
+        names = ("format_version", *(each.name for each in fields(cls) if each.name not in _LATER))
+        parts = exact_fields(data, names, "a profile", later=dict.fromkeys(_LATER))
         del parts["format_version"]
         parts["coefficients"] = coefficients_from_dict(parts["coefficients"])
         parts["prior"] = PopulationPrior.from_dict(parts["prior"])
-        parts["stated"] = None if parts["stated"] is None else StatedEvidence.from_dict(parts["stated"])
+        for name, kind in _LATER.items():
+            parts[name] = None if parts[name] is None else kind.from_dict(parts[name])
         return cls(**parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -313,11 +322,10 @@ def fit_profile(
     """
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
-    checked, _ = checked_prior(start, comparisons)
-    prior_told = with_stated(checked, stated).coefficients
-    posterior, _ = fit_posterior_ep(prior_told, comparisons, response_model=start.response_model)
-    n_answers = int(comparisons.outcomes.size)
-    return Profile(user_id, posterior, start, n_answers, pool.feature_scales(), pool.digest(), created, stated)
+    own, surprise = personal_start(start, comparisons, stated)
+    posterior, _ = fit_posterior_ep(own.coefficients, comparisons, response_model=start.response_model)
+    n_answers, scales = int(comparisons.outcomes.size), pool.feature_scales()
+    return Profile(user_id, posterior, start, n_answers, scales, pool.digest(), created, stated, surprise)
 
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from prefq.inference.stated import StatedEvidence, bearing, without_stated
+from prefq.inference.surprise import widened
 from prefq.profiles.profile import Profile
 from prefq.profiles.summary import AxisSummary, Verdict, summarize
+from prefq.vocabulary import PopulationPrior
 
 STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of a slider, from much more of the negative pole to much more of the other
 NO_MATTER = "no matter"
@@ -56,7 +58,7 @@ def answers_alone(profile: Profile) -> Profile:
     """The profile as it would be had nothing been stated."""
     if profile.stated is None:
         return profile
-    alone = without_stated(profile.coefficients, profile.prior, profile.stated)
+    alone = without_stated(profile.coefficients, _believed(profile), profile.stated)
     return replace(profile, coefficients=alone, stated=None)
 
 
@@ -74,9 +76,14 @@ def stated_sentences(profile: Profile) -> list[str]:
     parts += [f"point elsewhere, to {_preferred(other)}, and the profile weighs both"] if other else []
     parts += ["cannot tell yet" + (" about the rest" if parts else "")] if len(known) < len(said) else []
     doubt = ""
-    if profile.n_answers and bearing(profile.coefficients, profile.prior) < DOUBTFUL:
+    if profile.n_answers and bearing(profile.coefficients, _believed(profile)) < DOUBTFUL:
         doubt = " On the whole the two fit badly, so what you said counts for little."
     return [said_sentence(stated), f"Your answers alone {'; they '.join(parts)}.{doubt}"]
+
+
+def _believed(profile: Profile) -> PopulationPrior:
+    """The prior of this person, without what was stated."""
+    return profile.prior if profile.surprise is None else widened(profile.prior)
 
 
 def _named(axes: Sequence[AxisSummary]) -> str:

@@ -137,8 +137,7 @@ def taste_sentences(profile: Profile) -> list[str]:
     >>> taste_sentences(prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada"))
     []
     """
-    widened = len(profile.coefficients.components) > len(profile.prior.coefficients.components)
-    if widened and profile.prior.n_users:
+    if profile.surprise is not None:
         return [UNLIKE_THE_GROUP]
     if (share := profile.no_personal_taste) is None:
         return []

@@ -12,6 +12,7 @@ from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.laplace_batch import fit_posteriors, same_for_all
 from prefq.inference.likelihood import Felt
+from prefq.inference.person import personal_start
 from prefq.pool.candidate_pool import CandidatePool, checked_answers
 from prefq.questions.balance import allowed_by
 from prefq.questions.hashes import shown_question
@@ -93,7 +94,7 @@ def select_for_users(
     questions: list[Question | None] = [None] * len(answers_of)
     for first in range(0, len(going_on), USERS_AT_ONCE):
         users = going_on[first : first + USERS_AT_ONCE]
-        believed = _believed(margins, start.response_model, [asked[user][1] for user in users])
+        believed = _believed(margins, start, [asked[user][1] for user in users])
         for user, under in zip(users, believed, strict=True):
             rows, seed = asked[user][0], seeds_of[user]
             best = choose(rule, under, rows, allowed_by((), pool, rows, seed=seed), seed=seed)
@@ -102,6 +103,23 @@ def select_for_users(
 
 
 def _believed(
+    margins: PoolMargins, start: PopulationPrior, comparisons: Sequence[Comparisons]
+) -> Iterator[PosteriorMargins]:
+    """Margins for each user, alone for those whose answers contradict the prior."""
+    model = start.response_model
+    starts = [personal_start(start, each)[0] for each in comparisons]
+    usual = _under_one_prior(
+        margins, model, [each for each, own in zip(comparisons, starts, strict=True) if own is start]
+    )
+    for each, own in zip(comparisons, starts, strict=True):
+        if own is start:
+            yield next(usual)
+        else:
+            posterior, _ = fit_posterior(own.coefficients, each, response_model=model)
+            yield PoolMargins.of(margins.pool, own.coefficients, model).under(posterior, each)
+
+
+def _under_one_prior(
     margins: PoolMargins, model: ResponseModel, comparisons: Sequence[Comparisons]
 ) -> Iterator[PosteriorMargins]:
     """Margins for each user, posteriors fitted together where no answer asks for more than that can do."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prefq.errors import InputError
 from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.laplace import fit_posterior
+from prefq.inference.person import personal_start
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.acquisition import AcquisitionFunction
@@ -175,12 +176,14 @@ def select_with_info(
         raise InputError(f"stopping is {stopping!r}; give a rule, such as those of prefq.questions.stopping, or None.")
     rule, constraints = acquisition_named(acquisition), checked_constraints(constraints)
     costs = None if cost is None else costs_of(pool, cost)
-    start = with_stated(pool.starting_point(prior, response_model), stated)
+    group = pool.starting_point(prior, response_model)
+    start = with_stated(group, stated)
     info = SelectionInfo(acquisition_name(acquisition), float("nan"), start.digest(), None)
     asked, comparisons = pool.asked([*answers, *(Answer(question, Choice.SKIP) for question in reserved)])
     n_left = pool.n_questions - asked.size
     if (reason := reason_to_end(start.coefficients, answers, max_questions, n_left=n_left)) is not None:
         return None, info._replace(reason=reason)
+    start, _ = personal_start(group, comparisons, stated)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     allowed = allowed_by(constraints, pool, asked, seed=seed)
     if not allowed.any():
@@ -224,8 +227,8 @@ def score_questions(
         As in `select_next_question`.
     """
     rule = acquisition_named(acquisition)
-    start = with_stated(pool.starting_point(prior, response_model), stated)
     comparisons = pool.comparisons(answers)
+    start, _ = personal_start(pool.starting_point(prior, response_model), comparisons, stated)
     posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
     return score_situation(rule, Situation(pool, posterior, margins, start.response_model, seed))

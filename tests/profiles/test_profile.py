@@ -50,6 +50,17 @@ def test_preference_probability_integrates_over_the_posterior() -> None:
     assert plain.preference_probability(first, second)[0] == found  # ties do not enter
 
 
+def test_preferences_are_those_of_differences_as_they_are_felt() -> None:
+    model = ResponseModel(dissimilarity_noise=0.8, dissimilarity_scales=(0.3, 0.5))
+    profile = replace(make_profile(), prior=replace(PRIOR, response_model=model))
+    first, second = np.array([[1.0, 0.3], [0.1, 0.0]]), np.zeros((2, 2))
+    plain, felt = make_profile().preference_probability, profile.preference_probability
+    assert felt(first, second).tolist() == pytest.approx(plain(model.felt(first - second), second).tolist())
+    assert 0.5 < felt(first, second)[0] < plain(first, second)[0]  # unlike, and judged less reliably than typical pairs
+    assert felt(first, second)[1] > plain(first, second)[1] > 0.5  # alike
+    np.testing.assert_allclose(felt(first, second) + felt(second, first), 1, atol=1e-12)
+
+
 def test_fit_profile_is_the_posterior_of_the_answers() -> None:
     pool = prefq.CandidatePool.from_arrays([[0.0, 1.0], [1.0, 0.0], [3.0, 1.0]], [(0, 1), (1, 2), (0, 2)])
     answers = [Answer("1-0", "first"), Answer("0-2", "both_bad"), Answer("1-2", "second")]
