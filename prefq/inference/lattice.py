@@ -66,7 +66,7 @@ def probability_best(coefficients: Coefficients, features: Array, n_points: int 
     -------
     (n,)
         Sums to 1; responses with equal scores share. By fixed quasi-random draws, so the same input gives the same
-        numbers; off by about 0.01, or by 0.02 with 1,021 points.
+        numbers; off by about 0.01, or by 0.02 with 1,019 points.
     """
     scores = features @ normal_draws(coefficients, n_points).T
     is_best = scores >= scores.max(axis=0) - 1e-12 * np.abs(scores).max(initial=1.0)

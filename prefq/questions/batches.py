@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.inference.laplace import fit_posterior
-from prefq.inference.stated import StatedEvidence, with_stated
+from prefq.inference.person import personal_start
+from prefq.inference.stated import StatedEvidence
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.balance import Constraint, allowed_by, checked_constraints
 from prefq.questions.costs import Cost, costs_of
@@ -42,7 +43,8 @@ from prefq.vocabulary import (
 
 INFORMATION, RANDOM = "information_gain", "random"
 # Primes: simulated people, and half the draws for each. Sixteen times as many choose the same five of 400 questions.
-N_PEOPLE, N_POINTS = 127, 509
+# No two of the first 74 columns of the people's lattice are equal or mirror images, of the draws' the first 254.
+N_PEOPLE, N_POINTS = 149, 509
 N_CANDIDATES = 256  # questions weighed together: those that tell most alone, and no question adds more than that
 
 
@@ -170,8 +172,8 @@ def select_together_with_info(
     questions, infos = [first], [info]
     n_left = min(wanted, _n_left(answers, max_questions))
     if n_left > 1 and acquisition == INFORMATION:
-        start = with_stated(pool.starting_point(prior, response_model), stated)
         kept = [Answer(question, Choice.SKIP) for question in (*reserved, first.id)]
+        start, _ = personal_start(pool.starting_point(prior, response_model), pool.comparisons(answers), stated)
         found = _added(pool, start, [*answers, *kept], n_left - 1, seed, cost, constraints)
         questions += [shown_question(pool, best.row, seed) for best in found]
         infos += [info._replace(score=best.score) for best in found]

@@ -12,7 +12,7 @@ from prefq.pool.candidate_pool import CandidatePool, Rows
 from prefq.questions.hashes import shown_question
 from prefq.questions.joint import most_informative_rows
 from prefq.questions.selection import MAX_QUESTIONS
-from prefq.vocabulary import Array, Coefficients, Gaussian, PopulationPrior, Question, ResponseModel, whole_number
+from prefq.vocabulary import Array, Gaussian, PopulationPrior, Question, ResponseModel, whole_number
 
 MOST_CANDIDATES = 4096  # questions that are weighed; of a larger pool the widest fifth, thinned evenly to so many
 WIDE_SHARE = 0.2
@@ -91,7 +91,7 @@ def design_with_info(
             f"n_questions is {wanted} and the pool has {pool.n_questions} questions; ask for that many or fewer."
         )
     start = pool.starting_point(prior, response_model)
-    candidates = _candidates(pool, start.coefficients)
+    candidates = _candidates(pool, start)
     first, second = pool.pairs[candidates].T
     rows, information = most_informative_rows(
         pool.features[first].astype(np.float64) - pool.features[second],
@@ -104,11 +104,12 @@ def design_with_info(
     return questions, DesignInfo(information, start.digest())
 
 
-def _candidates(pool: CandidatePool, prior: Coefficients) -> Rows:
+def _candidates(pool: CandidatePool, start: PopulationPrior) -> Rows:
     """Rows of the questions to weigh: all of a pool of `MOST_CANDIDATES`, of a larger one some of its widest."""
     if pool.n_questions <= MOST_CANDIDATES:
         return np.arange(pool.n_questions)
-    widths = np.concatenate([((block @ prior.covariance) * block).sum(axis=1) for _, block in pool.blocks()])
+    covariance, felt = start.coefficients.covariance, start.response_model.felt
+    widths = np.concatenate([((felt(block) @ covariance) * felt(block)).sum(axis=1) for _, block in pool.blocks()])
     n_wide = max(MOST_CANDIDATES, int(WIDE_SHARE * pool.n_questions))
     wide = np.sort(np.argpartition(-widths, n_wide - 1)[:n_wide])
     return np.asarray(wide[np.linspace(0, n_wide - 1, MOST_CANDIDATES).astype(np.int64)])

@@ -22,7 +22,7 @@ LITTLE = 0.15  # nats a question: about a fifth of the most that one preference 
 # Primes: enough to weigh what is left, a few per cent off at most, in milliseconds.
 N_PEOPLE, N_POINTS = 101, 263
 N_CANDIDATES = 256  # questions weighed together: those that tell most alone, and together none adds more than that
-N_BEST_POINTS = 1021  # prime: half the draws of the posterior that count how often a response is the best
+N_BEST_POINTS = 1019  # prime: half the draws of the posterior that count how often a response is the best
 
 
 class StoppingRule(Protocol):

@@ -1,8 +1,10 @@
 """Fixed draws: moments of Gaussians and mixtures, and each component's share."""
 
 import numpy as np
+import pytest
 
 from prefq.inference.lattice import lattice_points, normal_draws
+from prefq.questions import batches, stopping
 from prefq.vocabulary import Gaussian, GaussianMixture
 
 MIXTURE = GaussianMixture(
@@ -19,6 +21,17 @@ def test_points_fill_every_axis_evenly() -> None:
     points = lattice_points(101, 4)
     for column in points.T:
         np.testing.assert_allclose(np.sort(column), (np.arange(101) + 0.5) / 101)
+
+
+@pytest.mark.parametrize(
+    ("n_points", "n_columns"),
+    [(batches.N_PEOPLE, 74), (batches.N_POINTS, 254), (stopping.N_BEST_POINTS, 500), (257, 128)],
+)
+def test_no_two_columns_are_equal_or_mirror_images(n_points: int, n_columns: int) -> None:
+    steps = (lattice_points(n_points, n_columns)[1] * n_points).astype(
+        int
+    )  # of the first point, in n_points parts of 1
+    assert len({*steps.tolist(), *(n_points - steps).tolist()}) == 2 * n_columns
 
 
 def test_draws_of_a_mixture_have_its_moments() -> None:
