@@ -44,7 +44,7 @@ def measure() -> dict[str, Any]:
         "n_users": N_USERS,
         "n_coins": N_COINS,
         "coverage": round(float((z < INTERVAL_SDS).mean()), 3),
-        "right": {verdict.value: round(float(np.mean(right[verdict])), 3) for verdict in Verdict},
+        "right": {verdict.value: round(float(np.mean(right[verdict])), 3) for verdict in Verdict if right[verdict]},
         "axes_a_user": {verdict.value: round(len(right[verdict]) / N_USERS, 2) for verdict in Verdict},
         "claims_about_a_coin": {verdict.value: round(float(claims[verdict]), 2) for verdict in Verdict},
     }

@@ -234,7 +234,7 @@ class Interview:
         heading = f"{n_done + 1} of {'at most ' if settings.stop else ''}{n_all}"
         asides: tuple[str, ...] = (self._open(),)
         if progress.settled is not None:
-            asides = (f"{progress.settled:.0%} of pairs expected right, {settings.sure:.0%} wanted", *asides)
+            asides = (settled_words(progress.settled, settings.sure), *asides)
         return QuestionView(heading, n_done, n_all, _minutes(progress.minutes_left), asides, *texts)
 
     def _labels(self) -> dict[str, str]:
@@ -264,6 +264,11 @@ class Interview:
             return "Why this question: to confirm what is known; little is left to settle."
         rest = f", then {' and '.join(named[1:])}" if named[1:] else ""
         return f"Why this question: of all axes, your answer would settle most about {named[0]}{rest}."
+
+
+def settled_words(reached: float, wanted: float) -> str:
+    """How much of the order is settled; rounded down, so that it never reads as reached when it is not."""
+    return f"{int(100 * reached)}% of pairs expected in your order, {wanted:.0%} wanted"
 
 
 def _broken(digest: str) -> str:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from prefq.profiles.summary import AxisSummary, Verdict
+from prefq.profiles.summary import DIRECTED, AxisSummary, Verdict
 from prefq_cli.texts import reads_right_to_left
 
 SIDE_BY_SIDE_FROM = 100  # columns
@@ -96,8 +96,8 @@ def chart(axes: Sequence[AxisSummary], width: int) -> list[Text]:
     limit = max(max(abs(axis.low), abs(axis.high)) for axis in axes) or 1.0
     lines = []
     for axis in sorted(axes, key=lambda axis: -axis.sure):
-        style = {Verdict.CLEAR: f"{STRONG} {ACCENT}", Verdict.LIKELY: ACCENT, Verdict.OPEN: QUIET}[axis.verdict]
-        told = axis.verdict is not Verdict.OPEN
+        style = {Verdict.CLEAR: f"{STRONG} {ACCENT}", Verdict.LIKELY: ACCENT}.get(axis.verdict, QUIET)
+        told = axis.verdict in DIRECTED
         low_style, high_style = (
             (style, QUIET) if told and axis.effect < 0 else (QUIET, style) if told else (QUIET, QUIET)
         )

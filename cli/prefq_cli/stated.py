@@ -49,6 +49,8 @@ def read_axes(text: str) -> dict[str, float]:
     """The axes and numbers in a text such as ``formal=0.5,brief=-1``; InputError if it holds none."""
     from prefq.errors import InputError
 
+    if text == SLIDERS:
+        raise InputError("--stated alone opens sliders, for which there is no place here; give axes, such as brief=-1.")
     found: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         axis, equals, number = (piece.strip() for piece in part.partition("="))

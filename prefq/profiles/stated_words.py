@@ -9,7 +9,7 @@ from dataclasses import replace
 from prefq.inference.stated import StatedEvidence, bearing, without_stated
 from prefq.inference.surprise import widened
 from prefq.profiles.profile import Profile
-from prefq.profiles.summary import AxisSummary, Verdict, summarize
+from prefq.profiles.summary import DIRECTED, AxisSummary, summarize
 from prefq.vocabulary import PopulationPrior
 
 STEPS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of a slider, from much more of the negative pole to much more of the other
@@ -69,7 +69,7 @@ def stated_sentences(profile: Profile) -> list[str]:
         return []
     axes = {axis.name: axis for axis in summarize(answers_alone(profile))}
     said = [(axes[name], position) for name, position in zip(stated.names, stated.positions.tolist(), strict=True)]
-    known = [(axis, position) for axis, position in said if axis.verdict is not Verdict.OPEN]
+    known = [(axis, position) for axis, position in said if axis.verdict in DIRECTED]
     same = [axis for axis, position in known if position * axis.effect > 0]
     other = [axis for axis, position in known if position * axis.effect <= 0]
     parts = [f"point the same way on {_named(same)}"] if same else []

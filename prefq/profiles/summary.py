@@ -18,6 +18,7 @@ INTERVAL_SDS = 1.6449  # standard deviations of a normal to either end of it
 BISECTIONS = 60  # of an interval in which a quantile lies
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.875  # and likely; lower would put words into the mouth of people who toss a coin
+SLIGHT = 0.2  # logits, 55 of 100 choices: effects that are smaller have no direction worth a sentence
 IMPERSONAL = 0.5  # probability of no personal taste from which on a profile is called no more than the group's
 UNLIKE_THE_GROUP = "Your answers fit badly into the group that the prior was learned from, so it counts for less here."
 PERSONAL = 0.05  # and below which a taste of one's own is called shown
@@ -28,11 +29,15 @@ CHOICES_EXPLAINED = (
 
 
 class Verdict(StrEnum):
-    """How sure the direction of an axis is."""
+    """How sure the direction of an axis is, or that there is none worth a word."""
 
     CLEAR = "clear"
     LIKELY = "likely"
+    MINOR = "makes little difference"
     OPEN = "cannot tell yet"
+
+
+DIRECTED = frozenset({Verdict.CLEAR, Verdict.LIKELY})  # verdicts that name the pole that is preferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +163,8 @@ def sentences(axes: Sequence[AxisSummary], score: SealedScore | None = None) -> 
     """How a test came out, if there was one; what is known about a person, surest first; what is not known."""
     tested = [] if score is None else [score_sentence(score)]
     known = [f"You prefer {_phrase(axis)}: {axis.verdict.value}." for axis in _known(axes)]
-    unknown = ", ".join(_unknown(axes))
-    return [*tested, *known, *([f"{_begun(unknown)}: cannot tell yet."] if unknown else [])]
+    rest = [(verdict, ", ".join(_of(axes, verdict))) for verdict in (Verdict.MINOR, Verdict.OPEN)]
+    return [*tested, *known, *(f"{_begun(poles)}: {verdict.value}." for verdict, poles in rest if poles)]
 
 
 def counted_sentences(axes: Sequence[AxisSummary]) -> list[str]:
@@ -170,7 +175,7 @@ def counted_sentences(axes: Sequence[AxisSummary]) -> list[str]:
     >>> counted_sentences([AxisSummary("warm", "neutral", 1.2, 0.3, 2.1, 0.98, Verdict.CLEAR)])[0]
     'You prefer a warm tone: clear, in about 77 of 100 choices (57 to 89).'
     """
-    told = [_counted(axis) for axis in [*_known(axes), *(axis for axis in axes if axis.verdict is Verdict.OPEN)]]
+    told = [_counted(axis) for axis in [*_known(axes), *(axis for axis in axes if axis.verdict not in DIRECTED)]]
     return [*told, CHOICES_EXPLAINED] if told else []
 
 
@@ -188,8 +193,8 @@ def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
     axes = summarize(profile)
     known = _known(axes)
     lines = [f"- {_instruction(axis)}{'' if axis.verdict is Verdict.CLEAR else ' (likely)'}" for axis in known]
-    unknown = _unknown(axes)
-    learned = comparisons(profile.n_answers)
+    little, unknown = _of(axes, Verdict.MINOR), _of(axes, Verdict.OPEN)
+    learned = comparisons(profile.n_answers) + _beside_what_was_said(profile)
     if lines:
         heading = f"How this person likes answers to be written, learned from {learned}{':' if score is None else '.'}"
     else:
@@ -197,6 +202,8 @@ def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
     if (profile.no_personal_taste or 0.0) >= IMPERSONAL:
         lines.insert(0, "So far the answers fit the average taste of the group; nothing personal is known yet.")
     lines = [heading, *([] if score is None else [score_sentence(score)]), *lines]
+    if little:
+        lines.append(f"Makes little difference: {', '.join(little)}.")
     if unknown:
         lines.append(f"Not known: {', '.join(unknown)}. Use your own judgement there.")
     lines.append("Being correct and complete comes before style.")
@@ -213,7 +220,7 @@ def markdown(profile: Profile, evidence: Evidence | None = None) -> str:
         [
             f"# Preferences of {_cell(profile.user_id)}",
             "",
-            f"From {basis(profile.n_answers, evidence)}{when}.",
+            f"From {basis(profile.n_answers, evidence)}{_beside_what_was_said(profile)}{when}.",
             "",
             *(f"- {_cell(sentence)}" for sentence in [*taste_sentences(profile), *sentences(axes, score)]),
             "",
@@ -256,8 +263,15 @@ def _axis(name: str, opposite: str, belief: _Belief) -> AxisSummary:
     low, high = belief.quantile(TAIL, -INTERVAL_SDS), belief.quantile(1 - TAIL, INTERVAL_SDS)
     below = belief.below(0.0)
     sure = max(below, 1 - below)
-    verdict = Verdict.CLEAR if sure >= CLEAR else Verdict.LIKELY if sure >= LIKELY else Verdict.OPEN
-    return AxisSummary(name, opposite, effect, low, high, sure, verdict)
+    return AxisSummary(name, opposite, effect, low, high, sure, _verdict(effect, low, high, sure))
+
+
+def _verdict(effect: float, low: float, high: float, sure: float) -> Verdict:
+    if 0 < max(abs(low), abs(high)) < SLIGHT:
+        return Verdict.MINOR
+    if abs(effect) < SLIGHT:
+        return Verdict.OPEN
+    return Verdict.CLEAR if sure >= CLEAR else Verdict.LIKELY if sure >= LIKELY else Verdict.OPEN
 
 
 def _normal_below(value: float, mean: float, sd: float) -> float:
@@ -272,11 +286,15 @@ def _percent(share: float) -> str:
 
 
 def _known(axes: Sequence[AxisSummary]) -> list[AxisSummary]:
-    return sorted((axis for axis in axes if axis.verdict is not Verdict.OPEN), key=lambda axis: -axis.sure)
+    return sorted((axis for axis in axes if axis.verdict in DIRECTED), key=lambda axis: -axis.sure)
 
 
-def _unknown(axes: Sequence[AxisSummary]) -> list[str]:
-    return [_either(axis) for axis in axes if axis.verdict is Verdict.OPEN]
+def _of(axes: Sequence[AxisSummary], verdict: Verdict) -> list[str]:
+    return [_either(axis) for axis in axes if axis.verdict is verdict]
+
+
+def _beside_what_was_said(profile: Profile) -> str:
+    return " and what was said beforehand" if profile.stated is not None and profile.stated.names else ""
 
 
 def _either(axis: AxisSummary) -> str:
@@ -290,9 +308,11 @@ def _phrase(axis: AxisSummary) -> str:
 def _counted(axis: AxisSummary) -> str:
     best, low, high = choices_in_100(axis)
     counts = f"about {best} of 100 choices ({low} to {high})"
-    if axis.verdict is not Verdict.OPEN:
+    if axis.verdict in DIRECTED:
         return f"You prefer {_phrase(axis)}: {axis.verdict.value}, in {counts}."
-    return f"{_begun(_either(axis))}: cannot tell yet" + (f"; {axis.preferred} in {counts}." if low < high else ".")
+    return f"{_begun(_either(axis))}: {axis.verdict.value}" + (
+        f"; {axis.preferred} in {counts}." if low < high else "."
+    )
 
 
 def _begun(sentence: str) -> str:

@@ -106,7 +106,7 @@ def test_differences_need_no_pool(prefq_: Prefq, tmp_path: Path) -> None:
     assert "warm" in shown.out
     assert "brief" in shown.out
     assert "Ties are given" in shown.out
-    assert "from 2 users" in shown.out
+    assert "from 2 users. So few people say little about others: treat it as a guess." in shown.out
 
 
 def test_groups_and_those_without_a_taste_are_named(prefq_: Prefq, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_saying_nothing_keeps_what_was_said_and_quitting_loses_nothing(prefq_: P
     assert prefq_("onboard", "--stated", "--json", keys="right\nn\nq\n").code == 4
     assert prefq_("onboard", "--stated", "--json", keys="right\nq\n").code == 4
     assert stated() == {"thorough": -1.0}
+    alone = prefq_("ask", "--stated")
+    assert (alone.code, "axes, such as brief=-1" in alone.err) == (2, True)
     prefq_("ask", "--stated", "")
     assert stated() == {}
     wrong = prefq_("onboard", "--stated", "--json", keys="right\nhop\n")

@@ -50,6 +50,16 @@ def choices() -> list[str]:
         return [answer.choice.value for answer in store.load_session(only.id).answers]
 
 
+def test_a_goal_that_was_not_reached_is_told(terminal: Terminal) -> None:
+    child = terminal("--stop", "settled", "--sure", 0.95, "--max-questions", 3, "--no-sealed", "--plain")
+    for number in (1, 2, 3):
+        child.expect(f"{number} of at most 3")
+        child.expect("Your choice")
+        child.send("1")
+    child.expect(r"budget of 3 questions is used up\.\s\d\d% of pairs expected in your order, 95% wanted\.")
+    assert end(child) == 0
+
+
 def test_every_key_works_without_enter(terminal: Terminal) -> None:
     child = terminal("--max-questions", 4)
     child.expect("1 of 4")

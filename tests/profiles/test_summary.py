@@ -63,6 +63,43 @@ def test_a_feature_that_never_differs_tells_nothing() -> None:
     assert (axis.effect, axis.low, axis.high, axis.sure, axis.verdict) == (0, 0, 0, 0.5, Verdict.OPEN)
 
 
+def test_an_effect_too_small_to_matter_is_no_preference() -> None:
+    told = summarize(profile([0.05, 0.05, 0.2], [0.0, 0.05, 0.02]))  # effects of 51, 52 and 60 of 100 choices
+
+    assert [axis.verdict.value for axis in told] == ["makes little difference", "cannot tell yet", "clear"]
+    assert sentences(told) == [
+        "You prefer odd answers: clear.",
+        "Brief or thorough: makes little difference.",
+        "Neutral or warm: cannot tell yet.",
+    ]
+    assert counted_sentences(told)[1] == "Brief or thorough: makes little difference."  # exactly known: no range
+
+
+def test_nobody_is_given_the_taste_of_a_group_that_tosses_coins() -> None:
+    """A prior that is nearly a point, near zero and nowhere at zero, makes no instruction."""
+    space = prefq.FeatureSpace(["warm"], opposites=["neutral"])
+    mixture = prefq.GaussianMixture([0.03, 0.97], [prefq.Gaussian([0.05], [[0.1]]), prefq.Gaussian([0.05], [[0.0]])])
+    prior = prefq.PopulationPrior(mixture, space, n_users=200, impersonal=1)
+    coin = prefq.Profile("ada", mixture, prior, 10, np.ones(1), "digest")
+
+    assert [axis.verdict.value for axis in summarize(coin)] == ["makes little difference"]
+    assert system_prompt(coin) == (
+        "How this person likes answers to be written is not known yet (10 comparisons).\n"
+        "So far the answers fit the average taste of the group; nothing personal is known yet.\n"
+        "Makes little difference: neutral or warm.\n"
+        "Being correct and complete comes before style."
+    )
+
+
+def test_what_was_said_beforehand_is_no_answer() -> None:
+    pool = prefq.load_pool("starter")
+    said = prefq.stated_evidence(pool.feature_space, {"brief": 1}, prior=pool.starting_point())
+    told = prefq.fit_profile(pool, [], user_id="ada", stated=said)
+
+    assert "0 comparisons and what was said beforehand" in system_prompt(told)
+    assert "From 0 comparisons and what was said beforehand." in markdown(told)
+
+
 def test_axes_without_opposites() -> None:
     axes = summarize(profile([2.0, -2.0], [0.1, 0.1], opposites=()))
 

@@ -32,6 +32,7 @@ from prefq_cli.settings import (
 from prefq_cli.stated import StatedOption
 
 if TYPE_CHECKING:
+    from prefq.pool.candidate_pool import CandidatePool
     from prefq.session import Session
     from prefq_cli.interview import Interview
     from prefq_cli.keys import Keys
@@ -174,7 +175,7 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
         evidence, options = evidence_of(session), user_option(session.user_id) + store_option(settings)
         write_profile(profile, evidence, settings)
         if session.settings.stop:
-            tell(f"\n{_why_stopped(session)}")
+            tell(f"\n{_why_stopped(session, interview.pool)}")
         if session.test_questions:
             tell(f"\n{_tests_told(len(session.test_questions))}")
         tell(f"\n{_time_taken(session)}\nAs a system prompt:\nprefq profile export --format prompt{options}")
@@ -198,10 +199,11 @@ def _time_taken(session: "Session") -> str:
     return f"Answering took {f'{minutes} min ' if minutes else ''}{rest} s for {_counted(len(session.answers))}."
 
 
-def _why_stopped(session: "Session") -> str:
-    """Why the questions ended; a sealed round comes after that."""
+def _why_stopped(session: "Session", pool: "CandidatePool") -> str:
+    """Why the questions ended, and what they did not reach; a sealed round comes after that."""
     from prefq.events import Sealed, Stopped
     from prefq.vocabulary import Choice
+    from prefq_cli.interview import settled_words
 
     reason = ""
     for event in session.events:
@@ -209,7 +211,9 @@ def _why_stopped(session: "Session") -> str:
             break
         reason = event.reason if isinstance(event, Stopped) else reason
     n_asked = sum(answer.choice is not Choice.SKIP for answer in session.chosen_answers)
-    return f"Stopped after {_counted(n_asked)}: {reason}"
+    reached, wanted = session.progress(pool).settled, session.settings.sure
+    missed = f" {settled_words(reached, wanted)}." if reached is not None and reached < wanted else ""
+    return f"Stopped after {_counted(n_asked)}: {reason}{missed}"
 
 
 def _tests_told(n_tests: int) -> str:

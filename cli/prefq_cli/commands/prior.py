@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fit and show where new users start.")
 
 AUTO = "auto"
+FEW_USERS = 20  # whose prior is called a guess: as many as the pooled regression counts for in its mean
 
 
 @app.command()
@@ -91,7 +92,7 @@ def fit(
 @app.command()
 def show(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What prefq prior fit --output wrote, or a pool's folder.")
+        Path, typer.Argument(metavar="FILE", help="What prefq prior fit --output wrote, a pool's folder, or 'starter'.")
     ],
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -115,8 +116,9 @@ def _load(path: Path) -> "PopulationPrior":
     """A prior from a file, or that of a pool; NotFoundError or InputError where there is none."""
     import prefq
     from prefq_cli.prior_files import read_prior
+    from prefq_cli.settings import DEFAULT_POOL
 
-    if path.is_dir():
+    if path.is_dir() or (str(path) == DEFAULT_POOL and not path.exists()):
         return prefq.load_pool(path).starting_point()
     return read_prior(str(path))
 
@@ -215,8 +217,9 @@ def _show(prior: "PopulationPrior", settings: Any) -> None:
 
 
 def _origin(prior: "PopulationPrior") -> str:
-    users = f"{prior.n_users} users" if prior.n_users else "no group; it is a guess"
-    return f"Where new users start, from {users}. Weights are in logits a unit of each feature."
+    users = "1 user" if prior.n_users == 1 else f"{prior.n_users} users" if prior.n_users else "no group; it is a guess"
+    few = " So few people say little about others: treat it as a guess." if 0 < prior.n_users < FEW_USERS else ""
+    return f"Where new users start, from {users}.{few} Weights are in logits a unit of each feature."
 
 
 def _sentences(prior: "PopulationPrior", facts: dict[str, Any]) -> list[str]:
