@@ -242,7 +242,8 @@ class SessionState(NamedTuple):
     answers are in the order given, open_question is the id of the question that waits for an answer, stopped the
     reason why asking ended, sealed the sealed round if it was begun, drawn what chance decided at the start if it had
     anything to decide, stated what the person said last about the axes if they did; also_open are the ids of the
-    questions that were shown beside the open one and wait, too.
+    questions that were shown beside the open one and wait, too; n_when_asked is how many answers there were when the
+    open questions were asked.
     """
 
     answers: tuple[Answer, ...]
@@ -252,6 +253,7 @@ class SessionState(NamedTuple):
     drawn: Drawn | None = None
     stated: StatedTaste | None = None
     also_open: tuple[str, ...] = ()
+    n_when_asked: int = 0
 
     @property
     def open_questions(self) -> tuple[str, ...]:
@@ -351,7 +353,11 @@ def _after(state: SessionState, event: Event) -> SessionState:
                 state.sealed is None or state.sealed.asks(undone),
                 "answers before the sealed round cannot be undone, its predictions rest on them",
             )
-            return _opened(state._replace(answers=state.answers[:-1], stopped=None), (undone, *state.open_questions))
+            # Questions asked on the strength of this answer are closed: another answer may ask others, or none.
+            beside = () if state.n_when_asked == len(state.answers) else state.open_questions
+            kept = state.answers[:-1]
+            before = state._replace(answers=kept, stopped=None, n_when_asked=min(state.n_when_asked, len(kept)))
+            return _opened(before, (undone, *beside))
         case Edited(answer=edited):
             _require(
                 edited.question_id in {answer.question_id for answer in state.answers},
@@ -378,7 +384,7 @@ def _asked(state: SessionState, event: Asked | AlsoAsked) -> SessionState:
     asked = event.question_id
     if isinstance(event, Asked):
         _require(state.open_question is None, f"question {state.open_question!r} is still open")
-        return _opened(state._replace(stopped=None), (asked,))
+        return _opened(state._replace(stopped=None, n_when_asked=len(state.answers)), (asked,))
     _require(state.open_question is not None, "no question is open that another could be shown beside")
     _require(asked not in state.open_questions, f"question {asked!r} is still open")
     return state._replace(also_open=(*state.also_open, asked))

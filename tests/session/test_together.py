@@ -60,6 +60,20 @@ def test_an_undone_answer_is_open_again_beside_the_others() -> None:
     assert session.open_why(time="t").state.open_questions == (first.id, third.id)
 
 
+def test_a_question_that_followed_an_undone_answer_is_closed() -> None:
+    session, first = begin(max_questions=2).ask(POOL, time="t")
+    assert first is not None
+    session, second = answered(session, first).ask(POOL, time="t")
+    assert second is not None
+    session, third = session.tell(second.answer("skip"), time="t").ask(POOL, time="t")
+    assert third is not None
+    session = session.undo(time="t")
+    assert session.state.open_questions == (second.id,)
+    session = session.tell(second.answer("second"), time="t")
+    assert session.ask(POOL, time="t")[1] is None  # the budget holds
+    assert session.undo(time="t").undo(time="t").state.open_questions == (first.id,)
+
+
 def test_stopping_closes_them_all_and_json_keeps_them() -> None:
     session, questions = begin().ask_together(POOL, 3, time="t")
     session = answered(session, questions[1])
