@@ -21,6 +21,7 @@ from prefq.vocabulary.checks import (
 
 SYMMETRY_TOLERANCE = 1e-8  # relative: covariances that went through JSON or float32 are still accepted
 WEIGHTS_TOLERANCE = 1e-6  # by which weights that went through text may miss 1
+ROUND_OFF = 1e-12  # by which a sum of weights may miss 1
 DEFINITE_TOLERANCE = 1e-10  # relative: eigenvalues this far below zero are round-off
 
 
@@ -152,7 +153,8 @@ class GaussianMixture:
             raise InputError(f"the components have {sorted(sizes)} coefficients; they must all have as many.")
         if (weights < 0).any() or abs(weights.sum() - 1) > WEIGHTS_TOLERANCE:
             raise InputError(f"weights are {shown(weights.tolist())}; give probabilities that sum to 1.")
-        weights = weights / weights.sum()
+        if abs(weights.sum() - 1) > ROUND_OFF:  # those put right before stay as they are, to the last bit
+            weights = weights / weights.sum()
         means = np.stack([component.mean for component in components])
         mean = weights @ means
         deviations = (means - mean) * np.sqrt(weights)[:, None]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prefq.errors import InputError
 from prefq.vocabulary import (
@@ -97,3 +99,12 @@ def test_a_component_that_is_not_there_is_refused() -> None:
         PopulationPrior(MIXTURE, SPACE, impersonal=2)
     with pytest.raises(InputError, match=r"^the response model has 1 dissimilarity_scales and the feature space 2 "):
         PopulationPrior(ONE, SPACE, ResponseModel(dissimilarity_noise=0.1, dissimilarity_scales=(1.0,)))
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=6))
+def test_weights_that_were_put_right_stay_as_they_are(shares: list[float]) -> None:
+    weights = np.array(shares) / sum(shares)
+    mixture = GaussianMixture(weights, [ONE] * len(shares))
+    again = GaussianMixture.from_dict(mixture.to_dict())
+    assert again == mixture
+    assert abs(mixture.weights.sum() - 1) < 1e-12
