@@ -355,8 +355,8 @@ def _after(state: SessionState, event: Event) -> SessionState:
             )
             # Questions asked on the strength of this answer are closed: another answer may ask others, or none.
             beside = () if state.n_when_asked == len(state.answers) else state.open_questions
-            kept = state.answers[:-1]
-            before = state._replace(answers=kept, stopped=None, n_when_asked=min(state.n_when_asked, len(kept)))
+            n_when_asked = min(state.n_when_asked, len(state.answers) - 1)
+            before = state._replace(answers=state.answers[:-1], stopped=None, n_when_asked=n_when_asked)
             return _opened(before, (undone, *beside))
         case Edited(answer=edited):
             _require(

@@ -109,6 +109,10 @@ def test_differences_need_no_pool(prefq_: Prefq, tmp_path: Path) -> None:
     assert "from 2 users. So few people say little about others: treat it as a guess." in shown.out
 
 
+def test_the_bundled_pool_has_a_name_here_too(prefq_: Prefq) -> None:
+    assert "from no group; it is a guess." in prefq_("prior", "show", "starter").out
+
+
 def test_groups_and_those_without_a_taste_are_named(prefq_: Prefq, tmp_path: Path) -> None:
     camps = prefq.GaussianMixture(
         [0.5, 0.3, 0.2], [prefq.Gaussian([mean], [[variance]]) for mean, variance in ((2, 1), (-2, 1), (0, 0))]

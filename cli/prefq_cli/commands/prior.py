@@ -119,7 +119,7 @@ def _load(path: Path) -> "PopulationPrior":
     from prefq_cli.settings import DEFAULT_POOL
 
     if path.is_dir() or (str(path) == DEFAULT_POOL and not path.exists()):
-        return prefq.load_pool(path).starting_point()
+        return prefq.load_pool(str(path)).starting_point()
     return read_prior(str(path))
 
 
