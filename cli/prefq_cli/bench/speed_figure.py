@@ -1,4 +1,4 @@
-"""The figure of a speed run: the next question beside one pass over the differences, plain NumPy and others' recipes."""
+"""The figure of a speed run: next question beside one pass over the differences, plain NumPy and others' recipes."""
 
 from typing import TYPE_CHECKING
 
