@@ -47,7 +47,8 @@ class Audience(NamedTuple):
         Parameters
         ----------
         differences : (n_questions, n_features)
-            Of the questions that may be chosen, as felt.
+            Of the questions that may be chosen, as felt. Without a position bias sides are turned to one direction, so
+            that which item stands first decides nothing.
         belief
             What is known about the coefficients: a prior, or a posterior.
         n_steps
@@ -58,6 +59,9 @@ class Audience(NamedTuple):
             Primes: simulated people, and half the draws that stand for what is known of each.
         """
         n_features = belief.n_features
+        if response_model.position_bias == 0:
+            leading = np.take_along_axis(differences, (differences != 0).argmax(axis=1)[:, None], axis=1)
+            differences = np.where(leading < 0, -differences, differences)
         points = lattice_points(n_people, 1 + n_features + n_steps)
         people = coefficients_at(belief, points[:, 0], points[:, 1 : 1 + n_features])
         replies = reply_probabilities(normal_draws(belief, n_points) @ differences.T, response_model)

@@ -46,7 +46,7 @@ def test_every_user_has_the_posterior_of_the_product(prior: Coefficients, model:
     """Replies are coin flips, so that some users surprise the prior and have a wider one."""
     differences, outcomes = answers_of(40, 6, model, seed=3)
     felt = model.felt(differences)
-    start = PopulationPrior(prior, FeatureSpace(["a", "b"]), model)
+    start = PopulationPrior(prior, FeatureSpace(["a", "b"]), model, n_users=500)
     priors = checked(mixture_for_all(prior, 40), felt, outcomes, model)
     propagated, at_modes = (update(priors, felt, outcomes, model) for update in (ep_posteriors, laplace_posteriors))
     n_surprised = 0
