@@ -16,7 +16,8 @@ from prefq.pool.candidate_pool import Rows
 from prefq.questions.search import TIE_TOLERANCE
 from prefq.vocabulary import Array, Coefficients, ResponseModel
 
-# Primes, in whose lattices no two columns are equal up to 256 features and questions together.
+# Primes, in whose lattices no two columns are equal up to 256 features and questions together; from about 125 features
+# on some are each other's mirror images.
 N_PEOPLE = 257
 N_POINTS = 1019  # half the draws that stand for what a person may be
 NOTHING_LEFT = -1
