@@ -15,7 +15,7 @@ from prefq.inference.predictive import expected_preference
 from prefq.inference.stated import StatedEvidence
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.profiles.profile import fit_profile
-from prefq.vocabulary import Answer, Choice, Question
+from prefq.vocabulary import Answer, Choice, PopulationPrior, Question
 
 NO_GUESS = 1e-9  # a prediction this close to one half says nothing
 LEAST_PROBABILITY = 1e-12  # that a log loss is taken of, so that one error does not cost everything
@@ -65,10 +65,14 @@ def predict(
     answers: Sequence[Answer],
     questions: Sequence[Question],
     *,
+    prior: PopulationPrior | None = None,
     stated: StatedEvidence | None = None,
 ) -> tuple[Prediction, ...]:
-    """What answers, and what was stated, predict about other questions of the pool; and what the group's guess does."""
-    profile = fit_profile(pool, answers, user_id="-", stated=stated)
+    """What answers, and what was stated, predict about other questions of the pool; and what the group's guess does.
+
+    The prior is the pool's starting point where none is given.
+    """
+    profile = fit_profile(pool, answers, user_id="-", prior=prior, stated=stated)
     first, second = (
         pool.features[[getattr(question, side).item for question in questions]] for side in ("first", "second")
     )

@@ -35,7 +35,7 @@ from prefq.events import (
     seal_of,
 )
 from prefq.inference.stated import StatedEvidence, StatedNoise, positions_by_axis, stated_evidence, with_stated
-from prefq.pool.candidate_pool import CandidatePool
+from prefq.pool.candidate_pool import CandidatePool, Rows
 from prefq.predictions import HeldOut, SealedResult, predict, sealed_result
 from prefq.profiles.profile import Profile, fit_profile
 from prefq.questions.balance import allowed_by
@@ -54,6 +54,7 @@ from prefq.vocabulary import (
     PopulationPrior,
     Question,
     exact_fields,
+    parse_question_id,
     require_instance,
     require_text,
     shown,
@@ -70,9 +71,9 @@ class Progress(NamedTuple):
 
     n_answers counts replies without skips, those of the sealed round left out and those to test questions included;
     max_questions adds the questions that may still come before the session stops, none once it has; remaining maps each
-    feature to the share of its prior variance that is left; minutes_left is reading time for the questions that may
-    still come. settled is the share of the pool's pairs whose order is expected to be right, None in a session that
-    does not stop by it.
+    feature to the share of its prior variance that is left, 1 where nothing is known yet or the answers only made it
+    less certain; minutes_left is reading time for the questions that may still come. settled is the share of the pool's
+    pairs whose order is expected to be right, None in a session that does not stop by it.
     """
 
     n_answers: int
@@ -102,11 +103,15 @@ class Session:
         How questions are chosen.
     events
         Everything that happened, in order; never changed, only added to.
+    prior
+        Where the person starts, if not where the pool says; kept with the session, and never changed.
 
     Raises
     ------
     InputError
         For an empty id, a field of another type, or events that contradict each other.
+    MismatchError
+        For a prior of another feature space.
     """
 
     id: str
@@ -118,6 +123,7 @@ class Session:
     seed: int = 0
     settings: SessionSettings = field(default_factory=SessionSettings)
     events: tuple[Event, ...] = ()
+    prior: PopulationPrior | None = None
 
     def __post_init__(self) -> None:
         require_text(self.id, "id", min_length=1)
@@ -125,6 +131,9 @@ class Session:
         require_texts(self, "pool_digest", "created", "pool_name")
         require_instance(self.feature_space, FeatureSpace, "feature_space")
         require_instance(self.settings, SessionSettings, "settings")
+        if self.prior is not None:
+            require_instance(self.prior, PopulationPrior, "prior")
+            self.feature_space.require(self.prior.feature_space, "the prior")
         object.__setattr__(self, "seed", whole_number(self.seed, "seed", "an integer"))
         object.__setattr__(self, "events", tuple_of(self.events, Event, "events", "events"))
         state = fold(self.events)
@@ -143,6 +152,7 @@ class Session:
         pool_name: str = "",
         seed: int = 0,
         settings: SessionSettings | None = None,
+        prior: Coefficients | PopulationPrior | None = None,
     ) -> "Session":
         """A session in which nothing was asked; what chance decides about it, if anything, is decided now.
 
@@ -151,8 +161,11 @@ class Session:
         InputError
             For an empty id, a field of another type, more test questions than the pool can spare, or settings that
             need prompts or texts where the pool has none.
+        MismatchError
+            For a prior of another feature space.
         """
         settings = SessionSettings() if settings is None else settings
+        start = None if prior is None else pool.starting_point(prior)
         allowed_by(settings.constraints, pool, np.empty(0, dtype=np.int64), seed=seed)
         if settings.per_minute:
             reading_seconds(pool)
@@ -163,7 +176,8 @@ class Session:
             places = places_among(len(tests), settings.max_questions, seed=seed)
             acquisition = RANDOM if at_random else settings.acquisition
             events = (Drawn(time, acquisition, tuple(test.id for test in tests), places),)
-        return cls(session_id, user_id, pool.digest(), pool.feature_space, time, pool_name, seed, settings, events)
+        of_pool = (pool.digest(), pool.feature_space)
+        return cls(session_id, user_id, *of_pool, time, pool_name, seed, settings, events, start)
 
     @property
     def state(self) -> SessionState:
@@ -200,6 +214,10 @@ class Session:
                 f"session {self.id!r} was begun with another pool ({self.pool_digest[:8]}, not {pool.digest()[:8]}); "
                 "go on with the pool it was begun with, or start a new session."
             )
+
+    def starting_point(self, pool: CandidatePool) -> PopulationPrior:
+        """Where the person starts, before anything they said: the session's prior, else the pool's starting point."""
+        return pool.starting_point(self.prior)
 
     def ask(
         self, pool: CandidatePool, *, time: str, stopping: StoppingRule | None = None
@@ -312,7 +330,8 @@ class Session:
         said = self.state.stated
         if said is None or not said.positions:
             return None
-        return stated_evidence(self.feature_space, dict(said.positions), prior=pool.starting_point(), noise=said.noise)
+        start = self.starting_point(pool)
+        return stated_evidence(self.feature_space, dict(said.positions), prior=start, noise=said.noise)
 
     def stop(self, reason: str, *, time: str) -> "Session":
         """The session, ended for this reason; the sealed round can still follow."""
@@ -335,7 +354,7 @@ class Session:
         questions = random_questions(pool, state.answers, n_questions, seed=self.seed, reserved=waiting)
         if not questions:
             raise InputError("no question of the pool is left to test with.")
-        predictions = predict(pool, state.answers, questions, stated=self.stated(pool))
+        predictions = predict(pool, state.answers, questions, prior=self.prior, stated=self.stated(pool))
         return self._with(Sealed(time, predictions, seal_of(predictions)))
 
     def sealed_result(self) -> SealedResult | None:
@@ -359,7 +378,7 @@ class Session:
         if not self.test_questions:
             return ()
         tests = [pool.question(each) for each in self.test_questions]
-        predictions = predict(pool, self.chosen_answers, tests, stated=self.stated(pool))
+        predictions = predict(pool, self.chosen_answers, tests, prior=self.prior, stated=self.stated(pool))
         given = {answer.question_id: answer.choice for answer in self.answers}
         return tuple(HeldOut(prediction, given.get(prediction.question_id)) for prediction in predictions)
 
@@ -370,12 +389,14 @@ class Session:
     def profile(self, pool: CandidatePool, *, created: str | None = None) -> Profile:
         """The profile that the answers so far amount to."""
         self.require_pool(pool)
-        return fit_profile(pool, self.answers, user_id=self.user_id, created=created, stated=self.stated(pool))
+        return fit_profile(
+            pool, self.answers, user_id=self.user_id, prior=self.prior, created=created, stated=self.stated(pool)
+        )
 
     def progress(self, pool: CandidatePool) -> Progress:
         """How far the session is, and what is still uncertain."""
-        posterior, prior = self.posterior(pool), pool.starting_point().coefficients
-        shares = np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)).tolist()
+        posterior, prior = self.posterior(pool), self.starting_point(pool).coefficients
+        shares = np.minimum(np.square(posterior.sd / np.where(prior.sd > 0, prior.sd, 1.0)), 1.0).tolist()
         state = self.state
         replies = [answer for answer in state.answers if not (state.sealed and state.sealed.asks(answer.question_id))]
         n_answers = sum(answer.choice is not Choice.SKIP for answer in replies)
@@ -389,8 +410,8 @@ class Session:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The session as JSON values."""
-        return {
+        """The session as JSON values; `prior` only where it has one of its own."""
+        told = {
             "format_version": FORMAT_VERSION,
             "id": self.id,
             "user_id": self.user_id,
@@ -402,6 +423,7 @@ class Session:
             "settings": self.settings.to_dict(),
             "events": [event_to_dict(event) for event in self.events],
         }
+        return told if self.prior is None else {**told, "prior": self.prior.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Session":
@@ -412,19 +434,21 @@ class Session:
         InputError
             When a field is missing or wrong, a newer prefq wrote it, or its events contradict each other.
         """
-        parts = exact_fields(data, ("format_version", *field_names(cls)), "a session")
+        names = [name for name in field_names(cls) if name != "prior"]
+        parts = exact_fields(data, ("format_version", *names), "a session", later={"prior": None})
         if (version := parts.pop("format_version")) != FORMAT_VERSION:
             raise InputError(
                 f"the session has format version {shown(version)} and this prefq reads {FORMAT_VERSION}; update prefq."
             )
         parts["settings"] = SessionSettings.from_dict(parts["settings"])
         parts["feature_space"] = FeatureSpace.from_dict(parts["feature_space"])
+        parts["prior"] = None if parts["prior"] is None else PopulationPrior.from_dict(parts["prior"])
         parts["events"] = [event_from_dict(each) for each in tuple_of(parts["events"], Mapping, "events", "objects")]
         return cls(**parts)
 
     def _start(self, pool: CandidatePool) -> PopulationPrior:
-        """Where the person starts: at the pool's starting point, and what they said about the axes."""
-        return with_stated(pool.starting_point(), self.stated(pool))
+        """Where the person starts, with what they said about the axes."""
+        return with_stated(self.starting_point(pool), self.stated(pool))
 
     def _with(self, event: Event) -> "Session":
         return replace(self, events=(*self.events, event))
@@ -493,6 +517,7 @@ class Session:
             pool,
             answers,
             n_questions=wanted,
+            prior=self.prior,
             acquisition=self.acquisition,
             max_questions=self.settings.max_questions,
             stopping=self._stopping(pool, stopping),
@@ -508,13 +533,23 @@ class Session:
         """Questions that may still come before a session stops, none below the other's limit."""
         chosen, budget, tests = _chosen(state), self.settings.max_questions, self.test_questions
         n_counted = sum(answer.choice is not Choice.SKIP for answer in chosen)
-        n_left = min(
-            budget - n_counted,
-            REPLIES_PER_QUESTION * budget - len(chosen),
-            pool.n_questions - len(tests) - len(chosen),
-        )
+        within_budget = max(min(budget - n_counted, REPLIES_PER_QUESTION * budget - len(chosen)), 0)
+        taken = [parse_question_id(each) for each in (*(answer.question_id for answer in chosen), *tests)]
+        n_left = self._n_allowed(pool, pool.question_rows(taken), within_budget)
         answered = {answer.question_id for answer in state.answers}
-        return max(n_left, 0) + sum(test not in answered for test in tests)
+        return n_left + sum(test not in answered for test in tests)
+
+    def _n_allowed(self, pool: CandidatePool, taken: Rows, most: int) -> int:
+        """How many questions, `most` at most, the pool and the constraints allow beside those in these rows."""
+        constraints = self.settings.constraints
+        if not constraints:
+            return min(most, pool.n_questions - taken.size)
+        for number in range(most):  # one by one: every question of a topic takes the same from its quota
+            allowed = allowed_by(constraints, pool, taken, seed=self.seed)
+            if not allowed.any():
+                return number
+            taken = np.append(taken, allowed.argmax())
+        return most
 
     def _ask_sealed(
         self, pool: CandidatePool, state: SessionState, sealed: Sealed, time: str

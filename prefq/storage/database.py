@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from prefq.errors import StorageError
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest version of the tables: a database that says so is used as it is, and Alembic is not imported."""
 
 VERSION_TABLE = "prefq_version"

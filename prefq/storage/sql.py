@@ -260,6 +260,7 @@ def _session_rows(session: Session) -> tuple[_Values, list[_Values]]:
     for name in ("feature_space", "settings"):
         values[name] = _to_json(values[name])
     values["seed"] = str(values["seed"])
+    values["prior"] = _to_json(values["prior"]) if "prior" in values else None
     for name in ("id", "user_id", "created", "pool_name", "pool_digest"):
         _valid(values[name], name)
     return values, [_event_row(session.id, sequence, event) for sequence, event in enumerate(happened)]
@@ -285,6 +286,7 @@ def _session_dict(header: Mapping[Any, Any], rows: Sequence[Any]) -> _Values:
         "feature_space": json.loads(header["feature_space"]),
         "settings": json.loads(header["settings"]),
         "seed": int(header["seed"]),
+        "prior": None if header["prior"] is None else json.loads(header["prior"]),
         "events": [{**json.loads(row.payload), "kind": row.kind, "time": row.time} for row in rows],
     }
 

@@ -20,6 +20,7 @@ sessions = Table(
     Column("seed", Text, nullable=False),  # decimal digits: a seed may be longer than a database's integers
     Column("settings", Text, nullable=False),
     Column("format_version", Integer, nullable=False),
+    Column("prior", Text),  # where it is not the pool's
     Index("ix_sessions_user_id", "user_id"),
 )
 

@@ -13,6 +13,7 @@ import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.events import Answered, Asked, Edited, Event, Sealed, Stopped, Undone, event_from_dict, fold, seal_of
 from prefq.inference.ep import fit_posterior_ep
+from prefq.predictions import predict
 from prefq.session import Session, words_per_question
 from prefq.settings import SessionSettings
 from prefq.vocabulary import Answer, Choice, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
@@ -472,3 +473,64 @@ def test_events_that_contradict_each_other_are_refused() -> None:
     for events, message in contradictions:
         with pytest.raises(InputError, match=message):
             fold(events)
+
+
+# Where the person starts ---------------------------------------------------------------------------------------------
+
+ELSEWHERE = PopulationPrior(
+    Gaussian([2.0, 0.0, 0.0, -1.0], np.diag([0.5, 2.0, 0.3, 0.1])),
+    FeatureSpace(("x0", "x1", "x2", "x3")),
+    ResponseModel(tie_threshold=0.3),
+    12,
+)
+
+
+def begin_elsewhere(pool: prefq.CandidatePool) -> Session:
+    chosen = SessionSettings(max_questions=3, test_questions=1)
+    return Session.start("s1", "ada", pool, time="t", settings=chosen, prior=ELSEWHERE)
+
+
+def test_a_session_with_a_prior_is_one_with_a_pool_of_that_prior(pool: prefq.CandidatePool) -> None:
+    primed = replace(pool, prior=ELSEWHERE)
+    own = play(begin_elsewhere(pool), pool, USER).state_taste({"x1": 1.0}, time="t").seal(pool, time="t", n_questions=2)
+    other = play(begin(pool, max_questions=3), pool, USER)
+    assert [each.question_id for each in own.chosen_answers] != [each.question_id for each in other.answers]
+    of_pool = replace(own, pool_digest=primed.digest(), prior=None)
+    assert own.posterior(pool) == of_pool.posterior(primed) != replace(own, prior=None).posterior(pool)
+    assert own.profile(pool).prior == ELSEWHERE
+    assert own.progress(pool) == of_pool.progress(primed)
+    assert own.held_out(pool) == of_pool.held_out(primed)
+    sealed = own.state.sealed
+    assert sealed is not None
+    questions = [pool.question(each.question_id) for each in sealed.predictions]
+    assert sealed.predictions == predict(primed, own.answers, questions, stated=of_pool.stated(primed))
+    asked = [event for event in own.events if isinstance(event, Asked)]
+    assert {event.prior for event in asked} == {ELSEWHERE.digest()}
+
+
+def test_a_prior_is_kept_with_the_session_to_the_last_bit(pool: prefq.CandidatePool) -> None:
+    session = play(begin_elsewhere(pool), pool, USER)
+    assert Session.from_dict(json.loads(json.dumps(session.to_dict()))) == session
+    assert "prior" not in begin(pool).to_dict()
+    gaussian = Session.start("s2", "ada", pool, time="t", prior=Gaussian(np.zeros(4), np.eye(4)))
+    assert gaussian.starting_point(pool) == PopulationPrior(Gaussian(np.zeros(4), np.eye(4)), pool.feature_space)
+
+
+def test_a_prior_of_other_features_is_refused(pool: prefq.CandidatePool) -> None:
+    other = PopulationPrior(Gaussian(np.zeros(4), np.eye(4)), FeatureSpace(("a", "b", "c", "d")))
+    with pytest.raises(MismatchError, match=r"the prior belongs to another feature space \(4 features a, b, c, …"):
+        Session.start("s1", "ada", pool, time="t", prior=other)
+    with pytest.raises(MismatchError, match="the prior belongs to another feature space"):
+        replace(begin(pool), prior=other)
+    with pytest.raises(InputError, match="prior is"):
+        replace(begin(pool), prior="flat")  # type: ignore[arg-type]
+
+
+def test_no_axis_is_told_to_be_less_known_than_at_the_start(pool: prefq.CandidatePool) -> None:
+    # A group that is sure of a taste that this person does not have: the answers widen what is believed.
+    sure = PopulationPrior(Gaussian([-6.0, 0.0, 6.0, 0.0], 0.2 * np.eye(4)), pool.feature_space, n_users=50)
+    chosen = SessionSettings(max_questions=8, acquisition="random")
+    session = play(Session.start("s1", "ada", pool, time="t", settings=chosen, prior=sure), pool, USER)
+    assert session.profile(pool).surprise is not None
+    assert (np.diag(session.posterior(pool).covariance) > 0.2).any()
+    assert max(session.progress(pool).remaining.values()) == 1

@@ -67,6 +67,16 @@ def test_quota_and_exposure_are_heeded_together() -> None:
     assert not within.any()
 
 
+@pytest.mark.parametrize(
+    "options", [{"topic_quota": 1, "max_exposure": 0.5}, {"topic_quota": 2}, {"max_exposure": 0.1}]
+)
+def test_the_budget_that_is_told_is_what_quota_and_exposure_leave(options: dict[str, float]) -> None:
+    session = Session.start("s1", "ada", POOL, time="t", seed=5, settings=SessionSettings(max_questions=25, **options))  # type: ignore[arg-type]
+    promised = session.progress(POOL).max_questions
+    assert promised == len(played(seed=5, max_questions=25, **options).answers)
+    assert promised < 25
+
+
 def test_settings_are_kept_and_say_nothing_where_they_say_nothing() -> None:
     chosen = SessionSettings(per_minute=True, topic_quota=2, max_exposure=0.25)
     assert SessionSettings.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen

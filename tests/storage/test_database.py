@@ -116,6 +116,7 @@ def test_the_tables_column_by_column(path: Path, query: Query) -> None:
         ("sessions", "seed", "TEXT", 1, 0),
         ("sessions", "settings", "TEXT", 1, 0),
         ("sessions", "format_version", "INTEGER", 1, 0),
+        ("sessions", "prior", "TEXT", 0, 0),
     ]
     keys = 'SELECT m.name, k."table", k."from", k."to", k.on_delete FROM sqlite_master m'
     assert query(path, f"{keys}, pragma_foreign_key_list(m.name) k ORDER BY m.name") == [
@@ -148,6 +149,17 @@ def test_alembic_is_not_imported_when_the_database_is_up_to_date(path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_database_of_the_first_version_keeps_what_it_holds(path: Path, query: Query, pool: CandidatePool) -> None:
+    sessions = filled(path, pool, n_sessions=2)
+    query(path, "ALTER TABLE sessions DROP COLUMN prior")
+    query(path, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    with SqlStore.open(path) as store:
+        assert [store.load_session(session.id) for session in sessions] == sessions
+        for session in sessions:
+            store.save_session(session.stop("enough.", time="t"))
+    assert query(path, f"SELECT * FROM {VERSION_TABLE}") == [(HEAD,)]
 
 
 def test_a_path_is_no_url_and_a_home_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

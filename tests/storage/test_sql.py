@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from prefq import (
     Answer,
     CandidatePool,
     Choice,
+    Gaussian,
+    GaussianMixture,
     InputError,
     MismatchError,
     NotFoundError,
+    PopulationPrior,
     Profile,
+    ResponseModel,
     Session,
     SessionSettings,
 )
@@ -120,6 +125,20 @@ def test_a_session_comes_back_as_it_was_after_every_step(
     for session in grown(start, pool, script):
         store.save_session(session)
         assert store.load_session(session.id) == session
+
+
+def test_a_prior_of_its_own_comes_back_and_is_never_exchanged(store: SqlStore, pool: CandidatePool) -> None:
+    third = Gaussian([0.1, 1 / 3, -2.0], np.diag([0.3, 1e-9, 7.0]))
+    mixture = GaussianMixture([0.1, 0.2, 0.7], (third, Gaussian(np.zeros(3), np.zeros((3, 3))), third))
+    prior = PopulationPrior(mixture, pool.feature_space, ResponseModel(tie_threshold=0.1), 40, 1)
+    session, _ = new_session(pool, prior=prior).ask(pool, time="t")
+    store.save_session(session)
+    found = store.load_session(session.id)
+    assert found == session
+    assert found.starting_point(pool).digest() == prior.digest()
+    store.save_session(found.stop("enough.", time="t"))
+    with pytest.raises(MismatchError, match="is stored with another prior, which never change"):
+        store.save_session(replace(session, prior=replace(prior, n_users=41)))
 
 
 @SHARED_STORE
