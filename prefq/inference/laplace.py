@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prefq.errors import InferenceError, InputError
 from prefq.inference.likelihood import Felt, LogLikelihood, log_likelihood
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
+from prefq.vocabulary import covariance_factor as covariance_factor
 
 GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error
 MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 55 (docs/benchmarks.md)
@@ -137,14 +138,14 @@ def fit_posterior(
 
 def fit_felt(prior: Gaussian, answers: Felt, response_model: ResponseModel) -> tuple[Gaussian, LaplaceInfo]:
     """`fit_posterior` of at least one answer whose differences are already felt, under a prior of one component."""
-    offsets, factor = answers.differences @ prior.mean, covariance_factor(prior.covariance)
+    offsets, factor = answers.differences @ prior.mean, prior.factor
     loads, basis = in_span(answers.differences @ factor)
     margins = _Margins(offsets, loads, answers.outcomes)
     with singular_as_inference_error(answers.outcomes.size):
         mode = min(_find_modes(margins, response_model), key=lambda mode: mode.iterate.objective)
         root = np.asarray(np.linalg.cholesky(_hessian(loads, mode.iterate.likelihood)), dtype=np.float64)
         lift, spread = narrowed(factor, basis, root)
-    posterior = Gaussian(prior.mean + lift @ mode.iterate.whitened, spread @ spread.T)
+    posterior = Gaussian.from_factor(prior.mean + lift @ mode.iterate.whitened, spread)
     log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
 
@@ -176,19 +177,6 @@ def singular_as_inference_error(n_answers: int) -> Iterator[None]:
             f"the posterior of {n_answers} answers is singular in double precision ({error}); the prior is too wide "
             "for the scale of the features, give a narrower one."
         ) from error
-
-
-def covariance_factor(covariance: Array) -> Array:
-    """A square L with L Lᵀ = covariance, also where the covariance is singular; (n_features, n_features)."""
-    sd = np.sqrt(np.diag(covariance))
-    sd = np.where(sd > 0, sd, 1.0)
-    correlation = covariance / np.outer(sd, sd)  # so that units do not decide what counts as round-off
-    try:
-        factor = np.linalg.cholesky(correlation)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(correlation)
-        factor = vectors * np.sqrt(np.clip(values, 0.0, None))
-    return np.asarray(sd[:, None] * factor, dtype=np.float64)
 
 
 def in_span(loads: Array) -> tuple[Array, Array | None]:

@@ -41,6 +41,7 @@ from prefq.vocabulary.gaussians import (
     Gaussian,
     GaussianMixture,
     coefficients_from_dict,
+    covariance_factor,
 )
 from prefq.vocabulary.populations import (
     LINE_BREAKERS,
@@ -72,6 +73,7 @@ __all__ = [
     "Response",
     "ResponseModel",
     "coefficients_from_dict",
+    "covariance_factor",
     "digest_of",
     "exact_fields",
     "frozen",

@@ -115,7 +115,7 @@ def exact_fields(
 def rebuilt(value: Any) -> tuple[Any, ...]:
     """For ``__reduce__``: copies and unpickled values come from the constructor, so that their arrays are read-only."""
     cls: Callable[..., object] = type(value)
-    return partial(cls, **{each.name: getattr(value, each.name) for each in fields(value)}), ()
+    return partial(cls, **{each.name: getattr(value, each.name) for each in fields(value) if each.init}), ()
 
 
 def numbers(values: ArrayLike, name: str, *, ndim: int) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,6 +50,7 @@ class Gaussian:
 
     mean: Array
     covariance: Array
+    _factor: Array | None = field(default=None, init=False, repr=False)  # derived, computed once
 
     if TYPE_CHECKING:
 
@@ -65,6 +66,28 @@ class Gaussian:
             )
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "covariance", frozen(_checked_covariance(covariance)))
+
+    @classmethod
+    def from_factor(cls, mean: Array, factor: Array) -> "Gaussian":
+        """Gaussian whose covariance is F Fᵀ, which is one whatever F is: only that values are finite is checked.
+
+        Parameters
+        ----------
+        mean : (n_features,)
+            As of the constructor.
+        factor : (n_features, n_columns)
+            In logits per unit of each feature.
+
+        Raises
+        ------
+        InputError
+            For values that are not finite.
+        """
+        made, covariance = object.__new__(cls), factor @ factor.T
+        object.__setattr__(made, "mean", real_array(mean, "mean", ndim=1))
+        object.__setattr__(made, "covariance", real_array((covariance + covariance.T) / 2, "covariance", ndim=2))
+        object.__setattr__(made, "_factor", None)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuilt(self)
@@ -84,6 +107,13 @@ class Gaussian:
     def sd(self) -> Array:
         """Standard deviation of each coefficient (n_features,)."""
         return np.sqrt(np.diag(self.covariance))
+
+    @property
+    def factor(self) -> Array:
+        """A square L with L Lᵀ = covariance, also where that is singular; (n_features, n_features)."""
+        if self._factor is None:
+            object.__setattr__(self, "_factor", frozen(covariance_factor(self.covariance)))
+        return cast(Array, self._factor)
 
     @property
     def weights(self) -> Array:
@@ -208,6 +238,19 @@ def coefficients_from_dict(data: Mapping[str, Any]) -> Coefficients:
     if isinstance(data, Mapping) and "components" in data:
         return GaussianMixture.from_dict(data)
     return Gaussian.from_dict(data)
+
+
+def covariance_factor(covariance: Array) -> Array:
+    """A square L with L Lᵀ = covariance, also where the covariance is singular; (n_features, n_features)."""
+    variances = covariance.diagonal()
+    sd = np.sqrt(np.where(variances > 0, variances, 1.0))
+    correlation = covariance / sd / sd[:, None]  # so that units do not decide what counts as round-off
+    try:
+        factor = np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlation)
+        factor = vectors * np.sqrt(np.clip(values, 0.0, None))
+    return np.asarray(sd[:, None] * factor, dtype=np.float64)
 
 
 def _checked_covariance(covariance: Array) -> Array:

@@ -191,6 +191,26 @@ def test_gaussians_are_equal_by_value() -> None:
     assert gaussian([0.0], [[1.0]]) != "a Gaussian"
 
 
+@given(SEEDS, st.integers(1, 5))
+def test_a_gaussian_from_a_factor_is_the_one_of_its_covariance(seed: int, n_features: int) -> None:
+    factor = np.random.default_rng(seed).normal(size=(n_features, 3))  # singular where there are more features
+    covariance = factor @ factor.T
+    made, held = Gaussian.from_factor(np.ones(n_features), factor), Gaussian(np.ones(n_features), covariance)
+    assert made == held
+    for each in (made, pickle.loads(pickle.dumps(made)), copy.deepcopy(held)):
+        np.testing.assert_allclose(each.factor @ each.factor.T, covariance, atol=1e-7)
+        assert each.factor is each.factor
+        assert not each.factor.flags.writeable
+        assert each == held
+        assert not each.covariance.flags.writeable
+
+
+def test_a_factor_of_numbers_that_are_none_is_refused() -> None:
+    assert sentence_of(lambda: Gaussian.from_factor(np.zeros(1), np.array([[np.nan]]))) == (
+        "covariance holds NaN or infinite values; every value must be finite."
+    )
+
+
 # --- population priors ---
 
 
