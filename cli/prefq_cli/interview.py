@@ -255,7 +255,7 @@ class Interview:
         """Which axes the answer would settle; never what it is expected to be."""
         if self.session.state.sealed is not None:
             return "This question was drawn at random, to test the predictions."
-        model = self.pool.starting_point().response_model
+        model = self.session.starting_point(self.pool).response_model
         shares = settled_shares(self.pool, question, self.session.posterior(self.pool), model)
         labels = self._labels().values()
         ranked = sorted(zip(shares.tolist(), labels, strict=True), key=lambda pair: -pair[0])

@@ -2,12 +2,13 @@
 
 import secrets
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefq.errors import InputError, MismatchError, NotFoundError
+from prefq_cli.prior_files import read_prior
 from prefq_cli.settings import DEFAULT_POOL, DEFAULT_USER, number_setting
+from prefq_cli.wanted import Wanted
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
@@ -19,26 +20,6 @@ LONGEST_NAME = 100  # characters of a user's name
 BUDGET = "budget"  # what --stop calls no further rule
 MAX_WITH_RULE = 20  # questions, where a rule may end the session earlier and no budget is given
 SEEDS = 2**32  # a new session draws its seed from so many, so that people see different sides and different tests
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the flags ask for; None where they say nothing."""
-
-    user: str | None = None
-    session: str | None = None
-    pool: str | None = None
-    max_questions: int | None = None
-    acquisition: str | None = None
-    seed: int | None = None
-    new: bool = False
-    test_questions: int | None = None
-    random_share: float | None = None
-    per_minute: bool | None = None
-    topic_quota: int | None = None
-    max_exposure: float | None = None
-    stop: str | None = None
-    sure: float | None = None
 
 
 def now() -> str:
@@ -61,9 +42,9 @@ def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "Candida
     Raises
     ------
     NotFoundError
-        For an unknown session or pool.
+        For an unknown session or pool, or a prior's file that is not there.
     MismatchError
-        When the pool changed since the session began, or the flags differ from it.
+        When the pool changed since the session began, the flags differ from it, or a prior is of other features.
     """
     if wanted.session is not None and wanted.new:
         raise InputError("--session goes on with a session and --new begins one; give one of them.")
@@ -79,6 +60,7 @@ def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "Candida
         raise NotFoundError(f"session {session.id!r} needs its pool: {str(error).removesuffix('.')}; {hint}") from error
     except MismatchError as error:
         raise MismatchError(f"{str(error).removesuffix('.')} (--new).") from error
+    _require_same_prior(session, pool, wanted)
     return session, pool
 
 
@@ -113,6 +95,7 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
 
     user, settings = user_name(wanted.user), _new_settings(wanted)
     name = wanted.pool or DEFAULT_POOL
+    prior = None if wanted.prior is None else read_prior(wanted.prior)
     pool, time = _pool(name), now()
     session_id = f"{time[:10].replace('-', '')}-{secrets.token_hex(3)}"
     return (
@@ -124,6 +107,7 @@ def _begun(wanted: Wanted) -> tuple["Session", "CandidatePool"]:
             pool_name=pool_name(name),
             seed=secrets.randbelow(SEEDS) if wanted.seed is None else wanted.seed,
             settings=settings,
+            prior=prior,
         ),
         pool,
     )
@@ -181,6 +165,16 @@ def _require_same(session: "Session", wanted: Wanted) -> None:
                 f"session {session.id!r} was begun with {flag} {was}, not {given}; "
                 f"go on without {flag}, or begin a new session with --new."
             )
+
+
+def _require_same_prior(session: "Session", pool: "CandidatePool", wanted: Wanted) -> None:
+    if wanted.prior is None:
+        return
+    if read_prior(wanted.prior).digest() != session.starting_point(pool).digest():
+        raise MismatchError(
+            f"session {session.id!r} was begun with another prior than that of --prior {wanted.prior}; go on without "
+            "--prior, or begin a new session with --new."
+        )
 
 
 def _pool(name: str) -> "CandidatePool":

@@ -84,6 +84,69 @@ def test_a_pool_carries_the_prior_and_sessions_begin_with_it(
     assert prefq_("prior", "show", fitted, "--json").json["n_users"] == 12
 
 
+@pytest.fixture
+def fitted(prefq_: Prefq, pool_folder: Path, rows: Rows, tmp_path: Path) -> Path:
+    """A prior that was fitted on answers to the pool's questions, in a file."""
+    path = write(rows, tmp_path / "answers.csv")
+    assert prefq_("prior", "fit", path, "--pool", pool_folder, "--output", tmp_path / "prior.json").code == 0
+    return tmp_path / "prior.json"
+
+
+def test_a_session_begins_with_a_prior_from_a_file_and_keeps_it(prefq_: Prefq, pool_folder: Path, fitted: Path) -> None:
+    prior = prefq.PopulationPrior.from_dict(json.loads(fitted.read_text()))
+    begun = prefq_("ask", "--pool", pool_folder, "--prior", fitted, "--max-questions", 3).json
+    pool = prefq.load_pool(pool_folder)
+    expected = prefq.select_next_question(pool, [], prior=prior)
+    assert expected is not None
+    assert begun["question"]["id"] in (expected.id, f"{expected.second.item}-{expected.first.item}")
+    fitted.unlink()  # the file may go: the session has what it needs
+    early = prefq_("onboard", "--pool", pool_folder, "--json", keys="1\n")
+    assert (early.code, early.json["session"]["prior_digest"]) == (4, prior.digest())
+    done = prefq_("onboard", "--json", keys="2\n1\n")
+    assert (done.code, done.json["session"]["id"]) == (0, begun["session_id"])
+    assert prefq.Profile.from_dict(done.json["profile"]).prior == prior
+    other = prefq_("ask", "--pool", pool_folder, "--user", "ben").json
+    assert prefq_("onboard", "--user", "ben", "--json", keys="").json["session"]["prior_digest"] != prior.digest()
+    assert other["session_id"] != begun["session_id"]
+
+
+def test_a_session_goes_on_with_its_own_prior_only(
+    prefq_: Prefq, pool_folder: Path, fitted: Path, tmp_path: Path
+) -> None:
+    begun = prefq_("ask", "--pool", pool_folder, "--prior", fitted).json["session_id"]
+    assert prefq_("ask", "--prior", fitted).json["session_id"] == begun
+    told = json.loads(fitted.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**told, "n_users": told["n_users"] + 1}))
+    for command in (("ask",), ("onboard", "--json")):
+        refused = prefq_(*command, "--prior", other)
+        assert (refused.code, refused.out) == (5, "")
+        assert "was begun with another prior than that of --prior" in refused.err
+        assert "--new" in refused.err
+    new = prefq_("ask", "--pool", pool_folder, "--prior", other, "--new")
+    assert (new.code, new.json["session_id"] != begun) == (0, True)
+    answers = prefq_("prior", "fit", "--from-sessions", "--pool", pool_folder, "--output", tmp_path / "again.json")
+    assert "none of the 2 sessions in the store has answers" in answers.err
+    prefq_("onboard", "--session", begun, "--json", keys="1\n1\n")
+    again = prefq_("prior", "fit", "--from-sessions", "--pool", pool_folder, "--output", tmp_path / "again.json")
+    assert again.code == 0, "answers of sessions with a prior of their own teach the next prior, too"
+
+
+def test_a_prior_that_does_not_fit_the_pool_is_refused_in_a_sentence(
+    prefq_: Prefq, pool_folder: Path, fitted: Path, tmp_path: Path
+) -> None:
+    for command in (("ask",), ("onboard", "--json")):
+        refused = prefq_(*command, "--prior", fitted)  # the starter pool, of other features
+        assert (refused.code, refused.out, refused.err.count("\n")) == (5, "", 1)
+        assert "the prior belongs to another feature space (3 features thorough, warm, playful" in refused.err
+    missing = prefq_("ask", "--pool", pool_folder, "--prior", tmp_path / "no.json")
+    assert (missing.code, missing.err.count("\n")) == (3, 1)
+    (tmp_path / "bad.json").write_text("{}")
+    assert prefq_("ask", "--pool", pool_folder, "--prior", tmp_path / "bad.json").code == 2
+    assert prefq_("ask", "--pool", pool_folder, "--prior", tmp_path).code == 2
+    assert prefq_("sessions", "--json").json["sessions"] == []
+
+
 def test_answers_in_the_store_teach_a_prior(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
     for user in ("ada", "ben"):
         prefq_("onboard", "--user", user, "--pool", pool_folder, "--max-questions", 4, "--json", keys="1\n2\n1\n1\n")

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,8 +71,8 @@ def test_quota_and_exposure_are_heeded_together() -> None:
 @pytest.mark.parametrize(
     "options", [{"topic_quota": 1, "max_exposure": 0.5}, {"topic_quota": 2}, {"max_exposure": 0.1}]
 )
-def test_the_budget_that_is_told_is_what_quota_and_exposure_leave(options: dict[str, float]) -> None:
-    session = Session.start("s1", "ada", POOL, time="t", seed=5, settings=SessionSettings(max_questions=25, **options))  # type: ignore[arg-type]
+def test_the_budget_that_is_told_is_what_quota_and_exposure_leave(options: dict[str, Any]) -> None:
+    session = Session.start("s1", "ada", POOL, time="t", seed=5, settings=SessionSettings(max_questions=25, **options))
     promised = session.progress(POOL).max_questions
     assert promised == len(played(seed=5, max_questions=25, **options).answers)
     assert promised < 25

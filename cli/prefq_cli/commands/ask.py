@@ -4,46 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prefq_cli.settings import (
-    AcquisitionOption,
-    AlwaysJsonOption,
-    MaxExposureOption,
-    MaxQuestionsOption,
-    NewOption,
-    PerMinuteOption,
-    PoolOption,
-    RandomShareOption,
-    SeedOption,
-    SessionOption,
-    StopOption,
-    StoreOption,
-    SureOption,
-    TestQuestionsOption,
-    TopicQuotaOption,
-    UserOption,
-    read_settings,
-)
+from prefq_cli.settings import AlwaysJsonOption, StoreOption, read_settings
 from prefq_cli.stated import StatedAxesOption
+from prefq_cli.wanted import Wanted, with_session_options
 
 if TYPE_CHECKING:
     from prefq.vocabulary import Question
 
 
+@with_session_options
 def ask(
-    user: UserOption = None,
-    pool: PoolOption = None,
-    session: SessionOption = None,
-    new: NewOption = False,
-    max_questions: MaxQuestionsOption = None,
-    acquisition: AcquisitionOption = None,
-    seed: SeedOption = None,
-    test_questions: TestQuestionsOption = None,
-    random_share: RandomShareOption = None,
-    per_minute: PerMinuteOption = None,
-    topic_quota: TopicQuotaOption = None,
-    max_exposure: MaxExposureOption = None,
-    stop: StopOption = None,
-    sure: SureOption = None,
+    wanted: Wanted,
     n_questions: Annotated[
         int | None,
         typer.Option("--n", metavar="K", help="Ask K questions to be shown side by side, as a list under 'questions'."),
@@ -66,26 +37,10 @@ def ask(
     """
     from prefq.storage.sql import SqlStore
     from prefq_cli.console import write_json
-    from prefq_cli.opening import Wanted, now, open_session
+    from prefq_cli.opening import now, open_session
     from prefq_cli.stated import read_axes, restated
 
     settings = read_settings(store=store, as_json=as_json)
-    wanted = Wanted(
-        user,
-        session,
-        pool,
-        max_questions,
-        acquisition,
-        seed,
-        new,
-        test_questions,
-        random_share,
-        per_minute,
-        topic_quota,
-        max_exposure,
-        stop,
-        sure,
-    )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
         said = begun if stated is None else restated(begun, read_axes(stated), now())

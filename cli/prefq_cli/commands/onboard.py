@@ -7,36 +7,22 @@ import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import (
-    AcquisitionOption,
     JsonOption,
-    MaxExposureOption,
-    MaxQuestionsOption,
-    NewOption,
-    PerMinuteOption,
     PlainOption,
-    PoolOption,
-    RandomShareOption,
-    SeedOption,
-    SessionOption,
     Settings,
-    StopOption,
     StoreOption,
-    SureOption,
-    TestQuestionsOption,
-    TopicQuotaOption,
-    UserOption,
     read_settings,
     store_option,
     user_option,
 )
 from prefq_cli.stated import StatedOption
+from prefq_cli.wanted import Wanted, with_session_options
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
     from prefq.session import Session
     from prefq_cli.interview import Interview
     from prefq_cli.keys import Keys
-    from prefq_cli.opening import Wanted
 
 SealedOption = Annotated[
     bool | None,
@@ -48,21 +34,9 @@ SealedOption = Annotated[
 ]
 
 
+@with_session_options
 def onboard(
-    user: UserOption = None,
-    pool: PoolOption = None,
-    session: SessionOption = None,
-    new: NewOption = False,
-    max_questions: MaxQuestionsOption = None,
-    acquisition: AcquisitionOption = None,
-    seed: SeedOption = None,
-    test_questions: TestQuestionsOption = None,
-    random_share: RandomShareOption = None,
-    per_minute: PerMinuteOption = None,
-    topic_quota: TopicQuotaOption = None,
-    max_exposure: MaxExposureOption = None,
-    stop: StopOption = None,
-    sure: SureOption = None,
+    wanted: Wanted,
     sealed: SealedOption = None,
     stated: StatedOption = None,
     store: StoreOption = None,
@@ -84,6 +58,7 @@ def onboard(
     Examples:
       prefq onboard
       prefq onboard --user ada --max-questions 5
+      prefq onboard --prior prior.json
       prefq onboard --stated
       prefq onboard --stated formal=0.5,brief=-1
       printf '1\\n2\\n0\\nq\\n' | prefq onboard --user ada --json
@@ -91,7 +66,7 @@ def onboard(
     With --json and no terminal, keys are read from standard input, one a line.
     """
     from prefq.errors import InputError
-    from prefq_cli.opening import Wanted, open_session
+    from prefq_cli.opening import open_session
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     if not as_json and not sys.stdin.isatty():
@@ -100,22 +75,6 @@ def onboard(
         )
     from prefq.storage.sql import SqlStore
 
-    wanted = Wanted(
-        user,
-        session,
-        pool,
-        max_questions,
-        acquisition,
-        seed,
-        new,
-        test_questions,
-        random_share,
-        per_minute,
-        topic_quota,
-        max_exposure,
-        stop,
-        sure,
-    )
     with SqlStore.open(settings.store) as opened:
         begun, candidates = open_session(opened, wanted)
         from prefq_cli.interview import Interview
@@ -170,7 +129,7 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
     if interview.remark:
         tell(interview.remark)
     if settings.as_json:
-        write_json({**_session_json(session, code), **profile_json(profile, session)})
+        write_json({**_session_json(session, interview.pool, code), **profile_json(profile, session)})
     elif not code and profile is not None:
         evidence, options = evidence_of(session), user_option(session.user_id) + store_option(settings)
         write_profile(profile, evidence, settings)
@@ -183,7 +142,7 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
             tell(f"The predictions that were sealed:\nprefq profile show --json{options}")
 
 
-def _again(interview: "Interview", settings: Settings, wanted: "Wanted") -> str:
+def _again(interview: "Interview", settings: Settings, wanted: Wanted) -> str:
     """The command that goes on with this session: by its user where that finds it, else by its id."""
     from prefq_cli.opening import moved_pool_option, unfinished
 
@@ -225,7 +184,7 @@ def _counted(n_answers: int) -> str:
     return "1 answer" if n_answers == 1 else f"{n_answers} answers"
 
 
-def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
+def _session_json(session: "Session", pool: "CandidatePool", code: ExitCode) -> dict[str, Any]:
     from prefq_cli.opening import BUDGET
 
     return {
@@ -243,5 +202,6 @@ def _session_json(session: "Session", code: ExitCode) -> dict[str, Any]:
             "stop": session.settings.stop or BUDGET,
             "pool_name": session.pool_name,
             "pool_digest": session.pool_digest,
+            "prior_digest": session.starting_point(pool).digest(),
         },
     }
