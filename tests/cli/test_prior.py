@@ -153,7 +153,7 @@ def test_answers_in_the_store_teach_a_prior(prefq_: Prefq, pool_folder: Path, tm
     output = tmp_path / "prior.json"
     told = prefq_("prior", "fit", "--from-sessions", "--pool", pool_folder, "--output", output, "--json")
     assert (told.code, told.json["n_users"], told.json["fit"]["n_answers"]) == (0, 2, 8)
-    other = prefq_("prior", "fit", "--from-sessions", "--output", output)
+    other = prefq_("prior", "fit", "--from-sessions", "--output", tmp_path / "other.json")
     assert other.code == 2
     assert "none of the 2 sessions" in other.err
 
@@ -185,11 +185,49 @@ def test_groups_and_those_without_a_taste_are_named(prefq_: Prefq, tmp_path: Pat
     path = tmp_path / "prior.json"
     path.write_text(json.dumps(prior.to_dict()))
     told = prefq_("prior", "show", path)
-    for words in ("2 groups", "50%", "30%", "20% are expected to have no taste", "shown second", "10% of the replies"):
+    for words in ("2 groups", "50%", "30%", "20% are expected to have no taste", "shown second", "Of the replies, 10%"):
         assert words in told.out
     values = prefq_("prior", "show", path, "--json").json
     assert values["no_personal_taste"] == pytest.approx(0.2)
     assert [group["mean"]["warm"] for group in values["groups"]] == [2, -2]
+
+
+def test_whose_spread_it_is_is_said_before_the_numbers(prefq_: Prefq, tmp_path: Path) -> None:
+    point = prefq.GaussianMixture([0.03, 0.97], [prefq.Gaussian([1.0], [[4.0]]), prefq.Gaussian([1.0], [[0.0]])])
+    path = tmp_path / "prior.json"
+    space = prefq.FeatureSpace(["warm"])
+    path.write_text(json.dumps(prefq.PopulationPrior(point, space, n_users=40, impersonal=1).to_dict()))
+    told = prefq_("prior", "show", path).out.splitlines()
+    assert told[1:3] == [
+        "Of new users, 97% are expected to have no taste of their own: they choose as all do.",
+        "The spread below is that of the other 3%.",
+    ]
+    assert [line.split() for line in told[3:]] == [["axis", "mean", "spread"], ["warm", "+1.00", "2.00"]]
+    plain = prefq.PopulationPrior(prefq.Gaussian([1.0], [[4.0]]), space, prefq.ResponseModel(lapse_rate=0.004), 40)
+    path.write_text(json.dumps(plain.to_dict()))
+    told = prefq_("prior", "show", path).out.splitlines()
+    assert told[1].split() == ["axis", "mean", "spread"]
+    assert told[-1] == "Of the replies, below 1% are careless."
+
+
+def test_nothing_is_overwritten_unless_it_is_asked_for(
+    prefq_: Prefq, pool_folder: Path, rows: Rows, tmp_path: Path
+) -> None:
+    answers, output, into = write(rows, tmp_path / "answers.csv"), tmp_path / "prior.json", tmp_path / "fitted"
+    output.write_text("mine")
+    for place in (("--output", output), ("--into", pool_folder)):
+        refused = prefq_("prior", "fit", answers, "--pool", pool_folder, *place)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)  # at once, before anything is fitted
+        assert "is there already; give another name, or --force to replace it." in refused.err
+    assert output.read_text() == "mine"
+    assert prefq.load_pool(pool_folder).prior is None
+    into.mkdir()
+    fit = ("prior", "fit", answers, "--pool", pool_folder, "--components", 1)
+    assert prefq_(*fit, "--output", output, "--into", into, "--force").code == 0
+    assert prefq_("prior", "show", output).code == 0
+    assert prefq_(*fit, "--into", into).code == 2
+    assert prefq_(*fit, "--into", into, "--force").code == 0
+    assert prefq_(*fit, "--output", tmp_path / "no" / "prior.json").code == 1
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,11 @@ def test_profile_is_exported_in_three_forms(prefq_: Prefq, pool_folder: Path, tm
     written = prefq_("profile", "export", "--format", "json", "--output", file)
     assert (written.code, written.out) == (0, "")
     assert prefq.load_profile(file).n_answers == 10
+    refused = prefq_("profile", "export", "--output", file)
+    assert (refused.code, prefq.load_profile(file).n_answers) == (2, 10)
+    assert "--force to replace it" in refused.err
+    assert prefq_("profile", "export", "--output", file, "--force").code == 0
+    assert file.read_text() == prompt
     assert prefq_("profile", "export", "--json").json["content"] + "\n" == prompt
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prefq_cli.exit_codes import ExitCode
+from prefq_cli.outputs import ForceOption, require_free, write_file
 from prefq_cli.settings import JsonOption, PlainOption, PoolOption, StoreOption, read_settings
 
 if TYPE_CHECKING:
     from prefq.inference.population import PopulationInfo
-    from prefq.vocabulary import PopulationPrior
+    from prefq.vocabulary import PopulationPrior, ResponseModel
     from prefq_cli.group_answers import GroupFile
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fit and show where new users start.")
@@ -44,6 +45,7 @@ def fit(
         Path | None,
         typer.Option("--into", metavar="FOLDER", help="Save the pool with this prior here, for --pool FOLDER."),
     ] = None,
+    force: ForceOption = False,
     store: StoreOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -67,6 +69,8 @@ def fit(
         raise InputError("the prior would be lost; say with --output FILE or --into FOLDER where to write it.")
     if (answers is None) != from_sessions:
         raise InputError("answers come from a file or from the store; give a file, or --from-sessions.")
+    for place in (output, into):
+        require_free(place, force=force)
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     group = _group(answers, pool, needs_pool=into is not None, store=settings.store)
     try:
@@ -152,10 +156,7 @@ def _save(prior: "PopulationPrior", output: Path | None, into: Path | None, pool
     from prefq_cli.settings import DEFAULT_POOL
 
     if output is not None:
-        try:
-            output.write_text(json.dumps(prior.to_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise prefq.StorageError(f"the prior cannot be written to {str(output)!r} ({error.strerror}).") from error
+        write_file(output, json.dumps(prior.to_dict(), ensure_ascii=False, indent=1))
     if into is not None:
         replace(prefq.load_pool(pool or DEFAULT_POOL), prior=prior).save(into)
 
@@ -203,16 +204,17 @@ def _show(prior: "PopulationPrior", settings: Any) -> None:
 
     facts = _facts(prior)
     groups = facts["groups"]
-    heads = ["mean", "spread"] if len(groups) == 1 else [f"{group['weight']:.0%}" for group in groups]
+    heads = ["mean", "spread"] if len(groups) == 1 else [_share(group["weight"]) for group in groups]
     rows = []
     for name in prior.feature_space.names:
         cells = [f"{group['mean'][name]:+.2f} ± {group['sd'][name]:.2f}" for group in groups]
         if len(groups) == 1:
             cells = [f"{groups[0]['mean'][name]:+.2f}", f"{groups[0]['sd'][name]:.2f}"]
         rows.append((name, *cells))
-    write_words(_origin(prior))
+    for sentence in (_origin(prior), *_tastes(facts)):
+        write_words(sentence)
     write_table(rows, ("axis", *heads), settings)
-    for sentence in _sentences(prior, facts):
+    for sentence in _replies(prior.response_model):
         write_words(sentence)
 
 
@@ -222,16 +224,22 @@ def _origin(prior: "PopulationPrior") -> str:
     return f"Where new users start, from {users}.{few} Weights are in logits a unit of each feature."
 
 
-def _sentences(prior: "PopulationPrior", facts: dict[str, Any]) -> list[str]:
-    """Groups, no personal taste and how people reply, in words; what there is nothing of is left out."""
-    model = prior.response_model
+def _tastes(facts: dict[str, Any]) -> list[str]:
+    """Groups of tastes and no personal taste, in words; what there is nothing of is left out."""
+    groups, alike = facts["groups"], facts["no_personal_taste"]
     told = []
-    if len(facts["groups"]) > 1:
-        told.append(f"Tastes come in {len(facts['groups'])} groups, of the shares above, each as mean ± spread.")
-    if facts["no_personal_taste"] is not None:
-        told.append(
-            f"{facts['no_personal_taste']:.0%} are expected to have no taste of their own: they choose as all do."
-        )
+    if alike is not None:
+        told.append(f"Of new users, {_share(alike)} are expected to have no taste of their own: they choose as all do.")
+        if len(groups) == 1:
+            told.append(f"The spread below is that of the other {_share(1 - alike)}.")
+    if len(groups) > 1:
+        told.append(f"Tastes come in {len(groups)} groups, of the shares below, each as mean ± spread.")
+    return told
+
+
+def _replies(model: "ResponseModel") -> list[str]:
+    """How people reply, in words; what there is nothing of is left out."""
+    told = []
     if model.tie_threshold:
         told.append(f"Ties are given where two responses are within {model.tie_threshold:.2f} logits.")
     if model.position_bias:
@@ -240,10 +248,15 @@ def _sentences(prior: "PopulationPrior", facts: dict[str, Any]) -> list[str]:
     if model.strength_threshold:
         told.append(f"A preference is called clear from {model.strength_threshold:.2f} logits on.")
     if model.lapse_rate:
-        told.append(f"{model.lapse_rate:.0%} of the replies are careless.")
+        told.append(f"Of the replies, {_share(model.lapse_rate)} are careless.")
     if model.dissimilarity_noise:
         told.append("Unlike responses are judged less reliably than like ones.")
     return told
+
+
+def _share(share: float) -> str:
+    """A share as a percentage that claims no more than below 1 and above 99."""
+    return "below 1%" if share < 0.01 else "above 99%" if share > 0.99 else f"{share:.0%}"
 
 
 def _remarks(info: "PopulationInfo") -> None:

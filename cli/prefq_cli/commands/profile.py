@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from prefq_cli.outputs import ForceOption, require_free, write_file
 from prefq_cli.settings import JsonOption, PlainOption, StoreOption, UserOption, read_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show, export, list and delete profiles.")
@@ -56,6 +57,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
     ] = None,
+    force: ForceOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +70,6 @@ def export(
     """
     import json
 
-    from prefq.errors import InputError
     from prefq.profiles.evidence import score_sentence
     from prefq.profiles.summary import markdown, system_prompt
     from prefq.storage.sql import SqlStore
@@ -76,6 +77,7 @@ def export(
     from prefq_cli.evidence import evidence_of, load_with_session, sealed_json
     from prefq_cli.opening import user_name
 
+    require_free(output, force=force)
     settings = read_settings(store=store, as_json=as_json)
     with SqlStore.open(settings.store) as opened:
         profile, session = load_with_session(opened, user_name(user))
@@ -89,10 +91,7 @@ def export(
     else:
         content = markdown(profile, evidence)
     if output is not None:
-        try:
-            output.write_text(content + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"the profile cannot be written to {str(output)!r} ({error.strerror}).") from error
+        write_file(output, content)
     if as_json:
         about = {"user_id": profile.user_id, "format": as_format.value, "sealed": sealed_json(session)}
         write_json({**about, "content": content})

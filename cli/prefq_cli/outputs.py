@@ -1,0 +1,28 @@
+"""Files and folders that commands write results to: what is there already is replaced only where --force says so."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file or folder that is there already.")]
+
+
+def require_free(path: Path | None, *, force: bool) -> None:
+    """Raise InputError if there is a file or a folder with something in it, unless it may be replaced."""
+    from prefq.errors import InputError
+
+    if path is None or force:
+        return
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise InputError(f"{str(path)!r} is there already; give another name, or --force to replace it.")
+
+
+def write_file(path: Path, content: str) -> None:
+    """Write a text and an end of line to a file; StorageError if it cannot be written."""
+    from prefq.errors import StorageError
+
+    try:
+        path.write_text(content + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{str(path)!r} cannot be written ({error.strerror}); give another file.") from error
