@@ -1,11 +1,34 @@
-"""personal_start: what to believe of a person before their answers, given these and what the person stated.
+"""What is believed of a person: before their answers, given these and what the person stated, and after them.
 
-One function for whatever forms a posterior of a person: selection one by one and for many, profiles and sessions.
+One way for whatever forms a posterior of a person: selection, profiles and sessions.
 """
 
+from typing import NamedTuple
+
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.stated import StatedEvidence, with_stated
-from prefq.inference.surprise import Surprise, checked_prior
-from prefq.vocabulary import Comparisons, PopulationPrior
+from prefq.inference.surprise import Surprise, checked_prior, widened
+from prefq.vocabulary import Coefficients, Comparisons, PopulationPrior
+
+
+class Believed(NamedTuple):
+    """What is believed of a person.
+
+    group is where people start, widened where the person's answers contradict it (surprise, else None); start adds what
+    the person stated; posterior is by expectation propagation.
+    """
+
+    group: PopulationPrior
+    start: PopulationPrior
+    posterior: Coefficients
+    surprise: Surprise | None
+
+
+def believed(group: PopulationPrior, comparisons: Comparisons, stated: StatedEvidence | None = None) -> Believed:
+    """What is believed of a person after their answers; parameters and errors as of `personal_start`."""
+    start, surprise = personal_start(group, comparisons, stated)
+    posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
+    return Believed(group if surprise is None else widened(group), start, posterior, surprise)
 
 
 def personal_start(

@@ -307,6 +307,14 @@ def with_stated(prior: PopulationPrior, stated: StatedEvidence | None) -> Popula
     )
 
 
+def origins(prior: Coefficients, stated: StatedEvidence | None) -> tuple[int, ...]:
+    """Of each component that `with_stated` makes, the number of the prior's component that it comes from."""
+    numbers = tuple(range(len(prior.components)))
+    if stated is None or not stated.names:
+        return numbers
+    return numbers + tuple(np.flatnonzero(_spread(prior)).tolist())
+
+
 def without_stated(posterior: Coefficients, prior: PopulationPrior, stated: StatedEvidence | None) -> Coefficients:
     """What would be believed had this not been stated, from the posterior of ``with_stated(prior, stated)``.
 

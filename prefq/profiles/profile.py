@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prefq.errors import InputError, NotFoundError, StorageError
-from prefq.inference.ep import fit_posterior_ep
-from prefq.inference.person import personal_start
+from prefq.inference.person import believed
 from prefq.inference.predictive import expected_preference
 from prefq.inference.stated import StatedEvidence
 from prefq.inference.surprise import Surprise
@@ -322,10 +321,9 @@ def fit_profile(
     """
     start = pool.starting_point(prior, response_model)
     comparisons = pool.comparisons(answers)
-    own, surprise = personal_start(start, comparisons, stated)
-    posterior, _ = fit_posterior_ep(own.coefficients, comparisons, response_model=start.response_model)
+    found = believed(start, comparisons, stated)
     n_answers, scales = int(comparisons.outcomes.size), pool.feature_scales()
-    return Profile(user_id, posterior, start, n_answers, scales, pool.digest(), created, stated, surprise)
+    return Profile(user_id, found.posterior, start, n_answers, scales, pool.digest(), created, stated, found.surprise)
 
 
 def load_profile(path: str | os.PathLike[str]) -> Profile:

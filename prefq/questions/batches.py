@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.laplace import fit_posterior
-from prefq.inference.person import personal_start
+from prefq.inference.person import believed
 from prefq.inference.stated import StatedEvidence
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.balance import Constraint, allowed_by, checked_constraints
@@ -19,7 +18,6 @@ from prefq.questions.costs import Cost, costs_of
 from prefq.questions.gain_bounds import mixture_information_gain_bound
 from prefq.questions.hashes import shown_question
 from prefq.questions.joint import Audience
-from prefq.questions.margins import PoolMargins
 from prefq.questions.search import Best
 from prefq.questions.selection import (
     MAX_QUESTIONS,
@@ -27,6 +25,7 @@ from prefq.questions.selection import (
     SelectionInfo,
     best_row,
     chooser_among,
+    margins_of,
     select_with_info,
 )
 from prefq.questions.stopping import StoppingRule
@@ -173,8 +172,8 @@ def select_together_with_info(
     n_left = min(wanted, _n_left(answers, max_questions))
     if n_left > 1 and acquisition == INFORMATION:
         kept = [Answer(question, Choice.SKIP) for question in (*reserved, first.id)]
-        start, _ = personal_start(pool.starting_point(prior, response_model), pool.comparisons(answers), stated)
-        found = _added(pool, start, [*answers, *kept], n_left - 1, seed, cost, constraints)
+        group = pool.starting_point(prior, response_model)
+        found = _added(pool, group, [*answers, *kept], n_left - 1, seed, stated, cost, constraints)
         questions += [shown_question(pool, best.row, seed) for best in found]
         infos += [info._replace(score=best.score) for best in found]
     while len(questions) < n_left:  # at random, or when none of the candidates is allowed beside those found
@@ -196,24 +195,25 @@ def _n_left(answers: Sequence[Answer], max_questions: int | None) -> int:
 
 def _added(
     pool: CandidatePool,
-    start: PopulationPrior,
+    group: PopulationPrior,
     answers: Sequence[Answer],
     n_questions: int,
     seed: int,
+    stated: StatedEvidence | None,
     cost: Cost | None,
     constraints: Sequence[Constraint],
 ) -> list[Best]:
     """Rows of the questions to ask beside the last of the asked ones, and what each adds in nats."""
     asked, comparisons = pool.asked(answers)
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
+    person, model = believed(group, comparisons, stated), group.response_model
+    margins = margins_of(pool, person, stated).all()
     costs = np.ones(pool.n_questions) if cost is None else costs_of(pool, cost)
-    alone = mixture_information_gain_bound(*margins, response_model=start.response_model) / costs
+    alone = mixture_information_gain_bound(*margins, response_model=model) / costs
     candidates = _best_alone(alone, allowed_by(constraints, pool, asked, seed=seed))
     rows = np.append(candidates, asked[-1])
     first, second = pool.pairs[rows].T
-    differences = start.response_model.felt(pool.features[first].astype(np.float64) - pool.features[second])
-    audience = Audience.begun(differences, posterior, n_questions, start.response_model, N_PEOPLE, N_POINTS)
+    differences = model.felt(pool.features[first].astype(np.float64) - pool.features[second])
+    audience = Audience.begun(differences, person.posterior, n_questions, model, N_PEOPLE, N_POINTS)
     heard, found, latest = audience.nothing_heard(), list[Best](), candidates.size
     for step in range(n_questions):
         heard += audience.heard_from(latest, step)

@@ -4,15 +4,13 @@ What `prefq.questions.selection` does for one, with posteriors fitted together a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from prefq.errors import InputError
-from prefq.inference.laplace import fit_posterior
-from prefq.inference.laplace_batch import fit_posteriors, same_for_all
+from prefq.inference.beliefs import checked, ep_posteriors, mixture_for_all
 from prefq.inference.likelihood import Felt
-from prefq.inference.person import personal_start
+from prefq.inference.surprise import widened
 from prefq.pool.candidate_pool import CandidatePool, checked_answers
 from prefq.questions.balance import allowed_by
 from prefq.questions.hashes import shown_question
@@ -24,6 +22,7 @@ from prefq.vocabulary import (
     Coefficients,
     Comparisons,
     Gaussian,
+    GaussianMixture,
     PopulationPrior,
     Question,
     ResponseModel,
@@ -43,8 +42,6 @@ def select_for_users(
     seeds: int | Sequence[int] = 0,
 ) -> tuple[Question | None, ...]:
     """The next question of each of many users: what `select_next_question` gives one by one, in less time.
-
-    Posteriors are fitted together where the prior is one Gaussian without lapses and no answer is graded.
 
     Parameters
     ----------
@@ -105,36 +102,26 @@ def select_for_users(
 def _believed(
     margins: PoolMargins, start: PopulationPrior, comparisons: Sequence[Comparisons]
 ) -> Iterator[PosteriorMargins]:
-    """Margins for each user, alone for those whose answers contradict the prior."""
-    model = start.response_model
-    starts = [personal_start(start, each)[0] for each in comparisons]
-    usual = _under_one_prior(
-        margins, model, [each for each, own in zip(comparisons, starts, strict=True) if own is start]
-    )
-    for each, own in zip(comparisons, starts, strict=True):
-        if own is start:
-            yield next(usual)
-        else:
-            posterior, _ = fit_posterior(own.coefficients, each, response_model=model)
-            yield PoolMargins.of(margins.pool, own.coefficients, model).under(posterior, each)
-
-
-def _under_one_prior(
-    margins: PoolMargins, model: ResponseModel, comparisons: Sequence[Comparisons]
-) -> Iterator[PosteriorMargins]:
-    """Margins for each user, posteriors fitted together where no answer asks for more than that can do."""
-    prior, answers = margins.prior, [Felt.of(each, model) for each in comparisons]
-    graded = any((np.abs(each.outcomes) > 1).any() for each in answers)
-    if not isinstance(prior, Gaussian) or model.lapse_rate > 0 or graded:
-        for each in comparisons:
-            yield margins.under(fit_posterior(prior, each, response_model=model)[0], each)
-        return
+    """Margins for each user, posteriors fitted together."""
+    model, n_components = start.response_model, len(start.coefficients.components)
+    answers = [Felt.of(each, model) for each in comparisons]
     n_answers = max(each.outcomes.size for each in answers)
-    differences = np.zeros((len(answers), n_answers, prior.n_features))
+    differences = np.zeros((len(answers), n_answers, start.coefficients.n_features))
     outcomes = np.ones((len(answers), n_answers), dtype=np.int8)
     for user, (felt, grades) in enumerate(answers):
         differences[user, : grades.size], outcomes[user, : grades.size] = felt, grades
-    as_felt = replace(model, dissimilarity_noise=0.0, dissimilarity_scales=())
-    fitted = fit_posteriors(same_for_all(prior, len(answers)), differences, outcomes, as_felt)
-    for mean, factor, each in zip(*fitted, comparisons, strict=True):
-        yield margins.under(Gaussian(mean, factor @ factor.T), each, factors=[factor])
+    priors = mixture_for_all(start.coefficients, len(answers))
+    if start.n_users:
+        priors = checked(priors, differences, outcomes, model)
+    posteriors = ep_posteriors(priors, differences, outcomes, model)
+    surprised = priors.weights[:, n_components:].sum(axis=1) > 0
+    for user in range(len(answers)):
+        own = PoolMargins.of(margins.pool, widened(start).coefficients, model) if surprised[user] else margins
+        components = posteriors.components[: len(own.prior.components)]
+        factors = [component.factors[user] for component in components]
+        gaussians = [
+            Gaussian(component.means[user], factor @ factor.T)
+            for component, factor in zip(components, factors, strict=True)
+        ]
+        weights = posteriors.weights[user, : len(components)]
+        yield own.under(gaussians[0] if len(gaussians) == 1 else GaussianMixture(weights, gaussians), factors=factors)

@@ -1,9 +1,9 @@
 """PoolMargins: mean and variance of every question's margin under the posterior, without d² work a question.
 
-With prior N(μ, Σ₀), answers X (n_answers, n_features) and the likelihood's slope s and curvature K at the mode, the
-posterior mean is μ + Σ₀Xᵀs, and the posterior covariance Σ₀ - Σ₀Xᵀ√K (I + √K XΣ₀Xᵀ √K)⁻¹ √K XΣ₀ (Rasmussen and
-Williams 2006, eq. 3.27 with a linear kernel). A question's margin therefore needs its prior mean and variance, made
-once for a pool and a prior, and one column δᵀΣ₀x for each answer (docs/maths/questions.md).
+Answers change the covariance of a component in the span of Σ₀Xᵀ only, Σ₀ being the prior covariance and X
+(n_answers, n_features) the differences that were answered (Rasmussen and Williams 2006, eq. 3.27 with a linear kernel).
+A question's margin therefore needs its prior variance, made once for a pool and a prior, and one column for each answer
+(docs/maths/questions.md).
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.laplace import covariance_factor, curvatures, singular_as_inference_error
-from prefq.inference.likelihood import Felt, log_likelihood
+from prefq.inference.laplace import covariance_factor
 from prefq.pool.candidate_pool import BLOCK, CandidatePool, Rows
 from prefq.pool.recent import Recent
-from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, ResponseModel
+from prefq.vocabulary import Array, Coefficients, Gaussian, ResponseModel
 
 REMEMBERED = 4  # priors for which a pool keeps its variances: some 20 bytes a question each
 KEPT_DIFFERENCES = 2048  # questions whose differences are kept besides, those that vary most
 FEW = 1024  # questions; for more it pays to look for what answers have lost, a column each, instead of what is left
+ROUND_OFF = 1e-13  # of a variance, in units of the prior's
 # Items multiplied at a time: products this small stay in cache and in one thread, whose start would cost more.
 ITEM_BLOCK = 2048
 
@@ -127,123 +127,153 @@ class PoolMargins:
 
     def at_prior(self) -> Margins:
         """Margins of all questions before any answer, rows as in ``pool.pairs``."""
-        return self.given(self.prior, Comparisons(np.empty((0, self.pool.n_features)), np.empty(0, dtype=np.int8)))
-
-    def given(self, posterior: Coefficients, comparisons: Comparisons) -> Margins:
-        """Margins of all questions under a posterior, rows as in ``pool.pairs``; parameters as of `under`."""
-        return self.under(posterior, comparisons).all()
+        return self.under(self.prior).all()
 
     def under(
-        self, posterior: Coefficients, comparisons: Comparisons, *, factors: Sequence[Array] | None = None
+        self,
+        posterior: Coefficients,
+        *,
+        origins: Sequence[int] | None = None,
+        factors: Sequence[Array] | None = None,
     ) -> "PosteriorMargins":
-        """Margins under a Laplace posterior.
+        """Margins under a posterior, by whatever approximation it was found.
 
         Parameters
         ----------
         posterior
-            What `fit_posterior` found from this prior with this response model.
-        comparisons
-            The answers it was fitted on.
+            What the prior became by answers, and by what the person stated.
+        origins
+            Of each of its components, the number of the prior's component that it was; the same numbers by default.
         factors
             Of the components' covariances, each (n_features, n_columns), where they are known.
         """
         if factors is None:
-            kept = tuple(_kept(component) for component in posterior.components)
-        else:
-            kept = tuple(Narrowed(factor, is_what_is_kept=True) for factor in factors)
-        return PosteriorMargins(self, posterior, comparisons, kept)
+            factors = [_factor(component) for component in posterior.components]
+        kept = tuple(Change.kept(factor) for factor in factors)
+        return PosteriorMargins(self, posterior, tuple(range(len(kept))) if origins is None else tuple(origins), kept)
 
 
-class Narrowed(NamedTuple):
-    """A component after the answers: a margin's variance has lost the squares of δᵀcolumns, or has kept just them.
+class Change(NamedTuple):
+    """What became of a component's covariance: a share, 0 or 1, of the prior's, plus columns diag(signs) columnsᵀ.
 
     columns are (n_features, n_columns), in logits per unit of each feature.
     """
 
+    share: float
     columns: Array
-    is_what_is_kept: bool
+    signs: Array
+
+    @classmethod
+    def kept(cls, factor: Array) -> "Change":
+        """All that is left, by its factor."""
+        return cls(0.0, factor, np.ones(factor.shape[1]))
+
+    @classmethod
+    def since(cls, prior: Gaussian, posterior: Gaussian) -> "Change":
+        """What was lost since the prior, or gained where lapses widened it: as many columns as answers at most."""
+        sd = np.sqrt(np.diag(prior.covariance))
+        sd = np.where(sd > 0, sd, 1.0)
+        values, vectors = np.linalg.eigh((posterior.covariance - prior.covariance) / np.outer(sd, sd))
+        counts = np.abs(values) > ROUND_OFF
+        columns = sd[:, None] * vectors[:, counts] * np.sqrt(np.abs(values[counts]))
+        return cls(1.0, columns, np.sign(values[counts]))
 
     def variance(self, loads: Array, before: Array) -> Array:
         """Posterior variances (n,), given loads (n, n_columns) on the columns and prior variances (n,)."""
-        squares = np.einsum("ij,ij->i", loads, loads)
-        left = np.minimum(squares, before) if self.is_what_is_kept else np.maximum(before - squares, 0.0)
-        return np.asarray(left)
+        return np.asarray(np.maximum(self.share * before + np.square(loads) @ self.signs, 0.0))
 
 
 class PosteriorMargins(NamedTuple):
     """Margins under a posterior as they are felt, worked out for those questions that are asked about.
 
-    of has the questions and their prior variances; posterior was found from comparisons; kept has a factor of each
-    component's covariance.
+    of has the questions and their prior variances, origins the number of the prior's component that each component was,
+    kept a factor of each component's covariance.
     """
 
     of: PoolMargins
     posterior: Coefficients
-    comparisons: Comparisons
-    kept: tuple[Narrowed, ...]
+    origins: tuple[int, ...]
+    kept: tuple[Change, ...]
 
     def at(self, places: slice) -> Margins:
         """Margins of the questions in these places of ``of.order``."""
-        narrowed = self.kept if places.stop - places.start <= FEW else self._narrowed()
-        loads = self.of.felt(places) @ self._columns(narrowed)
-        return self._of_loads(loads, self.of.variances[:, places], narrowed)
+        changes = self.kept if places.stop - places.start <= FEW else self._changes()
+        loads = self.of.felt(places) @ self._columns(changes)
+        return self._of_loads(loads, self._before(places), changes)
 
     def all(self) -> Margins:
         """Margins of all questions, rows as in ``pool.pairs``: one product over the items, not over the questions."""
         pool, model = self.of.pool, self.of.response_model
-        narrowed = self._narrowed()
-        variances = np.empty_like(self.of.variances)
-        variances[:, self.of.order] = self.of.variances
-        means, products = np.empty_like(variances), _item_products(pool, self._columns(narrowed))
+        changes = self._changes()
+        before = self._before(slice(None))
+        variances = np.empty_like(before)
+        variances[:, self.of.order] = before
+        means, products = np.empty_like(variances), _item_products(pool, self._columns(changes))
         for start in range(0, pool.n_questions, BLOCK):
             rows = slice(start, start + BLOCK)
             first, second = pool.pairs[rows].T
             loads = products.take(first, axis=0) - products.take(second, axis=0)
             if model.dissimilarity_noise != 0:
                 loads *= model.loudness(_differences(pool, rows))[:, None]
-            _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows], narrowed)
+            _, means[:, rows], variances[:, rows] = self._of_loads(loads, variances[:, rows], changes)
         return Margins(self.posterior.weights, means, variances)
 
-    def _narrowed(self) -> list[Narrowed]:
+    def widening(self) -> float:
+        """How many times its prior variance the variance of a margin may be at most, within any component.
+
+        1, unless people reply at random now and then: a reply that would be a wonder otherwise may then widen what is
+        believed. It is the largest eigenvalue of a posterior covariance relative to the prior's.
+        """
+        if self.of.response_model.lapse_rate == 0:
+            return 1.0
+        pairs = zip(self.priors, self.posterior.components, strict=True)
+        return max(1.0, *(_largest_ratio(before.covariance, after.covariance) for before, after in pairs))
+
+    @property
+    def priors(self) -> list[Gaussian]:
+        """What each component was before."""
+        return [self.of.prior.components[number] for number in self.origins]
+
+    def _before(self, places: slice) -> Array:
+        """Prior variances (n_components, n_places)."""
+        variances = self.of.variances[:, places]
+        return variances if len(self.origins) == len(variances) else variances[list(self.origins)]
+
+    def _changes(self) -> list[Change]:
         """What became of the components, in as few columns as possible."""
-        model, answers = self.of.response_model, Felt.of(self.comparisons, self.of.response_model)
-        components = zip(self.of.prior.components, self.posterior.components, self.kept, strict=True)
-        return [_narrowed(before, after, kept, answers, model) for before, after, kept in components]
+        pairs = zip(self.priors, self.posterior.components, self.kept, strict=True)
+        found = [(kept, Change.since(before, after)) for before, after, kept in pairs]
+        return [kept if kept.signs.size <= change.signs.size else change for kept, change in found]
 
-    def _columns(self, narrowed: Sequence[Narrowed]) -> Array:
-        """Modes and what became of the components, side by side (n_features, n_columns)."""
-        modes = [component.mean[:, None] for component in self.posterior.components]
-        return np.hstack([*modes, *(each.columns for each in narrowed)])
+    def _columns(self, changes: Sequence[Change]) -> Array:
+        """Means and what became of the components, side by side (n_features, n_columns)."""
+        means = [component.mean[:, None] for component in self.posterior.components]
+        return np.hstack([*means, *(each.columns for each in changes)])
 
-    def _of_loads(self, loads: Array, before: Array, narrowed: Sequence[Narrowed]) -> Margins:
+    def _of_loads(self, loads: Array, before: Array, changes: Sequence[Change]) -> Margins:
         """Margins, given differences times `_columns` (n, n_columns) and prior variances (n_components, n)."""
-        variances, end = np.empty_like(before), len(narrowed)
+        variances, end = np.empty_like(before), len(changes)
         means = loads[:, :end].T
-        for k, each in enumerate(narrowed):
-            start, end = end, end + each.columns.shape[1]
+        for k, each in enumerate(changes):
+            start, end = end, end + each.signs.size
             variances[k] = each.variance(loads[:, start:end], before[k])
         return Margins(self.posterior.weights, means, variances)
 
 
-def _kept(component: Gaussian) -> Narrowed:
-    """What a component has kept: a factor of its covariance, without columns if that is zero."""
-    is_point = not component.covariance.any()
-    return Narrowed(component.covariance[:, :0] if is_point else covariance_factor(component.covariance), True)
+def _factor(component: Gaussian) -> Array:
+    """A factor of the covariance, without columns if that is zero."""
+    return covariance_factor(component.covariance) if component.covariance.any() else component.covariance[:, :0]
 
 
-def _narrowed(before: Gaussian, after: Gaussian, kept: Narrowed, answers: Felt, model: ResponseModel) -> Narrowed:
-    """What a component has lost, or kept if that is fewer columns.
-
-    With answers X of curvature K, Σ₀Xᵀ√K R⁻ᵀ is lost, R Rᵀ = I + √K XΣ₀Xᵀ√K.
-    """
-    if len(answers.outcomes) >= kept.columns.shape[1]:
-        return kept
-    replies = log_likelihood(answers.differences @ after.mean, answers.outcomes, model)
-    weighted = answers.differences * np.sqrt(curvatures(replies))[:, None]
-    loads = before.covariance @ weighted.T  # (n_features, n_answers)
-    with singular_as_inference_error(len(weighted)):
-        root = np.linalg.cholesky(np.eye(len(weighted)) + weighted @ loads)
-        return Narrowed(np.linalg.solve(root, loads.T).T, is_what_is_kept=False)
+def _largest_ratio(before: Array, after: Array) -> float:
+    """The largest eigenvalue of one covariance relative to another; infinite where the other has no inverse."""
+    if not before.any():
+        return 1.0
+    try:
+        inverse = np.linalg.inv(np.linalg.cholesky(before))
+    except np.linalg.LinAlgError:
+        return np.inf
+    return float(np.linalg.eigvalsh(inverse @ after @ inverse.T)[-1])
 
 
 def _differences(pool: CandidatePool, rows: slice | Rows) -> Array:

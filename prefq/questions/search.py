@@ -1,9 +1,9 @@
 """The best question of a pool without a look at most of them, for rules whose score the prior variance bounds.
 
-Answers never raise a margin's variance under a component above its prior variance (docs/maths/questions.md), so that
-a question's prior variance says how much it could tell at most, whatever was answered. Questions are taken from the
-largest prior variance down, until none that is left could be better than what was found. The question found is the
-best of all; nothing is approximated.
+Answers never raise a margin's variance under a component above its prior variance, or with lapses by no more than a
+factor that is known (docs/maths/questions.md), so that a question's prior variance says how much it could tell at most.
+Questions are taken from the largest prior variance down, until none that is left could be better than what was found.
+The question found is the best of all; nothing is approximated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +63,7 @@ class Search:
     def __init__(self, rule: AcquisitionFunction, margins: PosteriorMargins, costs: Array | None = None) -> None:
         self._rule, self._margins, self._costs = rule, margins, costs
         self._cheapest = 1.0 if costs is None else float(costs.min())
-        self._spread = _spread(margins)
+        self._widening, self._spread = margins.widening(), _spread(margins)
         self._seen, self._end, self._step = list[_Seen](), len(margins.of.order), FIRST_STEP
 
     def best(self, is_allowed: Callable[[Rows], NDArray[np.bool_]], at_least: float = 0.0) -> Best | None:
@@ -89,7 +89,8 @@ class Search:
 
     def _saw_more(self, cut: float) -> bool:
         """Look at the next questions, unless none that is left can have such a score; whether there were any."""
-        start = max(self._end - self._step, _reach(self._rule, self._margins, self._spread, cut * self._cheapest))
+        reach = _reach(self._rule, self._margins, self._widening, self._spread, cut * self._cheapest)
+        start = max(self._end - self._step, reach)
         if start >= self._end:
             return False
         places = slice(start, self._end)
@@ -164,36 +165,38 @@ def _bounds(rule: AcquisitionFunction, margins: Margins, model: ResponseModel) -
 
 
 def _spread(margins: PosteriorMargins) -> float:
-    """How many times its ceiling the variance of a question's margin can be at most, components taken together.
+    """How many times its ceiling the variance of a question's margin can be between the components, at most.
 
-    Within the components it is at most the ceiling, and between them δᵀBδ with B the covariance of the components'
-    means, at most λ times the ceiling, λ the largest eigenvalue of B relative to the average prior covariance (eq. 4).
+    It is δᵀBδ with B the covariance of the components' means, at most λ times the ceiling, λ the largest eigenvalue of
+    B relative to the average prior covariance (eq. 4).
     """
     weights, components = margins.posterior.weights, margins.posterior.components
     if len(components) == 1:
-        return 1.0
+        return 0.0
     deviations = np.stack([each.mean for each in components]) - margins.posterior.mean
     deviations *= np.sqrt(weights)[:, None]
-    within = np.einsum("k,kij->ij", weights, np.stack([each.covariance for each in margins.of.prior.components]))
+    within = np.einsum("k,kij->ij", weights, np.stack([each.covariance for each in margins.priors]))
     try:
         inverse = np.linalg.solve(np.linalg.cholesky(within), deviations.T)
     except np.linalg.LinAlgError:
         return np.inf
-    return 1 + float(np.linalg.eigvalsh(inverse.T @ inverse)[-1])
+    return float(np.linalg.eigvalsh(inverse.T @ inverse)[-1])
 
 
-def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, spread: float, score: float) -> int:
+def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, widening: float, spread: float, score: float) -> int:
     """The first place in the order of prior variance from which on a question may have such a score."""
     model = margins.of.response_model
     if rule is not information_gain:
-        return int(np.searchsorted(margins.of.ceilings, LEAST_VARIANCE[rule](score, model)))
-    if len(margins.kept) == 1:
-        return int(np.searchsorted(margins.of.ceilings, least_variance_to_gain(score, response_model=model)))
-    # A reply tells at most what it tells about the component and within the components (eq. 3), and never more than
-    # half the largest curvature times the variance of the margin (eq. 5).
-    about_component = float(entropy(margins.posterior.weights))
-    within = least_variance_to_gain(score - about_component, response_model=model)
-    return int(np.searchsorted(margins.of.ceilings, max(within, 2 * score / _most_curvature(model) / spread)))
+        least = LEAST_VARIANCE[rule](score, model) / widening
+    elif len(margins.kept) == 1:
+        least = least_variance_to_gain(score, response_model=model) / widening
+    else:
+        # A reply tells at most what it tells about the component and within the components (eq. 3), and never more than
+        # half the largest curvature times the variance of the margin (eq. 5).
+        about_component = float(entropy(margins.posterior.weights))
+        within = least_variance_to_gain(score - about_component, response_model=model) / widening
+        least = max(within, 2 * score / _most_curvature(model) / (widening + spread))
+    return int(np.searchsorted(margins.of.ceilings, least))
 
 
 def _most_curvature(model: ResponseModel) -> float:

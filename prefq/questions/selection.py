@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.ep import fit_posterior_ep
-from prefq.inference.laplace import fit_posterior
-from prefq.inference.person import personal_start
-from prefq.inference.stated import StatedEvidence, with_stated
+from prefq.inference.person import Believed, believed
+from prefq.inference.stated import StatedEvidence, origins, with_stated
 from prefq.pool.candidate_pool import CandidatePool, Rows, checked_answers
 from prefq.questions.acquisition import AcquisitionFunction
 from prefq.questions.balance import Constraint, allowed_by, checked_constraints
@@ -36,7 +34,6 @@ from prefq.vocabulary import (
     Array,
     Choice,
     Coefficients,
-    Comparisons,
     PopulationPrior,
     Question,
     ResponseModel,
@@ -183,17 +180,16 @@ def select_with_info(
     n_left = pool.n_questions - asked.size
     if (reason := reason_to_end(start.coefficients, answers, max_questions, n_left=n_left)) is not None:
         return None, info._replace(reason=reason)
-    start, _ = personal_start(group, comparisons, stated)
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
     allowed = allowed_by(constraints, pool, asked, seed=seed)
     if not allowed.any():
         return None, info._replace(reason="the constraints allow no further question of the pool.")
-    margins = PoolMargins.of(pool, start.coefficients, start.response_model).under(posterior, comparisons)
+    found = believed(group, comparisons, stated)
 
-    row, best = choose(rule, margins, asked, allowed, costs=costs, seed=seed)
+    row, best = choose(rule, margins_of(pool, found, stated), asked, allowed, costs=costs, seed=seed)
     if costs is not None:
         best *= float(costs[row])
-    if stopping is not None and (reason := _reason_to_stop(stopping, start, comparisons, _n_counted(answers), best)):
+    if stopping is not None and (reason := stopping(found.posterior, _n_counted(answers), best)):
+        require_text(reason, "what the stopping rule returned")
         return None, info._replace(reason=reason)
     return shown_question(pool, row, seed), info._replace(score=best)
 
@@ -227,26 +223,20 @@ def score_questions(
         As in `select_next_question`.
     """
     rule = acquisition_named(acquisition)
-    comparisons = pool.comparisons(answers)
-    start, _ = personal_start(pool.starting_point(prior, response_model), comparisons, stated)
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    margins = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
-    return score_situation(rule, Situation(pool, posterior, margins, start.response_model, seed))
+    found = believed(pool.starting_point(prior, response_model), pool.comparisons(answers), stated)
+    margins = margins_of(pool, found, stated).all()
+    return score_situation(rule, Situation(pool, found.posterior, margins, found.group.response_model, seed))
+
+
+def margins_of(pool: CandidatePool, found: Believed, stated: StatedEvidence | None) -> PosteriorMargins:
+    """Margins of a pool under what is believed of a person, who has stated this."""
+    group = found.group.coefficients
+    margins = PoolMargins.of(pool, group, found.group.response_model)
+    return margins.under(found.posterior, origins=origins(group, stated))
 
 
 def _n_counted(answers: Sequence[Answer]) -> int:
     return sum(answer.choice is not Choice.SKIP for answer in answers)
-
-
-def _reason_to_stop(
-    stopping: StoppingRule, start: PopulationPrior, comparisons: Comparisons, n_answers: int, best_score: float
-) -> str | None:
-    """What a rule says, told by expectation propagation: the Laplace posterior is too sure of itself."""
-    posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
-    reason = stopping(posterior, n_answers, best_score)
-    if reason:
-        require_text(reason, "what the stopping rule returned")
-    return reason
 
 
 def reason_to_end(

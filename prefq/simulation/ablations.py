@@ -39,8 +39,8 @@ def _crossed() -> Iterator[Strategy]:
                 name = crossed_name(rule, prior=prior, posterior=posterior)
                 if name == rule:
                     continue
-                begin = listening(rule_of, told=told)
-                summary = f"`{rule}`, {prior} prior, predictions by {'EP' if posterior == 'ep' else 'Laplace'}"
+                begin = listening(rule_of, heard=told, told=told)
+                summary = f"`{rule}`, {prior} prior, posterior by {'EP' if posterior == 'ep' else 'Laplace'}"
                 yield Strategy(
                     name, starting_from(isotropic, begin) if prior == ISOTROPIC else begin, summary, kind=KIND
                 )
@@ -51,9 +51,9 @@ _DEFAULT = listening(most_informative)
 ABLATIONS: Sequence[Strategy] = (
     *_crossed(),
     Strategy(
-        "chosen_by_ep",
-        listening(most_informative, heard=by_propagation),
-        "`information_gain` of the posterior by EP in place of Laplace's",
+        "chosen_by_laplace",
+        listening(most_informative, heard=by_laplace),
+        "`information_gain` of the posterior by Laplace in place of EP's",
         kind=KIND,
     ),
     Strategy("one_gaussian", starting_from(one_gaussian, _DEFAULT), "`information_gain`, one Gaussian", kind=KIND),

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import logit
 
 from prefq.errors import InputError
-from prefq.simulation.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.inference.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.simulation.exact_draws import MOST_FEATURES, exact_posteriors
 from prefq.simulation.measures import log_loss
 from prefq.simulation.panels import History, Outcomes, Panel, Start, Study
@@ -74,8 +74,8 @@ class Estimate(NamedTuple):
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "laplace": Method("Laplace, to select with", laplace_posteriors),
-        "ep": Method("EP, to report with", ep_posteriors),
+        "laplace": Method("Laplace", laplace_posteriors),
+        "ep": Method("EP", ep_posteriors),
     }
 )
 EXACT = "exact"

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prefq.errors import InputError
+from prefq.inference.beliefs import Mixtures
 from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.population import pooled_coefficients
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.questions.joint import N_PEOPLE, N_POINTS, most_informative_rows
-from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import Rule, best_rows, expected_slope, most_informative
-from prefq.simulation.strategies import Learner, Strategy, by_laplace, felt_differences, from_population, listening
+from prefq.simulation.strategies import Learner, Strategy, by_propagation, felt_differences, from_population, listening
 from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
@@ -59,7 +59,7 @@ def five_at_once(study: Study, rng: np.random.Generator) -> Rule:
     def rule(history: History, belief: Callable[[], Mixtures]) -> Rows:
         n_answers = history.rows.shape[1]
         done = n_answers - n_answers % BATCH
-        heard = by_laplace(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
+        heard = by_propagation(study, History(history.rows[:, :done], history.outcomes[:, :done]), priors)
         pending = History(history.rows[:, done:], history.outcomes[:, done:])
         mean, variance = heard.margins(differences)
         curvature = expected_slope(mean, variance)

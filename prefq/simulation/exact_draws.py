@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from prefq.inference.beliefs import Mixtures, ep_posteriors
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import log_likelihood, sigmoid
-from prefq.simulation.beliefs import Mixtures, ep_posteriors
 from prefq.simulation.panels import Outcomes
 from prefq.vocabulary import Array, ResponseModel
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
+from prefq.inference.beliefs import Mixtures
 from prefq.inference.likelihood import log_likelihood, log_reply_probabilities
-from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.comparison import mean_and_error, unit_means
 from prefq.simulation.panels import History, Panel, Rows, Study
 from prefq.simulation.rules import Rule, best_rows

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
+from prefq.inference.beliefs import Mixtures
 from prefq.inference.likelihood import sigmoid
 from prefq.questions.acquisition import (
     AcquisitionFunction,
@@ -21,7 +22,6 @@ from prefq.questions.acquisition import (
 from prefq.questions.costs import SECONDS_TO_CHOOSE, WORDS_PER_MINUTE
 from prefq.questions.gain_bounds import information_gain_bound, mixture_information_gain_bound
 from prefq.questions.search import TIE_TOLERANCE
-from prefq.simulation.beliefs import Mixtures
 from prefq.simulation.panels import History, Rows, Study
 from prefq.vocabulary import Array, ResponseModel
 

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.inference.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.predictive import preference_probability
 from prefq.questions.acquisition import ACQUISITIONS, information_gain
-from prefq.simulation.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import RuleOf, best_utility, highest, least_target_variance, most_informative
 from prefq.vocabulary import Array
@@ -219,12 +219,12 @@ def from_population(study: Study) -> Mixtures:
 
 
 def by_laplace(study: Study, history: History, priors: Mixtures) -> Mixtures:
-    """Laplace posteriors of all users after a history: what questions are chosen by."""
+    """Laplace posteriors of all users after a history."""
     return _updated(laplace_posteriors, study, history, priors)
 
 
 def by_propagation(study: Study, history: History, priors: Mixtures) -> Mixtures:
-    """Posteriors of all users by expectation propagation: what predictions are made of."""
+    """Posteriors of all users by expectation propagation: what questions are chosen by and predictions are made of."""
     return _updated(ep_posteriors, study, history, priors)
 
 
@@ -242,7 +242,7 @@ def listening(
     rule_of: RuleOf,
     *,
     start: Callable[[Study], Mixtures] = from_population,
-    heard: Update = by_laplace,
+    heard: Update = by_propagation,
     told: Update = by_propagation,
 ) -> Begin:
     """A strategy of ours from a rule that names the next questions; all differ in the rule only, unless they say so.

@@ -7,7 +7,7 @@ import pytest
 
 import prefq
 from prefq.errors import InputError
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions.balance import exposure_limit, topic_quota
 from prefq.questions.batches import select_next_questions, select_together_with_info
@@ -156,7 +156,7 @@ def test_after_a_batch_a_mixture_knows_the_camp() -> None:
     along_first = [abs(row[0]) > 1 for row in differences_of(pool, batch)]
     assert along_first == [True, False]  # one question tells the camp, the other asks something else
     answers = [question.answer("second" if question.first.item == 0 else "first") for question in batch]
-    posterior, _ = fit_posterior(CAMPS, pool.comparisons(answers))
+    posterior, _ = fit_posterior_ep(CAMPS, pool.comparisons(answers))
     assert posterior.weights[0] > 0.95
 
 

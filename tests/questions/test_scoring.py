@@ -5,7 +5,7 @@ import pytest
 
 import prefq
 from prefq.errors import InputError
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions.acquisition import expected_absolute, expected_utility_of_best, information_gain
 from prefq.questions.margins import PoolMargins
@@ -136,7 +136,7 @@ def test_opposed_groups_are_found_by_the_first_answer() -> None:
     assert question is not None
     first, second = pool.features[question.first.item], pool.features[question.second.item]
     choice = "second" if first[0] > second[0] else "first"  # as the camp of 40 % would choose
-    posterior, _ = fit_posterior(CAMPS, pool.comparisons([question.answer(choice)]))
+    posterior, _ = fit_posterior_ep(CAMPS, pool.comparisons([question.answer(choice)]))
     assert posterior.weights[1] > 0.9
 
 
@@ -144,8 +144,8 @@ def test_a_mixtures_margins_follow_its_answers() -> None:
     pool = small_pool()
     answers = [pool.question("0-1").answer("first"), pool.question("4-3").answer("second")]
     comparisons = pool.comparisons(answers)
-    posterior, _ = fit_posterior(CAMPS, comparisons)
-    margins = PoolMargins.of(pool, CAMPS, ResponseModel()).given(posterior, comparisons)
+    posterior, _ = fit_posterior_ep(CAMPS, comparisons)
+    margins = PoolMargins.of(pool, CAMPS, ResponseModel()).under(posterior).all()
     differences = pool.features[pool.pairs[:, 0]] - pool.features[pool.pairs[:, 1]]
     np.testing.assert_allclose(margins.mean, differences @ posterior.mean, atol=1e-10)
     np.testing.assert_allclose(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import prefq
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.inference.ep import fit_posterior_ep
-from prefq.inference.laplace import fit_posterior
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions import margins as margins_module
 from prefq.questions import selection
@@ -74,21 +73,23 @@ def pair_of(question: Question) -> frozenset[int]:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lapse_rate", [0.0, 0.2])
 @pytest.mark.parametrize("n_answers", [0, 1, 3, 9])
-def test_margins_equal_the_full_covariance_form(dtype: type, n_answers: int) -> None:
+def test_margins_equal_the_full_covariance_form(dtype: type, lapse_rate: float, n_answers: int) -> None:
     pool = make_pool(dtype=dtype)
     start = PopulationPrior(
         Gaussian([0.3, -0.2, 1.0], [[2, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 3]]),
         pool.feature_space,
-        ResponseModel(0.5, 0.2),
+        ResponseModel(0.5, 0.2, lapse_rate),
     )
     comparisons = pool.comparisons(play(pool, n_answers))
-    posterior, _ = fit_posterior(start.coefficients, comparisons, response_model=start.response_model)
-    found = PoolMargins.of(pool, start.coefficients, start.response_model).given(posterior, comparisons)
+    posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
+    margins = PoolMargins.of(pool, start.coefficients, start.response_model).under(posterior)
     differences = differences_of(pool)
-    np.testing.assert_allclose(found.mean, differences @ posterior.mean, atol=1e-10)
     direct = np.einsum("ij,jk,ik->i", differences, posterior.covariance, differences)
-    np.testing.assert_allclose(found.variance, direct, atol=1e-10)
+    for found, rows in ((margins.all(), slice(None)), (margins.at(slice(0, pool.n_questions)), margins.of.order)):
+        np.testing.assert_allclose(found.mean, (differences @ posterior.mean)[rows], atol=1e-10)
+        np.testing.assert_allclose(found.variance, direct[rows], atol=1e-10)
 
 
 def test_splitting_the_pool_into_blocks_changes_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,7 @@ def test_the_question_is_the_best_by_brute_force() -> None:
     pool = make_pool(with_prompts=False)
     answers = play(pool, 3)
     start = pool.starting_point()
-    posterior, _ = fit_posterior(start.coefficients, pool.comparisons(answers))
+    posterior, _ = fit_posterior_ep(start.coefficients, pool.comparisons(answers))
     differences = differences_of(pool)
     rng = np.random.default_rng(3)
     draws = rng.multivariate_normal(posterior.mean, posterior.covariance, size=40_000)
@@ -160,7 +161,7 @@ def test_selection_uses_the_response_model_throughout() -> None:
     question, info = select_with_info(pool, answers, response_model=model)
     scores = score_questions(pool, answers, response_model=model)
     start = pool.starting_point()
-    posterior, _ = fit_posterior(start.coefficients, pool.comparisons(answers), response_model=model)
+    posterior, _ = fit_posterior_ep(start.coefficients, pool.comparisons(answers), response_model=model)
     differences = differences_of(pool)
     mean = differences @ posterior.mean
     variance = np.einsum("ij,jk,ik->i", differences, posterior.covariance, differences)

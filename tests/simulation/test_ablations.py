@@ -26,9 +26,15 @@ def curve_of(name: str, panel: Panel = PANEL, prior: Gaussian = PRIOR) -> dict[s
     return {**curve.measures, "rows": curve.history.rows}
 
 
-def test_laplace_predicts_otherwise_and_asks_the_same() -> None:
-    default, laplace = curve_of("information_gain"), curve_of("information_gain_laplace")
-    np.testing.assert_array_equal(default["rows"], laplace["rows"])
+def test_laplace_predicts_otherwise_and_asks_the_same_at_first() -> None:
+    panel = make_world("gaussian(2)", n_users=8, n_pool=600, rng=np.random.default_rng(3))
+    default, laplace, chosen = (
+        curve_of(name, panel) for name in ("information_gain", "information_gain_laplace", "chosen_by_laplace")
+    )
+    np.testing.assert_array_equal(default["rows"][:, 0], laplace["rows"][:, 0])
+    assert (default["rows"] != laplace["rows"]).any()
+    np.testing.assert_array_equal(chosen["rows"], laplace["rows"])
+    np.testing.assert_array_equal(chosen["log_loss"][:, 0], default["log_loss"][:, 0])
     assert np.abs(default["log_loss"] - laplace["log_loss"])[:, 1:].max() > 1e-3
     np.testing.assert_allclose(default["log_loss"][:, 0], laplace["log_loss"][:, 0])
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from prefq.errors import InputError
+from prefq.inference.beliefs import Mixtures, ep_posteriors, mixture_for_all
 from prefq.inference.laplace_batch import Gaussians
 from prefq.simulation import calibration as module
-from prefq.simulation.beliefs import Mixtures, ep_posteriors, mixture_for_all
 from prefq.simulation.calibration import (
     LEVELS,
     METHODS,

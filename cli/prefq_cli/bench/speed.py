@@ -7,9 +7,9 @@ How a size is timed is in `timing`. The summary of kind "speed" has, besides wha
   users_per_second, same_question, mib {features, arrays, before, peak}, peers {name: {not_run, ms, ratio, mib}}}; p50
   and p95 are by the clock, cpu is the median of processor time; the calls are `first` (on a new pool, tables included),
   `step` (from an answer to the next question, answers 1 to 10), `select` (after ten answers), `choose` (of that, from
-  the posterior to the question), `posterior` and `ep` (of ten answers, by Laplace's method and by expectation
-  propagation), `select_and_ep`, `pass` (one product of the differences of all questions, in single precision, with a
-  vector), `plain` and `plain_posterior` (plain NumPy's `select` and posterior);
+  the posterior to the question), `posterior` (of ten answers), `laplace` (the same by Laplace's method), `pass` (one
+  product of the differences of all questions, in single precision, with a vector), `plain` and `plain_posterior`
+  (plain NumPy's `select` and its posterior, by Laplace's method);
 - `start_up`: {call: {p50, p95, n}}, in ms;
 - `text` and `tables`, as `report` shows them.
 """
@@ -177,8 +177,8 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
             f"With {n_questions:,} questions the next one after {N_ANSWERS} answers takes "
             f"{_range(entry['ms']['select']['p50'] for entry in at)} ms, {_range(entry['ratio'] for entry in at)} "
             f"times one pass over their differences; plain NumPy takes {_range(map(_against, at))} times as long as "
-            f"prefq. With the posterior by expectation propagation it takes "
-            f"{_range(entry['ms']['select_and_ep']['p50'] for entry in at)} ms."
+            f"prefq. Of that the posterior takes {_range(entry['ms']['posterior']['p50'] for entry in at)} ms, the "
+            f"choice {_range(entry['ms']['choose']['p50'] for entry in at)} ms."
         )
         yield (
             f"Of the ten steps of a session with {n_questions:,} questions the slowest takes "
@@ -192,8 +192,8 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
     for peer in dict.fromkeys(name for entry in entries for name in entry["peers"]):
         run = [(entry, entry["peers"][peer]) for entry in entries if not entry["peers"][peer]["not_run"]]
         if run:
-            times = [found["ms"]["select"]["cpu"] / entry["ms"]["select_and_ep"]["cpu"] for entry, found in run]
-            yield f"{peer} takes {_range(times)} times as long as prefq with the posterior by expectation propagation."
+            times = [found["ms"]["select"]["cpu"] / entry["ms"]["select"]["cpu"] for entry, found in run]
+            yield f"{peer} takes {_range(times)} times as long as prefq."
     start = {name: times["p50"] / 1e3 for name, times in found["start_up"].items()}
     yield (
         f"A fresh Python has the first question of the starter pool after {start['first_question']:.2f} s and `import "
@@ -217,13 +217,12 @@ def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ],
     }  # fmt: skip
     yield {
-        "title": "What it is made of: the posterior to choose with, the choice; and with what people are told besides, "
-        "the posterior by expectation propagation",
-        "heading": ["questions", "features", "posterior", "choice", "95th percentile", "with what people are told"],
+        "title": "What it is made of: the posterior, and the choice",
+        "heading": ["questions", "features", "posterior", "95th percentile", "choice", "95th percentile"],
         "rows": [
-            [*_name(entry), *_cells(entry, "posterior", "choose", "choose p95", "select_and_ep")] for entry in entries
+            [*_name(entry), *_cells(entry, "posterior", "posterior p95", "choose", "choose p95")] for entry in entries
         ],
-    }  # fmt: skip
+    }
     yield {
         "title": "Ten steps of a session in passes, and next questions of many users a second",
         "heading": ["questions", "features", "slowest step", "median step", "users a second"],
@@ -258,14 +257,13 @@ def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ],
     }
     yield {
-        "title": f"Posterior of {N_ANSWERS} answers, by Laplace's method and by expectation propagation",
-        "heading": ["features", "Laplace", "95th percentile", "expectation propagation", "95th percentile",
-                    "plain NumPy's, Laplace"],
+        "title": f"Posterior of {N_ANSWERS} answers, by expectation propagation and by Laplace's method",
+        "heading": ["features", "expectation propagation", "95th percentile", "Laplace", "plain NumPy's, Laplace"],
         "rows": [
-            [str(entry["n_features"]), *_cells(entry, "posterior", "posterior p95", "ep", "ep p95", "plain_posterior")]
+            [str(entry["n_features"]), *_cells(entry, "posterior", "posterior p95", "laplace", "plain_posterior")]
             for entry in _smallest(run)
         ],
-    }  # fmt: skip
+    }
     yield {
         "title": "Fresh processes",
         "heading": ["", "ms", "95th percentile"],

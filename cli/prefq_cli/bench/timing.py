@@ -154,8 +154,7 @@ def measure_prefq(size: Size) -> dict[str, Any]:
         clock("pass", one_pass)
         clock("choose", calls.choose)
         clock("posterior", calls.posterior)
-        clock("ep", calls.posterior_by_ep)
-        clock("select_and_ep", calls.select_and_ep)
+        clock("laplace", calls.laplace)
         clock("plain_posterior", plain.fit)
         if clock.goes_on("plain", LEAST_PLAIN, size.rounds):
             theirs = clock("plain", plain.select)
@@ -235,7 +234,7 @@ class _Calls(NamedTuple):
     @classmethod
     def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer]) -> "_Calls":
         start, comparisons = pool.starting_point(), pool.comparisons(answers)
-        return cls(pool, answers, start, comparisons, prefq.fit_posterior(start.coefficients, comparisons)[0])
+        return cls(pool, answers, start, comparisons, fit_posterior_ep(start.coefficients, comparisons)[0])
 
     def select(self) -> prefq.Question | None:
         """All that a program calls to get the next question."""
@@ -243,24 +242,20 @@ class _Calls(NamedTuple):
 
     def choose(self) -> prefq.Question:
         """From the posterior to the question."""
-        rows, comparisons = self.pool.asked(self.answers)
+        rows, _ = self.pool.asked(self.answers)
         allowed = np.ones(self.pool.n_questions, dtype=bool)
         allowed[rows] = False
         margins = PoolMargins.of(self.pool, self.start.coefficients, self.start.response_model)
-        best = choose(information_gain, margins.under(self.found, comparisons), rows, allowed)
+        best = choose(information_gain, margins.under(self.found), rows, allowed)
         return shown_question(self.pool, best.row, 0)
 
     def posterior(self) -> object:
-        """From the answers to the posterior that questions are chosen with."""
-        return prefq.fit_posterior(self.start.coefficients, self.comparisons)
-
-    def posterior_by_ep(self) -> object:
-        """From the answers to the posterior that people are told of."""
+        """From the answers to the posterior."""
         return fit_posterior_ep(self.start.coefficients, self.comparisons)
 
-    def select_and_ep(self) -> object:
-        """The next question, and what is told beside it."""
-        return self.select(), self.posterior_by_ep()
+    def laplace(self) -> object:
+        """The same by Laplace's method, which nothing here waits for."""
+        return prefq.fit_posterior(self.start.coefficients, self.comparisons)
 
 
 def measure_peer(size: Size) -> dict[str, Any]:
