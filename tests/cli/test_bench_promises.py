@@ -55,6 +55,25 @@ def test_gains_stand_beside_their_goals(difference: float, reached: str) -> None
     assert one.reached == reached
 
 
+@pytest.mark.parametrize(
+    ("difference", "told", "reached"),
+    [(0.0006, "+0.001", "yes"), (0.0004, "0.000", "within error"), (0.0, "0.000", "within error")],
+)
+def test_what_is_shown_as_nothing_is_not_above_nothing(difference: float, told: str, reached: str) -> None:
+    one = found([world("llmfao", gain("pooled", "log_loss", difference), kind="replay")], "llmfao", "`pooled`", "log")
+
+    assert (one.goal, one.found, one.reached) == ("above 0 nats", f"{told} ± 0.005", reached)
+
+
+def test_cars_asked_once_a_task_stand_beside_those_asked_twice() -> None:
+    once = world("cars_conjoint, each task once", gain("random", "log_loss", 0.008, at=5), kind="replay")
+    cars = world("cars_conjoint", gain("random", "log_loss", 0.012), kind="replay")
+
+    one = found([cars, once], "cars_conjoint", "`random`")
+    assert (one.found, one.reached) == ("+0.012 ± 0.005; each task once, after 5: +0.008 ± 0.005", "yes")
+    assert found([cars], "cars_conjoint", "`random`").found == "+0.012 ± 0.005"
+
+
 def test_harm_is_judged_by_the_interval_in_every_world_that_asks_for_it() -> None:
     harmless = {**gain("pooled", "log_loss", 0.0), "verdict": "no harm"}
     harmful = {**gain("pooled", "log_loss", -0.03), "verdict": "worse"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 NOTHING = "–"
+LEAST_SHOWN = 0.0005  # a difference below it is shown as 0.000
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -15,7 +16,7 @@ def signed(number: float | None) -> str:
     """A difference with its sign."""
     if number is None:
         return NOTHING
-    return f"{number:+.3f}".replace("-", "−") if abs(number) >= 0.0005 else "0.000"
+    return f"{number:+.3f}".replace("-", "−") if abs(number) >= LEAST_SHOWN else "0.000"
 
 
 def with_error(number: float | None, error: float | None) -> str:
