@@ -158,6 +158,7 @@ def divide(
     apart: Rows | None = None,
     min_questions: int = MIN_QUESTIONS,
     test_share: float = TEST_SHARE,
+    once: bool = False,
 ) -> Division:
     """Divide the tasks of each measured person at random into some to ask about and some to test on.
 
@@ -183,6 +184,8 @@ def divide(
         At least 1.
     test_share
         Of each person's tasks, or numbers in `apart`.
+    once
+        Whether only independent comparisons (`independent_rows`) can be asked; tests are the same either way.
     """
     users, questions, tests = [], [], []
     found = dict.fromkeys(("test_ties_left_out", "tests_like_questions", "test_repeats_set_aside"), 0)
@@ -193,6 +196,8 @@ def divide(
         decided = test[recorded.outcomes[test] != 0]
         unlike = decided[~np.isin(_pair_keys(recorded, decided), _pair_keys(recorded, asked))]
         one_a_task = _one_of_each(unlike, recorded.tasks, rng)
+        if once:
+            asked = independent_rows(recorded, asked, rng=rng.spawn(1)[0])
         if len(asked) >= min_questions and len(one_a_task) >= MIN_TESTS:
             users.append(user)
             questions.append(asked)
@@ -219,7 +224,9 @@ def replay_panel(
 ) -> Replay:
     """A panel of the people of a division, everything else learned from all who are not measured.
 
-    Features are standardised by the items that these others compared, and the tie threshold is fitted on their answers.
+    Features are standardised by the items that these others compared. Tie threshold, prior and pooled regression are
+    fitted on their independent answers (`independent_rows`): comparisons of one choice, counted as if they were
+    independent, look like a taste of the person who made it.
 
     Parameters
     ----------
@@ -230,7 +237,7 @@ def replay_panel(
     division
         From `divide`.
     rng
-        Draws the sides.
+        Draws the sides, and which comparison of a choice the group is heard by.
 
     Raises
     ------
@@ -238,7 +245,7 @@ def replay_panel(
         When the others are fewer than two, or nobody is measured.
     """
     require_people(recorded.name, division)
-    in_group = ~measured[recorded.users]
+    in_group = np.flatnonzero(~measured[recorded.users])
     group_users = np.unique(recorded.users[in_group])
     if len(group_users) < 2:
         raise InputError(
@@ -249,7 +256,8 @@ def replay_panel(
     shown = np.concatenate([first[in_group], second[in_group]])
     mean, sd = shown.mean(axis=0), shown.std(axis=0)
     first, second = ((side - mean) / np.where(sd > 0, sd, 1.0) for side in (first, second))
-    group = GroupAnswers((first - second)[in_group], outcomes[in_group], recorded.users[in_group], first[in_group])
+    heard = independent_rows(recorded, in_group, rng=rng)
+    group = GroupAnswers((first - second)[heard], outcomes[heard], recorded.users[heard], first[heard])
     counts = {
         **division.counts,
         "group_people": len(group_users),
@@ -270,6 +278,23 @@ def replay_panel(
     )
     group_ids = tuple(recorded.user_ids[user] for user in group_users)
     return Replay(panel, _taken(recorded.tasks, questions), _taken(recorded.tasks, tests), group_ids, counts)
+
+
+def independent_rows(recorded: Recorded, rows: Rows, *, rng: np.random.Generator) -> Rows:
+    """Of rows of answers as many as tell each other's outcome of nobody: in their order, drawn at random.
+
+    Of a person's comparisons of one task no two that are kept have an item in common; where items are not known, one is
+    kept of each task. A choice among several, told as the chosen item against each of the others, so counts once, and
+    has the likelihood of one comparison: which of the others it is told against does not depend on who was chosen.
+    """
+    kept, taken = [], set[tuple[int, ...]]()
+    for row in rng.permutation(rows):
+        task = int(recorded.users[row]), int(recorded.tasks[row])
+        parts = {task} if recorded.items is None else {(*task, int(item)) for item in recorded.items[row]}
+        if taken.isdisjoint(parts):
+            kept.append(row)
+            taken |= parts
+    return np.sort(np.array(kept, dtype=np.intp))
 
 
 def require_people(name: str, division: Division) -> None:

@@ -10,7 +10,15 @@ from prefq.inference.likelihood import reply_probabilities
 from prefq.simulation.curves import learning_curve
 from prefq.simulation.guards import coin_record, one_by_one, questions_apart, shuffled_record, tasks_apart
 from prefq.simulation.panels import GroupAnswers, Outcomes, Panel, Rows, Study
-from prefq.simulation.replay import Recorded, Replay, divide, draw_folds, fit_tie_threshold, replay_panel
+from prefq.simulation.replay import (
+    Recorded,
+    Replay,
+    divide,
+    draw_folds,
+    fit_tie_threshold,
+    independent_rows,
+    replay_panel,
+)
 from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Belief, Learner, Strategy
 from prefq.simulation.votes import Votes, any_pairs, divide_votes, learn_item_features, pairs_once, votes_panel
@@ -85,6 +93,54 @@ def test_nobody_is_tested_on_a_task_that_can_be_asked_about_or_teaches_the_prior
     assert not shares_tasks(replay)
     assert not set(replay.panel.user_ids) & set(replay.group_ids)
     assert replay.panel.n_users == replay.counts["measured"] > 5
+
+
+def best_of_three(utilities: Array, n_tasks: int, n_users: int = 2) -> Recorded:
+    """Choices among the same three items, multinomial logit: the chosen item against each of the others."""
+    rng = np.random.default_rng(8)
+    chosen = (utilities + rng.gumbel(size=(n_tasks, 3))).argmax(axis=1)
+    others = np.array([[1, 2], [0, 2], [0, 1]])[chosen]
+    items = np.column_stack([np.repeat(chosen, 2), others.ravel()])
+    swap = rng.random(len(items)) < 0.5
+    items = np.where(swap[:, None], items[:, ::-1], items)
+    features, tasks = np.eye(3)[items], np.repeat(np.arange(n_tasks), 2)
+    outcomes = np.where(swap, -1, 1).astype(np.int8)
+    names = tuple(f"u{user}" for user in range(n_users))
+    return Recorded("three", features[:, 0], features[:, 1], outcomes, tasks % n_users, tasks, names, items=items)
+
+
+def test_one_comparison_of_a_choice_among_three_replies_as_if_it_had_been_asked_alone() -> None:
+    utilities = np.array([1.2, 0.0, -0.5])
+    recorded = best_of_three(utilities, 20_000)
+    assert recorded.items is not None
+    rows = independent_rows(recorded, np.arange(40_000), rng=np.random.default_rng(1))
+    assert len(np.unique(recorded.tasks[rows])) == len(rows) == 20_000
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        of_pair = rows[np.isin(recorded.items[rows], [one, other]).all(axis=1)]
+        won = np.where(recorded.items[of_pair, 0] == one, recorded.outcomes[of_pair], -recorded.outcomes[of_pair]) > 0
+        share = 1 / (1 + np.exp(utilities[other] - utilities[one]))
+        assert abs(won.mean() - share) < 4 * np.sqrt(share * (1 - share) / len(of_pair))
+
+
+def test_comparisons_of_a_task_without_a_common_item_are_all_kept() -> None:
+    recorded = replace(best_of_three(np.zeros(3), 40), items=np.arange(160).reshape(80, 2))
+    rows = np.arange(10, 70)
+    assert independent_rows(recorded, rows, rng=np.random.default_rng(1)).tolist() == rows.tolist()
+    unknown = independent_rows(replace(recorded, items=None), rows, rng=np.random.default_rng(1))
+    assert sorted(recorded.tasks[unknown]) == list(range(5, 35))
+
+
+def test_the_group_is_heard_once_a_choice_and_people_may_be_asked_so_with_the_same_tests() -> None:
+    recorded, measured = people(), np.arange(40) < 10
+    both, once = (
+        divide(recorded, measured, n_questions=5, rng=np.random.default_rng(1), once=once) for once in (False, True)
+    )
+    assert [each.tolist() for each in both.tests] == [each.tolist() for each in once.tests]
+    for more, fewer in zip(both.questions, once.questions, strict=True):
+        assert set(fewer) < set(more)
+        assert sorted(recorded.tasks[fewer]) == sorted(set(recorded.tasks[more]))
+    group = replay_panel(recorded, measured, both, rng=np.random.default_rng(2)).panel.group
+    assert len(group.outcomes) == 30 * 12
 
 
 def test_every_person_is_in_one_fold_and_folds_are_of_one_size() -> None:

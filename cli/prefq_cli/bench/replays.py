@@ -112,7 +112,8 @@ class ReplayJob:
 
     @property
     def name(self) -> str:
-        pairs = "" if self.pairs == ANY else f", each vote {self.pairs}"
+        unit = "vote" if isinstance(record(self)[0], Votes) else "task"
+        pairs = "" if self.pairs == ANY else f", each {unit} {self.pairs}"
         return f"{self.source.name}{pairs}{'' if self.apart == PROMPT else ', divided by task'}"
 
     @property
@@ -235,8 +236,8 @@ def _divided(job: ReplayJob, part: Recorded | Votes, measured: Measured, key: li
     if isinstance(part, Votes):
         pairing = PAIRINGS[job.pairs]
         return divide_votes(part, measured, n_questions=asked, min_questions=least, pairing=pairing, rng=rng)
-    apart = part.prompts if job.apart == PROMPT else None
-    return divide(part, measured, n_questions=asked, min_questions=least, apart=apart, rng=rng)
+    apart, once = part.prompts if job.apart == PROMPT else None, job.pairs == ONCE
+    return divide(part, measured, n_questions=asked, min_questions=least, apart=apart, once=once, rng=rng)
 
 
 def _place(job: ReplayJob, panel: int) -> tuple[Recorded | Votes, Measured, list[int]]:
@@ -281,10 +282,17 @@ def _notes(job: ReplayJob, counts: Mapping[str, float], tie_threshold: float) ->
         )
     yield from _notes_on_tests(job, counts)
     if job.source.set_name == "cars_conjoint":
+        can_be_asked = (
+            "One of them, drawn at random, can be asked, and what is asked is independent; after ten questions every "
+            "rule has asked the same."
+            if job.pairs == ONCE
+            else "Both can be asked, and the car that they have in common is the chosen one: who counts cars among the "
+            "open questions knows the replies without asking. They are not independent, so posteriors are somewhat "
+            "too sure."
+        )
         yield (
-            "A task shows three cars and gives two comparisons, the chosen car with either of the others. Both can be "
-            "asked, and the car that they have in common is the chosen one: who counts cars among the open questions "
-            "knows the replies without asking. They are not independent, so posteriors are somewhat too sure."
+            "A task shows three cars and gives two comparisons, the chosen car with either of the others. "
+            f"{can_be_asked} Prior and pooled regression are fitted on one comparison a task."
         )
     if job.source.set_name == "polis":
         pairs = "each of a person's votes is in one question at most"

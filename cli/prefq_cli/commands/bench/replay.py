@@ -49,7 +49,9 @@ MinQuestionsOption = Annotated[
 ]
 PairsOption = Annotated[
     str,
-    typer.Option("--pairs", metavar="any|once", help="For polis: each vote in any pair, or in one question at most."),
+    typer.Option(
+        "--pairs", metavar="any|once", help="Whether each vote (polis) or task can be in one question at most."
+    ),
 ]
 ApartOption = Annotated[
     str,
