@@ -25,7 +25,7 @@ from prefq.simulation.information import oracle
 from prefq.simulation.panels import History, Panel, Rows, Study
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group, posterior
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Array
+from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 WHOLE = make_world("gaussian(3)", n_users=30, n_pool=100, rng=np.random.default_rng(1))
@@ -227,6 +227,36 @@ def test_unseen_better_than_seen_is_an_alarm() -> None:
     assert found.sentence.endswith("unseen better than seen.")
     nobody = replace(PANEL, test_truth=np.full_like(PANEL.test_truth, np.nan))
     assert put(seen_and_unseen, "random", nobody).passed
+
+
+def test_questions_that_the_prior_alone_calls_even_are_no_alarm() -> None:
+    """Nobody differs from the group: what tells most is what the group is divided on, and tests are easier."""
+    n_users = len(PANEL.outcomes)
+    mean = 2 * PRIOR.mean
+    margins = (PANEL.first - PANEL.second)[0] @ mean
+    alike = replace(
+        PANEL,
+        outcomes=np.where(np.random.default_rng(3).random(PANEL.outcomes.shape) < sigmoid(margins), 1, -1).astype(
+            np.int8
+        ),
+        test_truth=np.tile(sigmoid((PANEL.test_first - PANEL.test_second)[0] @ mean), (n_users, 1)),
+        margins=None,
+    )
+    known = Gaussian(mean, 1e-4 * np.eye(mean.size))
+    rng = np.random.default_rng(2)
+    found = seen_and_unseen(lambda panel: STRATEGIES["information_gain"], alike, known, n_questions=5, rng=rng)
+    assert found.passed
+    assert "of the test replies, by the prior alone 0." in found.sentence
+    seen, unseen = (float(found.sentence.split("with ")[place].split(" ")[0]) for place in (1, 2))
+    assert unseen - seen > 0.1
+
+
+def test_a_fitted_pull_to_the_first_side_is_one_to_the_second_where_sides_are_swapped() -> None:
+    model = ResponseModel(position_bias=0.4)
+    start = PopulationPrior(PRIOR, FeatureSpace([f"x{i}" for i in range(PRIOR.n_features)]), model)
+    biased = replace(PANEL, response_model=model)
+    rng = np.random.default_rng(2)
+    assert swapped_sides(lambda panel: STRATEGIES["information_gain"], biased, start, n_questions=5, rng=rng).passed
 
 
 def overlapping(sides: slice = slice(None)) -> Panel:
