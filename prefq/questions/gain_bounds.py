@@ -66,13 +66,12 @@ def information_gain_bounds(mean: Array, variance: Array, *, response_model: Res
 
 def least_variance_to_gain(gain: float, *, response_model: ResponseModel) -> float:
     """A variance, in squared logits, below which no question tells as much as `gain` nats, whatever its mean."""
-    tie, lapse = response_model.tie_threshold, response_model.lapse_rate
     for band in range(len(BANDS)):
-        most = _most_gain(tie, lapse, band)
+        most, variances = _most_gain(response_model.tie_threshold, response_model.lapse_rate, band)
         if gain <= most[-1]:
-            low, high = np.log1p(BANDS[band])
-            point = max(int(np.searchsorted(most, gain)) - 1, 0)  # up to this point of the table all is below
-            return float(np.expm1(low + (high - low) * point / (GRID - 1)) ** 2)
+            return float(
+                variances[max(int(most.searchsorted(gain)) - 1, 0)]
+            )  # up to this point of the table all is below
     return MAX_SD**2
 
 
@@ -157,11 +156,13 @@ def _gain_tables(tie_threshold: float, lapse_rate: float, n_bands: int) -> _Band
 
 
 @lru_cache(maxsize=16)
-def _most_gain(tie_threshold: float, lapse_rate: float, band: int) -> Array:
-    """The most that a question can tell at any mean and any sd up to each point of the table; (GRID,), rising."""
+def _most_gain(tie_threshold: float, lapse_rate: float, band: int) -> tuple[Array, Array]:
+    """The most that a question can tell at any mean and any sd up to each point of the table, and variances there."""
     table = _gain_table(tie_threshold, lapse_rate, band)
     most = np.maximum.accumulate(table.values.max(axis=0)) + table.slack
-    return most if band == 0 else np.maximum(most, _most_gain(tie_threshold, lapse_rate, band - 1)[-1])
+    if band > 0:
+        most = np.maximum(most, _most_gain(tie_threshold, lapse_rate, band - 1)[0][-1])
+    return most, np.expm1(np.linspace(*table.log_sds, GRID)) ** 2
 
 
 @lru_cache(maxsize=2)

@@ -120,7 +120,7 @@ def _believed(
         components = posteriors.components[: len(own.prior.components)]
         factors = [component.factors[user] for component in components]
         gaussians = [
-            Gaussian(component.means[user], factor @ factor.T)
+            Gaussian.from_factor(component.means[user], factor)
             for component, factor in zip(components, factors, strict=True)
         ]
         weights = posteriors.weights[user, : len(components)]

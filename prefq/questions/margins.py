@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.laplace import covariance_factor
 from prefq.pool.candidate_pool import BLOCK, CandidatePool, Rows
 from prefq.pool.recent import Recent
 from prefq.vocabulary import Array, Coefficients, Gaussian, ResponseModel
@@ -95,7 +94,7 @@ class PoolMargins:
     def _ordered(cls, pool: CandidatePool, prior: Coefficients, response_model: ResponseModel) -> "PoolMargins":
         """The only step that costs d² a question, once for a pool and a prior."""
         variances = np.empty((len(prior.components), pool.n_questions))
-        factors = [covariance_factor(each.covariance) for each in prior.components]
+        factors = [each.factor for each in prior.components]
         for rows, differences in pool.blocks():
             felt = response_model.felt(differences)
             for k, factor in enumerate(factors):
@@ -262,7 +261,7 @@ class PosteriorMargins(NamedTuple):
 
 def _factor(component: Gaussian) -> Array:
     """A factor of the covariance, without columns if that is zero."""
-    return covariance_factor(component.covariance) if component.covariance.any() else component.covariance[:, :0]
+    return component.factor if component.covariance.any() else component.covariance[:, :0]
 
 
 def _largest_ratio(before: Array, after: Array) -> float:
