@@ -47,7 +47,8 @@ def write_profile(profile: "Profile", evidence: "Evidence", settings: Settings) 
     """A profile on standard output: in words, and as a chart where there is a terminal to draw on, else in numbers."""
     from prefq.profiles.evidence import basis, score_sentence
     from prefq.profiles.stated_words import stated_sentences
-    from prefq.profiles.summary import counted_sentences, sentences, summarize, taste_sentences
+    from prefq.profiles.summary import counted_sentences, summarize, taste_sentences
+    from prefq_cli.evidence import all_sentences
     from prefq_cli.texts import one_line
 
     user, rests_on, axes = one_line(profile.user_id), basis(profile.n_answers, evidence), summarize(profile)
@@ -64,8 +65,7 @@ def write_profile(profile: "Profile", evidence: "Evidence", settings: Settings) 
     console = rich_console(sys.stdout, settings)
     width = min(terminal_size().columns, WIDEST)
     title = Text.assemble((user, STRONG), f", from {rests_on}.")
-    said = [*taste_sentences(profile), *sentences(axes, evidence.score), *stated_sentences(profile)]
-    words = [title, *map(Text, said)]
+    words = [title, *map(Text, all_sentences(profile, evidence))]
     lines = [Text(), *(line for text in words for line in wrapped(console, text, min(width, 100))), Text()]
     lines += [*chart(axes, width), Text(), *wrapped(console, Text(LEGEND, style=QUIET), width)]
     console.print(Text("\n").join(lines), soft_wrap=True)

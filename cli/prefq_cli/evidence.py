@@ -41,6 +41,12 @@ def sealed_json(session: "Session") -> dict[str, Any] | None:
     return {**result._asdict(), **told, "predictions": [asdict(prediction) for prediction in sealed.predictions]}
 
 
+def all_sentences(profile: "Profile", evidence: Evidence) -> list[str]:
+    """Everything that is said of a profile: how a test came out, the person's taste, each axis, what was stated."""
+    tested = [] if evidence.score is None else [score_sentence(evidence.score)]
+    return [*tested, *taste_sentences(profile), *sentences(summarize(profile)), *stated_sentences(profile)]
+
+
 def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any]:
     """A profile and what it rests on, as JSON values."""
     evidence = evidence_of(session)
@@ -50,7 +56,7 @@ def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any
         "profile": None if profile is None else profile.to_dict(),
         "basis": None if profile is None else basis(profile.n_answers, evidence),
         "axes": [axis.to_dict() for axis in axes],
-        "sentences": sentences(axes, evidence.score) if axes else [],
+        "sentences": [] if profile is None else all_sentences(profile, evidence),
         "no_personal_taste": None if profile is None else profile.no_personal_taste,
         "taste": [] if profile is None else taste_sentences(profile),
         "stated": [] if profile is None else stated_sentences(profile),

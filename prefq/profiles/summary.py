@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from prefq.profiles.evidence import Evidence, SealedScore, basis, comparisons, score_sentence
 from prefq.profiles.profile import Profile
 
@@ -51,8 +53,8 @@ class AxisSummary:
     opposite
         The negative pole, or empty where it has no name.
     effect
-        Coefficient times the feature's typical difference between two responses, in logits; positive toward `name`.
-        The median of what is believed.
+        Coefficient times the feature's typical difference between two responses, as it is felt where they differ in
+        nothing else (`ResponseModel.felt`), in logits; positive toward `name`. The median of what is believed.
     low, high
         Central 90 % interval of the effect; without zero if it is clear.
     sure
@@ -240,7 +242,9 @@ class _Belief(NamedTuple):
 
     @classmethod
     def of(cls, profile: Profile, feature: int) -> "_Belief":
-        scale, coefficients = float(profile.feature_scales[feature]), profile.coefficients
+        alone = np.zeros(profile.feature_scales.size)  # the typical difference in this feature, and in no other
+        alone[feature] = profile.feature_scales[feature]
+        scale, coefficients = float(profile.prior.response_model.felt(alone)[feature]), profile.coefficients
         parts = zip(coefficients.weights.tolist(), coefficients.components, strict=True)
         return cls(tuple((w, scale * float(c.mean[feature]), scale * float(c.sd[feature])) for w, c in parts if w > 0))
 

@@ -13,6 +13,7 @@ import pytest
 
 import prefq
 from prefq.inference.population import fit_population_prior
+from prefq.profiles.summary import UNLIKE_THE_GROUP
 
 Prefq = Any  # the fixture of conftest.py
 Rows = Sequence[Mapping[str, Any]]
@@ -130,6 +131,28 @@ def test_a_session_goes_on_with_its_own_prior_only(
     prefq_("onboard", "--session", begun, "--json", keys="1\n1\n")
     again = prefq_("prior", "fit", "--from-sessions", "--pool", pool_folder, "--output", tmp_path / "again.json")
     assert again.code == 0, "answers of sessions with a prior of their own teach the next prior, too"
+
+
+def test_who_does_not_fit_the_group_is_told_so_in_json_and_on_the_screen(
+    prefq_: Prefq, pool_folder: Path, tmp_path: Path
+) -> None:
+    pool = prefq.load_pool(pool_folder)
+    sure = prefq.PopulationPrior(prefq.Gaussian([4.0, 0, 0], 0.2 * np.eye(3)), pool.feature_space, n_users=50)
+    path = tmp_path / "prior.json"
+    path.write_text(json.dumps(sure.to_dict()))
+    ask, replies = ("--pool", pool_folder, "--acquisition", "random", "--max-questions", 8, "--seed", 1), []
+    session = prefq_("ask", *ask, "--prior", path).json
+    while session["question"] is not None:
+        first, second = map(int, session["question"]["id"].split("-"))
+        replies.append("second" if pool.features[first, 0] > pool.features[second, 0] else "first")
+        prefq_("tell", "--session", session["session_id"], session["question"]["id"], replies[-1])
+        session = prefq_("ask", "--session", session["session_id"]).json
+    assert max(session["progress"]["remaining"].values()) <= 1
+    shown = prefq_("profile", "show", "--json").json
+    assert shown["taste"] == [UNLIKE_THE_GROUP]
+    assert shown["sentences"][0] == UNLIKE_THE_GROUP
+    assert len(shown["sentences"]) > 1
+    assert prefq_("profile", "show").out.splitlines()[1] == UNLIKE_THE_GROUP
 
 
 def test_a_prior_that_does_not_fit_the_pool_is_refused_in_a_sentence(

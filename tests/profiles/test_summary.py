@@ -1,6 +1,7 @@
 """A profile in words: verdicts and intervals keep their word, what is not known is said, a test is told honestly."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,20 @@ def test_choices_in_100_by_hand() -> None:
     axes = [AxisSummary(name, "", *numbers, 0.9, Verdict.LIKELY) for name, numbers in effects.items()]
 
     assert [choices_in_100(axis) for axis in axes] == [(75, 50, 90), (80, 50, 90)]
+
+
+@pytest.mark.parametrize("noise", [-0.5, 0.3, 1.0])
+def test_choices_in_100_are_those_that_the_profile_predicts(noise: float) -> None:
+    told = profile([-0.5, 0.3, 0.1], [1e-6] * 3, scales=[2.0, 1.0, 9.0])
+    model = prefq.ResponseModel(dissimilarity_noise=noise, dissimilarity_scales=(2.0, 2.0, 1.0))
+    told = replace(told, prior=replace(told.prior, response_model=model))
+    alone = np.diag(told.feature_scales)  # pairs that differ in one feature only
+    predicted = 100 * told.preference_probability(alone, np.zeros((3, 3)))
+
+    toward = [max(chance, 100 - chance) for chance in predicted.tolist()]
+    assert [choices_in_100(axis)[0] for axis in summarize(told)] == [round(chance) for chance in toward]
+    # Unlike by 1 / √3 of a typical pair, so felt exp(-γ (1 / √3 - 1)) times.
+    assert summarize(told)[0].effect == pytest.approx(-math.exp(-noise * (3**-0.5 - 1)), abs=1e-5)
 
 
 def test_counted_sentences_name_each_axis_once_and_explain_the_numbers_last() -> None:
