@@ -1,7 +1,7 @@
-"""The posterior by expectation propagation, honest about how far a taste is known: what people are told rests on it.
+"""The posterior by expectation propagation, honest about how far a taste is known.
 
-Cheaper to select with, and too sure of itself, is the Laplace posterior (`prefq.inference.laplace`). The algebra is in
-docs/maths/posterior.md, to which the equation numbers refer.
+Questions are chosen by it, and what people are told rests on it. The algebra is in docs/maths/posterior.md, to which the
+equation numbers refer.
 """
 
 from typing import NamedTuple, overload
@@ -10,9 +10,9 @@ import numpy as np
 
 from prefq.errors import InferenceError
 from prefq.inference.ep_batch import settle
-from prefq.inference.laplace import covariance_factor, mixed, require_same_features, singular_as_inference_error
+from prefq.inference.laplace import mixed, require_same_features, singular_as_inference_error
 from prefq.inference.laplace_batch import Gaussians
-from prefq.inference.likelihood import Felt
+from prefq.inference.likelihood import BRADLEY_TERRY, Felt
 from prefq.vocabulary import Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 
 ACCEPTED = 1e-4  # change that is reported and no error: a hundredth of what expectation propagation itself may be off
@@ -82,18 +82,16 @@ def fit_posterior_ep(
     >>> round(float(posterior.mean[0]), 3), round(float(posterior.sd[0]), 3)
     (1.734, 1.409)
     """
-    model = ResponseModel() if response_model is None else response_model
+    model = BRADLEY_TERRY if response_model is None else response_model
     require_same_features(prior, comparisons)
     n_answers = comparisons.outcomes.size
     if not n_answers:
         return prior, EpInfo(0, 0.0, 0.0)
     answers, components = Felt.of(comparisons, model), prior.components
-    priors = Gaussians(
-        np.stack([each.mean for each in components]),
-        np.stack([covariance_factor(each.covariance) for each in components]),
-    )
+    priors = Gaussians(np.array([each.mean for each in components]), np.array([each.factor for each in components]))
+    outcomes = answers.outcomes[None].repeat(len(components), axis=0)
     with singular_as_inference_error(n_answers):
-        settled = settle(priors, answers.differences[None], np.tile(answers.outcomes, (len(components), 1)), model)
+        settled = settle(priors, answers.differences[None], outcomes, model)
     change = float(settled.change.max())
     if not change <= ACCEPTED:
         raise InferenceError(
@@ -102,7 +100,7 @@ def fit_posterior_ep(
             "features, or report this."
         )
     fits = [
-        (Gaussian(mean, factor @ factor.T), EpInfo(settled.n_sweeps, change, float(log_evidence)))
+        (Gaussian.from_factor(mean, factor), EpInfo(settled.n_sweeps, change, float(log_evidence)))
         for mean, factor, log_evidence in zip(*settled.posteriors, settled.log_evidence, strict=True)
     ]
     if not isinstance(prior, GaussianMixture):

@@ -1,6 +1,6 @@
 """The Laplace posterior: the mode by damped Newton, and the curvature there.
 
-Good enough to select with; too sure of itself to report with (docs/maths/posterior.md, docs/benchmarks.md).
+Quick, and too sure of itself (docs/maths/posterior.md, docs/benchmarks.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InferenceError, InputError
-from prefq.inference.likelihood import Felt, LogLikelihood, log_likelihood
+from prefq.inference.likelihood import BRADLEY_TERRY, Felt, LogLikelihood, log_likelihood
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
 from prefq.vocabulary import covariance_factor as covariance_factor
 
@@ -124,7 +124,7 @@ def fit_posterior(
     >>> round(float(posterior.mean[0]), 3), round(float(posterior.sd[0]), 3)
     (1.482, 1.346)
     """
-    model = ResponseModel() if response_model is None else response_model
+    model = BRADLEY_TERRY if response_model is None else response_model
     require_same_features(prior, comparisons)
     if not comparisons.outcomes.size:
         return prior, LaplaceInfo(0, 0.0, 0.0)
@@ -144,7 +144,7 @@ def fit_felt(prior: Gaussian, answers: Felt, response_model: ResponseModel) -> t
     with singular_as_inference_error(answers.outcomes.size):
         mode = min(_find_modes(margins, response_model), key=lambda mode: mode.iterate.objective)
         root = np.asarray(np.linalg.cholesky(_hessian(loads, mode.iterate.likelihood)), dtype=np.float64)
-        lift, spread = narrowed(factor, basis, root)
+        lift, spread, _ = narrowed(factor, basis, root)
     posterior = Gaussian.from_factor(prior.mean + lift @ mode.iterate.whitened, spread)
     log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
@@ -192,18 +192,19 @@ def in_span(loads: Array) -> tuple[Array, Array | None]:
     return np.asarray(triangle.swapaxes(-1, -2)), np.asarray(basis)
 
 
-def narrowed(factor: Array, basis: Array | None, root: Array) -> tuple[Array, Array]:
-    """What takes the basis's coordinates to coefficients, and a factor of the posterior covariance.
+def narrowed(factor: Array, basis: Array | None, root: Array) -> tuple[Array, Array, Array]:
+    """What takes the basis's coordinates to coefficients, a factor of the posterior covariance, and the root's inverse.
 
     factor (…, n_features, n_features) is of the prior's covariance, root (…, rank, rank) the lower factor of the
     precision in the basis's coordinates, in which the prior is standard normal.
     """
-    identity = np.eye(root.shape[-1])
-    inverse = np.linalg.solve(root, np.broadcast_to(identity, root.shape)).swapaxes(-1, -2)
+    inverse = np.linalg.inv(root)
+    across = inverse.swapaxes(-1, -2)
     if basis is None:
-        return factor, np.asarray(np.matmul(factor, inverse))
+        return factor, np.matmul(factor, across), inverse
     lift = np.matmul(factor, basis)
-    return lift, factor + np.matmul(np.matmul(lift, inverse - identity), basis.swapaxes(-1, -2))
+    rest = np.matmul(np.matmul(lift, across - np.eye(root.shape[-1])), basis.swapaxes(-1, -2))
+    return lift, factor + rest, inverse
 
 
 def curvatures(likelihood: LogLikelihood) -> Array:

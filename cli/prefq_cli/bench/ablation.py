@@ -5,7 +5,7 @@ from prefq_cli.bench.markdown import NOTHING, table, with_error
 from prefq_cli.bench.summaries import AT, RULE, Summary, compared, value
 
 CROSSED_TOLD = f"""What each part of the default is worth after {AT} answers: the prior fitted on the group or an
-isotropic guess of mean zero, the rule that chooses, predictions by expectation propagation (EP) or Laplace."""
+isotropic guess of mean zero, the rule that chooses, the posterior by expectation propagation (EP) or Laplace."""
 ALONE_TOLD = f"What the default gains over itself with one part exchanged, after {AT} answers."
 SHOWN = {"ep": "EP", LAPLACE: "Laplace"}
 NUMBERS = ["log loss", "log loss saved by the default", "accuracy", "accuracy gained by the default"]

@@ -48,8 +48,8 @@ def calibration(
 ) -> None:
     """Check intervals and probabilities. How often they keep what they promise, on simulated users.
 
-    Of Laplace posteriors, which prefq selects with; of expectation propagation, which people are told from, with
-    whether it keeps what it must; and of the exact posterior for some. Ctrl-C keeps finished worlds, and the same
+    Of expectation propagation, by which prefq chooses and tells, with whether it keeps what it must; of Laplace
+    posteriors; and of the exact posterior for some. Ctrl-C keeps finished worlds, and the same
     command goes on from there.
 
     \b
