@@ -10,7 +10,7 @@ from types import MappingProxyType
 from prefq.questions.acquisition import d_optimal
 from prefq.simulation.controls import in_random_order
 from prefq.simulation.rules import RuleOf, best_utility, highest, most_informative, most_informative_per_second
-from prefq.simulation.starts import isotropic, laplace_em, one_gaussian, starting_from, true_prior
+from prefq.simulation.starts import isotropic, laplace_em, one_gaussian, starting_from, true_moments, true_prior
 from prefq.simulation.strategies import Strategy, by_laplace, by_propagation, listening
 
 KIND = "ablation"
@@ -23,7 +23,7 @@ CROSSED: Mapping[str, RuleOf] = MappingProxyType(
     }
 )
 ISOTROPIC, LAPLACE = "isotropic", "laplace"  # ends of names
-PER_SECOND, RIGHT_PRIOR = "information_per_second", "right_prior"
+PER_SECOND, RIGHT_PRIOR, RIGHT_GAUSSIAN = "information_per_second", "right_prior", "right_gaussian"
 
 
 def crossed_name(rule: str, *, prior: str, posterior: str) -> str:
@@ -67,6 +67,12 @@ BY_NAME_ONLY: Sequence[Strategy] = (
         RIGHT_PRIOR,
         starting_from(true_prior, _DEFAULT),
         "`information_gain`, the prior that the users were drawn from",
+        kind=KIND,
+    ),
+    Strategy(
+        RIGHT_GAUSSIAN,
+        starting_from(true_moments, _DEFAULT),
+        "`information_gain`, one Gaussian with the moments of the population",
         kind=KIND,
     ),
     Strategy(

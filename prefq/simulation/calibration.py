@@ -20,7 +20,7 @@ from prefq.simulation.measures import log_loss
 from prefq.simulation.panels import History, Outcomes, Panel, Start, Study
 from prefq.simulation.rules import most_informative
 from prefq.simulation.strategies import listening
-from prefq.vocabulary import Array, ResponseModel
+from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 N_BINS = 10  # of predicted probabilities
@@ -298,7 +298,7 @@ def sbc_values(
         When the panel has no true prior or no coefficients.
     """
     coefficients = true_coefficients(panel)
-    if panel.true_prior is None or coefficients is None:
+    if not isinstance(panel.true_prior, Gaussian) or coefficients is None:
         raise InputError(
             f"the users of panel {panel.name!r} have no known coefficients drawn from one Gaussian; simulation-based "
             "calibration takes a world such as gaussian(6)."

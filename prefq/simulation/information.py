@@ -48,7 +48,7 @@ def why_not(panel: Panel) -> str | None:
     It can where tastes come from one known Gaussian, true margins are linear in the features that prefq sees, and
     replies follow the panel's response model.
     """
-    if panel.margins is None or panel.true_prior is None:
+    if panel.margins is None or not isinstance(panel.true_prior, Gaussian):
         return f"information needs true margins and a Gaussian population, and {panel.name!r} does not have them."
     if panel.flips_at is not None:
         return f"information needs tastes that stay as they are, and those of {panel.name!r} turn."
@@ -91,7 +91,7 @@ def information(
     if (reason := why_not(panel)) is not None:
         raise InputError(reason)
     assert panel.margins is not None
-    assert panel.true_prior is not None
+    assert isinstance(panel.true_prior, Gaussian)
     differences = history.of(panel.first) - history.of(panel.second)
     true = _log_likelihoods(panel, np.take_along_axis(panel.margins, np.maximum(history.rows, 0), axis=1), history)
     lower, upper = np.zeros((2, panel.n_users, history.rows.shape[1] + 1))

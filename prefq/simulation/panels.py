@@ -119,7 +119,7 @@ class Panel:
     words: Array | None = None
     flips_at: int | None = None
     user_ids: tuple[str, ...] = ()
-    true_prior: Gaussian | None = None
+    true_prior: Coefficients | None = None
     notes: tuple[str, ...] = ()
     test_stretch: float = 1.0
     response_model_known: bool = False
@@ -243,7 +243,7 @@ class Study:
     words: Array | None = None
     impersonal: int | None = None
     test_stretch: float = 1.0
-    true_prior: Gaussian | None = None
+    true_prior: Coefficients | None = None
 
     @classmethod
     def of(cls, panel: Panel, start: Start, n_questions_asked: int) -> "Study":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prefq.inference.likelihood import reply_probabilities, sigmoid
 from prefq.simulation.panels import Candidates, GroupAnswers, Outcomes, Panel, Stated
-from prefq.vocabulary import Array, Gaussian, ResponseModel
+from prefq.vocabulary import Array, Coefficients, Gaussian, ResponseModel
 
 N_TESTS = 600
 N_PROMPTS, N_CANDIDATES = 60, 16
@@ -152,7 +152,7 @@ def panel_of(
     rng: np.random.Generator,
     rule: ReplyRule = LOGISTIC,
     assumed: ResponseModel = LOGISTIC.model,
-    true_prior: Gaussian | None = None,
+    true_prior: Coefficients | None = None,
     notes: tuple[str, ...] = (),
     flips_at: int | None = None,
 ) -> Panel:

@@ -44,9 +44,16 @@ def true_prior(study: Study) -> Study:
     """The population that the users were drawn from."""
     if study.true_prior is None:
         raise InputError(
-            "the right prior is known only of simulated users from one Gaussian; leave the strategy 'right_prior' out."
+            "the right prior is known only of simulated users from one Gaussian or several; leave the strategies "
+            "'right_prior' and 'right_gaussian' out."
         )
     return study.starting_from(study.true_prior)
+
+
+def true_moments(study: Study) -> Study:
+    """One Gaussian with the mean and covariance of the population that the users were drawn from."""
+    right = true_prior(study)
+    return right.starting_from(right.gaussian)
 
 
 def isotropic(study: Study) -> Study:

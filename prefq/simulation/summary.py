@@ -24,6 +24,8 @@ Json: TypeAlias = dict[str, Any]
 # From the least that a strategy must beat to the most; a pair of them is compared once, the later with the earlier.
 REFERENCES = ("pooled", "random", "spread_matched_random", "static")
 DEFAULT_RULE = "information_gain"  # of ours, compared with every peer
+CEILING = "right_prior"  # what no prior can be ahead of, compared with priors of one Gaussian
+BELOW_CEILING = ("one_gaussian", "right_gaussian")
 COMPARED_MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret")
 COMPARED_AT = tuple(sorted({1, 18, *(at for at in MILESTONES if at > 0)}))  # answers
 LOWER_IS_BETTER = frozenset({"log_loss", "regret", "swapped_log_loss", "words"})
@@ -305,6 +307,8 @@ def _pairs(strategies: Sequence[Strategy]) -> Iterator[tuple[str, str]]:
     if DEFAULT_RULE in names:
         others = (strategy.name for strategy in strategies if strategy.kind != "control")
         yield from ((DEFAULT_RULE, name) for name in others if name != DEFAULT_RULE)
+    everybody = [strategy.name for strategy in strategies]
+    yield from ((CEILING, name) for name in BELOW_CEILING if CEILING in everybody and name in everybody)
 
 
 def _comparisons(results: Results, strategies: Sequence[Strategy], *, no_harm_margin: float | None) -> Iterator[Json]:

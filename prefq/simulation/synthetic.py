@@ -31,7 +31,7 @@ from prefq.simulation.scenes import (
 )
 from prefq.simulation.world_names import Generator, Parameter, read_world_name
 from prefq.simulation.worlds import StarterTexts, starter
-from prefq.vocabulary import Array, Gaussian, ResponseModel
+from prefq.vocabulary import Array, Gaussian, GaussianMixture, ResponseModel
 
 N_POOL = 2000  # questions
 N_FEATURES = 6  # of the worlds whose names do not say
@@ -79,7 +79,9 @@ def clustered(*, name: str, n_users: int, rng: np.random.Generator, n_pool: int)
 
     group = _group(tastes(GROUP_USERS), scene, rng)
     sd = np.sqrt(centres.var(axis=0) + INNER_SD**2)
-    return panel_of(name, scene, tastes(n_users), group, taste_sd=sd, rng=rng)
+    inner = INNER_SD**2 * np.eye(N_FEATURES)
+    population = GaussianMixture(np.full(N_CENTRES, 1 / N_CENTRES), [Gaussian(centre, inner) for centre in centres])
+    return panel_of(name, scene, tastes(n_users), group, taste_sd=sd, rng=rng, true_prior=population)
 
 
 def noisy(

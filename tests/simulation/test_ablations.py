@@ -10,18 +10,18 @@ from prefq.questions.acquisition import information_gain
 from prefq.questions.costs import SECONDS_TO_CHOOSE
 from prefq.simulation.ablations import BY_NAME_ONLY
 from prefq.simulation.curves import learning_curve
-from prefq.simulation.panels import GroupAnswers, History, Panel, Study
-from prefq.simulation.starts import fit_laplace_em, isotropic, true_prior
+from prefq.simulation.panels import GroupAnswers, History, Panel, Start, Study
+from prefq.simulation.starts import fit_laplace_em, isotropic, true_moments, true_prior
 from prefq.simulation.strategies import OURS
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Comparisons, Gaussian, ResponseModel
+from prefq.vocabulary import Comparisons, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *BY_NAME_ONLY)}
 PANEL = make_world("gaussian(2)", n_users=4, n_pool=60, rng=np.random.default_rng(3))
 PRIOR = Gaussian([0.5, -0.2], [[1.0, 0.3], [0.3, 2.0]])
 
 
-def curve_of(name: str, panel: Panel = PANEL, prior: Gaussian = PRIOR) -> dict[str, np.ndarray]:
+def curve_of(name: str, panel: Panel = PANEL, prior: Start = PRIOR) -> dict[str, np.ndarray]:
     curve = learning_curve(STRATEGIES[name], panel, prior, n_questions=4, rng=np.random.default_rng(0))
     return {**curve.measures, "rows": curve.history.rows}
 
@@ -43,8 +43,27 @@ def test_the_right_prior_is_that_of_the_population_whatever_was_fitted() -> None
     assert PANEL.true_prior is not None
     right, as_if_fitted = curve_of("right_prior"), curve_of("information_gain", prior=PANEL.true_prior)
     np.testing.assert_allclose(right["log_loss"], as_if_fitted["log_loss"])
-    with pytest.raises(InputError, match="leave the strategy 'right_prior' out"):
-        true_prior(Study.of(make_world("clustered", n_users=2, n_pool=20, rng=np.random.default_rng(1)), PRIOR, 1))
+    with pytest.raises(InputError, match="leave the strategies 'right_prior'"):
+        true_prior(Study.of(make_world("agree(1)", n_users=2, n_pool=20, rng=np.random.default_rng(1)), PRIOR, 1))
+
+
+def test_the_population_of_clustered_is_where_its_users_are_and_one_gaussian_has_its_moments() -> None:
+    panel = make_world("clustered", n_users=600, n_pool=60, rng=np.random.default_rng(1))
+    population = panel.true_prior
+    assert population is not None
+    tastes = np.linalg.lstsq((panel.first - panel.second)[0], np.asarray(panel.margins).T, rcond=None)[0].T
+    distances = np.stack([np.linalg.norm(tastes - each.mean, axis=1) for each in population.components])
+    nearest = distances.min(axis=0)
+    # Within a cluster squared distances are .4² times chi-squared with six degrees of freedom.
+    assert abs(np.square(nearest).mean() - 6 * 0.16) < 4 * 0.16 * np.sqrt(12 / 600)
+    counts = np.bincount(distances.argmin(axis=0), minlength=3)
+    assert (abs(counts - 200) < 4 * np.sqrt(600 * 2 / 9)).all()
+    study = Study.of(panel, PopulationPrior(population, FeatureSpace([f"x{i}" for i in range(6)]), impersonal=1), 1)
+    moments = true_moments(study)
+    np.testing.assert_allclose(moments.prior.mean, population.mean)
+    np.testing.assert_allclose(moments.prior.covariance, population.covariance)
+    assert len(moments.prior.components) == 1
+    assert (true_prior(study).impersonal, moments.impersonal) == (None, None)
 
 
 def test_the_isotropic_guess_is_that_of_a_pool_without_a_prior() -> None:

@@ -34,7 +34,7 @@ def world(n_users: int = 400, name: str = "gaussian(3)", seed: int = 0, n_pool: 
 
 
 def true_prior(panel: Panel) -> Gaussian:
-    assert panel.true_prior is not None
+    assert isinstance(panel.true_prior, Gaussian)
     return panel.true_prior
 
 

@@ -17,11 +17,11 @@ from prefq.simulation.curves import MEASURES, Curve, learning_curve
 from prefq.simulation.panels import History, Panel, Rows, Study
 from prefq.simulation.strategies import OURS, Belief, Learner, LinearBelief, Strategy, from_group
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Array, Comparisons
+from prefq.vocabulary import Array, Comparisons, Gaussian
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS)}
 PANEL = make_world("gaussian(3)", n_users=6, n_pool=40, rng=np.random.default_rng(1))
-assert PANEL.true_prior is not None
+assert isinstance(PANEL.true_prior, Gaussian)
 PRIOR = PANEL.true_prior
 
 

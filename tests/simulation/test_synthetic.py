@@ -18,7 +18,7 @@ from prefq.simulation.panels import Panel
 from prefq.simulation.scenes import draw, gaussian_population, gaussian_scene
 from prefq.simulation.synthetic import WORLDS, make_world, mean_reliability, unlike_loudness, world_name
 from prefq.simulation.worlds import StarterTexts
-from prefq.vocabulary import Array
+from prefq.vocabulary import Array, Gaussian
 
 ALL = (*WORLDS, "agree(0)", "agree(1)", "noisy(0.2, known=1)")
 LOGISTIC_WORLDS = tuple(name for name in WORLDS if name not in ("noisy", "no_signal"))
@@ -238,7 +238,7 @@ def test_the_noise_of_unlike_pairs_follows_its_formula_also_in_test_tasks() -> N
         mean_reliability(population, pairs, np.ones(len(pairs))), abs=1e-5
     )
     panel = make("unlike_noise", n_pool=2000)
-    assert panel.true_prior is not None
+    assert isinstance(panel.true_prior, Gaussian)
     louder = unlike_loudness(panel.true_prior, differences(panel))
     tests = (panel.test_first - panel.test_second)[0]
     np.testing.assert_allclose(panel.test_truth, sigmoid(tastes(panel) @ tests.T * louder(tests)), atol=1e-9)

@@ -42,7 +42,7 @@ from prefq.simulation.panels import Panel, Start
 from prefq.simulation.starts import fitted_start
 from prefq.simulation.synthetic import make_world
 from prefq.simulation.uniformity import ecdf_test
-from prefq.vocabulary import Array, ResponseModel
+from prefq.vocabulary import Array, Gaussian, ResponseModel
 from prefq_cli.bench.calibration_goals import ENVELOPE, GOAL_METHOD, TRUE, checks, tolerance
 from prefq_cli.bench.calibration_report import exact_notes, response_notes, sentences, tables
 from prefq_cli.bench.folders import SUMMARY, Folder, Part, Unit
@@ -103,7 +103,7 @@ class Worlds:
                 f"--answers has {max(self.answers)}, and a pool of the world {self.name!r} has "
                 f"{panel.outcomes.shape[1]} questions; give {panel.outcomes.shape[1]} or fewer."
             )
-        if self.prior == TRUE and panel.true_prior is None:
+        if self.prior == TRUE and not isinstance(panel.true_prior, Gaussian):
             raise InputError(
                 f"the users of the world {self.name!r} have no one Gaussian prior; leave --true-prior out."
             )
@@ -137,7 +137,7 @@ class WorldTask:
             **{each: np.concatenate([found.users[name][k][each] for name, k in keys]) for each in MEASURES},
         }
         values = {}
-        if panel.true_prior is not None and true_coefficients(panel) is not None:
+        if isinstance(panel.true_prior, Gaussian) and true_coefficients(panel) is not None:
             rng = np.random.default_rng([*seed, _RANKED])
             drawn = sbc_values(panel, SBC_ANSWERS, rng=rng, response_model=model)
             values = {name: each.tolist() for name, each in drawn.items()}
