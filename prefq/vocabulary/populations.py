@@ -23,6 +23,7 @@ from prefq.vocabulary.gaussians import Coefficients, Gaussian, GaussianMixture, 
 
 LINE_BREAKERS = frozenset({"Cc", "Zl", "Zp"})  # Unicode's control characters, line and paragraph separators
 MAX_DISSIMILARITY = 3.0  # in units of a typical pair: beyond it nothing was measured
+MAX_DISSIMILARITY_NOISE = 3.0  # either way: the most unlike pairs then count e^-6 of a typical one; fits go up to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class ResponseModel:
         how strong an answer says that its preference is.
     dissimilarity_noise
         γ: margins count exp(-γ (D - 1)) times, D being how unlike the two responses are in units of a typical pair.
-        Above 0 unlike pairs are judged less reliably than typical ones, and like pairs more.
+        Above 0 unlike pairs are judged less reliably than typical ones, and like pairs more; from -3 to 3.
     dissimilarity_scales
         Typical difference of each feature, above 0, which D is measured with; needed where γ is not 0.
 
@@ -155,6 +156,11 @@ class ResponseModel:
             raise InputError(f"lapse_rate is {self.lapse_rate}; give a share from 0 to below 1.")
         if self.strength_threshold < 0:
             raise InputError(f"strength_threshold is {self.strength_threshold}; give a threshold of 0 logits or more.")
+        if abs(self.dissimilarity_noise) > MAX_DISSIMILARITY_NOISE:
+            raise InputError(
+                f"dissimilarity_noise is {self.dissimilarity_noise}; give a number from -{MAX_DISSIMILARITY_NOISE:g} to "
+                f"{MAX_DISSIMILARITY_NOISE:g}, 0 where pairs are judged alike."
+            )
         scales = real_array(self.dissimilarity_scales, "dissimilarity_scales", ndim=1)
         if (scales <= 0).any() or (self.dissimilarity_noise != 0 and not scales.size):
             raise InputError(

@@ -85,6 +85,11 @@ def test_what_is_no_mixture_is_refused(weights: list[float], components: list[An
     [
         ({"strength_threshold": -1}, "strength_threshold is -1.0; give a threshold of 0 logits or more."),
         ({"dissimilarity_noise": 0.1}, "dissimilarity_scales are []; give the typical difference of each feature"),
+        (
+            {"dissimilarity_noise": -3.1, "dissimilarity_scales": [1.0]},
+            "dissimilarity_noise is -3.1; give a number from -3 to 3, 0 where pairs are judged alike.",
+        ),
+        ({"dissimilarity_noise": 5}, "dissimilarity_noise is 5.0; give a number from -3 to 3"),
         ({"dissimilarity_scales": [1.0, 0.0]}, "dissimilarity_scales are [1.0, 0.0]; give the typical difference"),
     ],
 )
