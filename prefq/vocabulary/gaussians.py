@@ -50,7 +50,8 @@ class Gaussian:
 
     mean: Array
     covariance: Array
-    _factor: Array | None = field(default=None, init=False, repr=False)  # derived, computed once
+    _factor: Array | None = field(default=None, init=False, repr=False)  # derived, computed once, as the next
+    _digest: str = field(default="", init=False, repr=False)
 
     if TYPE_CHECKING:
 
@@ -87,6 +88,7 @@ class Gaussian:
         object.__setattr__(made, "mean", real_array(mean, "mean", ndim=1))
         object.__setattr__(made, "covariance", real_array((covariance + covariance.T) / 2, "covariance", ndim=2))
         object.__setattr__(made, "_factor", None)
+        object.__setattr__(made, "_digest", "")
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,7 +129,9 @@ class Gaussian:
 
     def digest(self) -> str:
         """SHA-256 of mean and covariance, hexadecimal: the identity of a prior in a session's log."""
-        return digest_of(self.mean.tobytes(), self.covariance.tobytes())
+        if not self._digest:
+            object.__setattr__(self, "_digest", digest_of(self.mean.tobytes(), self.covariance.tobytes()))
+        return self._digest
 
     def to_dict(self) -> dict[str, Any]:
         """Mean and covariance as nested lists."""
