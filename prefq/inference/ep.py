@@ -1,7 +1,7 @@
 """The posterior by expectation propagation, honest about how far a taste is known.
 
-Questions are chosen by it, and what people are told rests on it. The algebra is in docs/maths/posterior.md, to which the
-equation numbers refer.
+Questions are chosen by it, and what people are told rests on it. The algebra is in docs/maths/posterior.md, to which
+the equation numbers refer.
 """
 
 from typing import NamedTuple, overload

@@ -13,7 +13,17 @@ from prefq.inference.laplace import in_span, narrowed
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
 from prefq.inference.sites import SMALLEST_VARIANCE as SMALLEST_VARIANCE
-from prefq.inference.sites import Approximation, Margins, approximation, log_evidence_of, renew, step, unanswered
+from prefq.inference.sites import (
+    Approximation,
+    Margins,
+    approximation,
+    log_evidence_of,
+    pull,
+    renew,
+    root_of,
+    step,
+    unanswered,
+)
 from prefq.inference.sites import Sites as Sites
 from prefq.vocabulary import Array, ResponseModel
 
@@ -25,10 +35,12 @@ WHOLE_SWEEPS = 10  # before steps are mixed
 class _Span(NamedTuple):
     """Where answers can move coefficients: means + factors @ (basis @ u + the rest), u and the rest standard normal.
 
-    basis (n_users, n_features, rank) has orthonormal columns; None stands for the identity.
+    differences (n_users, n_answers, n_features); basis (n_users, n_features, rank) has orthonormal columns, and None
+    stands for the identity.
     """
 
     priors: Gaussians
+    differences: Array
     basis: Array | None
     margins: Margins
 
@@ -40,12 +52,12 @@ class _Span(NamedTuple):
         loads = np.matmul(differences, priors.factors)
         offsets = np.matmul(differences, priors.means[:, :, None])[..., 0]
         loads, basis = in_span(loads)
-        return cls(priors, basis, Margins.of(offsets, loads, outcomes, response_model))
+        return cls(priors, differences, basis, Margins.of(offsets, loads, outcomes, response_model))
 
-    def posteriors(self, at: Approximation) -> Gaussians:
+    def posteriors(self, sites: Sites, root: Array) -> Gaussians:
         """Prior times sites, over the coefficients (eq. 2)."""
-        lift, factors = narrowed(self.priors.factors, self.basis, at.root)
-        mean = np.linalg.solve(at.root.swapaxes(1, 2), at.pull[..., None])
+        lift, factors, inverse = narrowed(self.priors.factors, self.basis, root)
+        mean = np.matmul(inverse.swapaxes(1, 2), np.matmul(inverse, pull(self.margins, sites)[..., None]))
         return Gaussians(self.priors.means + np.matmul(lift, mean)[..., 0], factors)
 
 
@@ -87,7 +99,7 @@ def propagate(
     damping = np.full((len(outcomes), 1), DAMPING)
     for _ in range(n_sweeps):
         sites, at = step(span.margins, sites, renew(span.margins, at, sites).sites, damping)
-    return span.posteriors(at), sites
+    return span.posteriors(sites, root_of(span.margins, sites)), sites
 
 
 def log_evidence(
@@ -100,7 +112,7 @@ def log_evidence(
     """
     margins = _Span.of(priors, differences, outcomes, response_model).margins
     at = approximation(margins, sites)
-    return log_evidence_of(margins, at, sites, renew(margins, at, sites))
+    return log_evidence_of(margins, at, root_of(margins, sites), sites, renew(margins, at, sites))
 
 
 class Settled(NamedTuple):
@@ -140,8 +152,9 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
     if n_sweeps > WHOLE_SWEEPS:
         at = approximation(margins, sites)
         renewal = renew(margins, at, sites)
-    evidence = log_evidence_of(margins, at, sites, renewal)
-    return Settled(span.posteriors(at), n_sweeps, renewal.change, evidence)
+    root = root_of(margins, sites)
+    evidence = log_evidence_of(margins, at, root, sites, renewal)
+    return Settled(span.posteriors(sites, root), n_sweeps, renewal.change, evidence)
 
 
 def _whole_step(margins: Margins, sites: Sites, renewed: Sites) -> tuple[Sites, Approximation]:

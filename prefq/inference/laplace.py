@@ -198,13 +198,13 @@ def narrowed(factor: Array, basis: Array | None, root: Array) -> tuple[Array, Ar
     factor (…, n_features, n_features) is of the prior's covariance, root (…, rank, rank) the lower factor of the
     precision in the basis's coordinates, in which the prior is standard normal.
     """
-    inverse = np.linalg.inv(root)
+    inverse = np.asarray(np.linalg.inv(root), dtype=np.float64)
     across = inverse.swapaxes(-1, -2)
     if basis is None:
-        return factor, np.matmul(factor, across), inverse
-    lift = np.matmul(factor, basis)
+        return factor, np.asarray(np.matmul(factor, across)), inverse
+    lift = np.asarray(np.matmul(factor, basis))
     rest = np.matmul(np.matmul(lift, across - np.eye(root.shape[-1])), basis.swapaxes(-1, -2))
-    return lift, factor + rest, inverse
+    return lift, np.asarray(factor + rest), inverse
 
 
 def curvatures(likelihood: LogLikelihood) -> Array:

@@ -9,12 +9,14 @@ graded preference is clear with P(clearly first) = σ(a - τ - κ) and slight wi
 Margins are taken as they are felt: `ResponseModel.felt` comes before.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefq.vocabulary import Array, Comparisons, ResponseModel
+
+BRADLEY_TERRY = ResponseModel()
 
 
 class LogLikelihood(NamedTuple):
@@ -65,55 +67,78 @@ class Intervals(NamedTuple):
 
 
 class Replies:
-    """Outcomes made ready for integrals: their log-likelihood at many margins each, without derivatives."""
+    """Outcomes made ready for integrals: their likelihood at many margins each, without derivatives."""
 
-    __slots__ = ("_intervals", "_log_chance", "_opposite", "_shift", "_ties", "model", "outcomes")
+    __slots__ = ("_chance", "_decay", "_opposite", "_share", "_shift", "_sign", "_ties", "model", "outcomes")
 
     def __init__(self, outcomes: NDArray[np.int8], response_model: ResponseModel) -> None:
         self.outcomes, self.model = outcomes, response_model
         graded = outcomes if response_model.strength_threshold > 0 else np.sign(outcomes)
-        ties = graded == 0
         self._ties: NDArray[np.bool_] | None = None
-        if response_model.tie_threshold == 0 and ties.any():  # one preference each way, as in log_likelihood
-            self._ties = ties[..., None]
-            self._opposite = Replies(np.where(ties, -1, graded).astype(np.int8), response_model)
-            graded = np.where(ties, 1, graded)
-        intervals = Intervals.of(graded[..., None], response_model)
-        self._intervals = intervals if intervals.ended.any() else intervals._replace(ended=np.zeros(0, dtype=np.bool_))
-        self._shift = intervals.sign * response_model.position_bias - intervals.low
-        self._log_chance = _log_chances(graded[..., None], response_model) if response_model.lapse_rate > 0 else None
+        if response_model.tie_threshold == 0 and not graded.all():  # one preference each way, as in log_likelihood
+            self._ties = graded == 0
+            self._opposite = Replies(np.where(self._ties, -1, graded).astype(np.int8), response_model)
+            graded = np.where(self._ties, 1, graded)
+        self._decay: Array | None = None
+        if response_model.tie_threshold == 0 and response_model.strength_threshold == 0:
+            self._sign = graded.astype(np.float64)
+            self._shift = self._sign * response_model.position_bias
+        else:
+            intervals = Intervals.of(graded, response_model)
+            self._sign, self._shift = intervals.sign, intervals.sign * response_model.position_bias - intervals.low
+            if intervals.ended.any():
+                self._decay = np.where(intervals.ended, np.exp(-intervals.width), 0.0)
+                self._share = np.exp(intervals.log_share)
+        self._chance = np.exp(_log_chances(graded, response_model)) if response_model.lapse_rate > 0 else None
 
-    def probabilities(self, margins: Array) -> Array:
-        """Exponential of `log_probabilities`, in half the time; 0 or an overflow at margins beyond 700 logits."""
-        intervals = self._intervals
-        above = margins * intervals.sign
-        above += self._shift
-        beyond = intervals.width - above if intervals.ended.size else None
-        value = _logistic(above)
-        if beyond is not None:
-            shares = _logistic(beyond)
-            shares *= np.exp(intervals.log_share)
-            value *= np.where(intervals.ended, shares, 1.0)
-        if self._log_chance is not None:
+    def at(self, which: Any) -> "Replies":
+        """Some of them, by an index of the outcomes."""
+        return Replies(self.outcomes[which], self.model)
+
+    def probabilities(self, means: Array, sds: Array, nodes: Array) -> Array:
+        """Probability of each reply at margins that are `nodes` standard deviations from the means.
+
+        Parameters
+        ----------
+        means, sds
+            In logits, of the outcomes' shape; margins beyond 700 logits overflow.
+        nodes : (n_nodes,)
+            In standard deviations.
+
+        Returns
+        -------
+        Of the outcomes' shape with an axis of nodes added.
+        """
+        # odds against reaching the lower end of the reply's interval, exp(-(a - low)); see `Intervals`
+        odds = np.multiply.outer(-self._sign * sds, nodes)
+        odds -= (self._sign * means + self._shift)[..., None]
+        np.exp(odds, out=odds)
+        value = 1 + odds
+        np.divide(1.0, value, out=value)
+        if self._decay is not None:
+            odds /= odds + self._decay[..., None]
+            odds *= self._share[..., None]
+            value *= odds
+        if self._chance is not None:
             value *= 1 - self.model.lapse_rate
-            value += np.exp(self._log_chance)
+            value += self._chance[..., None]
         if self._ties is not None:
-            value *= np.where(self._ties, self._opposite.probabilities(margins), 1.0)
+            value *= np.where(self._ties[..., None], self._opposite.probabilities(means, sds, nodes), 1.0)
         return value
 
     def log_probabilities(self, margins: Array) -> Array:
         """Value of `log_likelihood`, in nats, at margins of the outcomes' shape with an axis of nodes added."""
-        intervals = self._intervals
-        above = margins * intervals.sign
-        above += self._shift
+        above = margins * self._sign[..., None] + self._shift[..., None]
         value = log_sigmoid(above)
-        if intervals.ended.size:
-            value += np.where(intervals.ended, log_sigmoid(intervals.width - above) + intervals.log_share, 0.0)
-        if self._log_chance is not None:
+        if self._decay is not None:
+            with np.errstate(divide="ignore"):
+                width = -np.log(self._decay)[..., None]
+            value += log_sigmoid(width - above) + np.log(self._share)[..., None]
+        if self._chance is not None:
             value += np.log1p(-self.model.lapse_rate)
-            value = np.asarray(np.logaddexp(value, self._log_chance))
+            value = np.asarray(np.logaddexp(value, np.log(self._chance)[..., None]))
         if self._ties is not None:
-            value += np.where(self._ties, self._opposite.log_probabilities(margins), 0.0)
+            value += np.where(self._ties[..., None], self._opposite.log_probabilities(margins), 0.0)
         return value
 
 
@@ -198,14 +223,6 @@ def reply_probabilities(margins: Array, response_model: ResponseModel) -> Array:
         Columns in the order of ``response_model.outcomes``; rows sum to 1.
     """
     return np.exp(np.stack(log_reply_probabilities(margins, response_model), axis=-1))
-
-
-def _logistic(x: Array) -> Array:
-    """σ(x) where exp(-x) does not overflow; overwrites x."""
-    np.negative(x, out=x)
-    np.exp(x, out=x)
-    x += 1
-    return np.divide(1.0, x, out=x)
 
 
 def _lapse_free(margins: Array, outcomes: NDArray[np.int8], model: ResponseModel) -> LogLikelihood:

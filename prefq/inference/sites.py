@@ -41,7 +41,7 @@ class Margins(NamedTuple):
     """Margins of the answers before they were given: offsets + loads @ u with u standard normal, in logits.
 
     offsets (n_users, n_answers), loads (n_users, n_answers, rank), variances (n_users, n_answers), the replies to them,
-    and in heard 1 for each answer whose margin can vary, 0 for the others.
+    in heard 1 for each answer whose margin can vary, 0 for the others, and the prior precision of u (rank, rank).
     """
 
     offsets: Array
@@ -49,30 +49,25 @@ class Margins(NamedTuple):
     variances: Array
     replies: Replies
     heard: Array
+    identity: Array
 
     @classmethod
     def of(cls, offsets: Array, loads: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> "Margins":
         """With what can be heard worked out."""
         variances = (loads * loads).sum(axis=-1)
         heard = (variances > SMALLEST_VARIANCE).astype(np.float64)
-        return cls(offsets, loads, variances, Replies(outcomes, response_model), heard)
+        return cls(offsets, loads, variances, Replies(outcomes, response_model), heard, np.eye(loads.shape[2]))
 
     def of_user(self, user: int) -> "Margins":
         """Those of one user alone."""
-        alone, replies = slice(user, user + 1), self.replies
-        outcomes = Replies(replies.outcomes[alone], replies.model)
-        return Margins(self.offsets[alone], self.loads[alone], self.variances[alone], outcomes, self.heard[alone])
+        alone = slice(user, user + 1)
+        parts = (self.offsets[alone], self.loads[alone], self.variances[alone], self.replies.at(alone))
+        return Margins(*parts, self.heard[alone], self.identity)
 
 
 class Approximation(NamedTuple):
-    """Prior times sites: the factor `root` of the precision of u, what pulls its mean, and the margins' moments.
+    """Moments of the margins under prior times sites: margin and variance, each (n_users, n_answers)."""
 
-    root (n_users, rank, rank) lower triangular, pull (n_users, rank) = root⁻¹ (precision x mean), margin and variance
-    (n_users, n_answers).
-    """
-
-    root: Array
-    pull: Array
     margin: Array
     variance: Array
 
@@ -96,20 +91,28 @@ class Renewal(NamedTuple):
 
 def unanswered(margins: Margins) -> Approximation:
     """The prior alone."""
-    n_users, _, rank = margins.loads.shape
-    root = np.broadcast_to(np.eye(rank), (n_users, rank, rank))
-    return Approximation(root, np.zeros((n_users, rank)), margins.offsets, margins.variances)
+    return Approximation(margins.offsets, margins.variances)
 
 
 def approximation(margins: Margins, sites: Sites) -> Approximation:
     """Prior times sites (eqs. 5 and 6); LinAlgError where that is no Gaussian."""
+    precision = _precision(margins, sites)
+    if sites.precisions.min() < 0:
+        np.linalg.cholesky(precision)
     across = margins.loads.swapaxes(1, 2)
-    root = np.linalg.cholesky(_precision(margins, sites))
-    pull = np.matmul(across, (sites.shifts - sites.precisions * margins.offsets)[..., None])
-    both = np.asarray(np.linalg.solve(root, np.concatenate((across, pull), axis=2)), dtype=np.float64)
-    spread, pull = both[..., :-1], both[..., -1:]
-    margin = margins.offsets + np.matmul(spread.swapaxes(1, 2), pull)[..., 0]
-    return Approximation(np.asarray(root), pull[..., 0], margin, (spread * spread).sum(axis=1))
+    spread = np.linalg.solve(precision, across)
+    margin = margins.offsets + np.matmul(pull(margins, sites)[:, None], spread)[:, 0]
+    return Approximation(margin, (across * spread).sum(axis=1))
+
+
+def pull(margins: Margins, sites: Sites) -> Array:
+    """What moves u from its prior mean, precision times mean (n_users, rank)."""
+    return np.asarray(np.matmul((sites.shifts - sites.precisions * margins.offsets)[:, None], margins.loads)[:, 0])
+
+
+def root_of(margins: Margins, sites: Sites) -> Array:
+    """Lower factor of the precision of u (n_users, rank, rank); LinAlgError where prior times sites is no Gaussian."""
+    return np.asarray(np.linalg.cholesky(_precision(margins, sites)))
 
 
 def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
@@ -118,24 +121,23 @@ def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
     A site stays as it is where the others leave no cavity. With lapses a reply may widen the margin; its site then has
     a negative precision.
     """
-    precisions, shifts = sites
-    share = 1 - precisions * at.variance
-    heard, usable = margins.heard, None
+    spread, heard, usable = np.maximum(at.variance, SMALLEST_VARIANCE), margins.heard, None
+    before = 1 / spread
+    cavity = before - sites.precisions
+    share = cavity * spread
     if share.min() <= LEAST_CAVITY:
         usable = share > LEAST_CAVITY
-        share, heard = np.where(usable, share, 1.0), heard * usable
-    variance = np.maximum(at.variance, SMALLEST_VARIANCE) / share
-    mean = (at.margin - at.variance * shifts) / share
+        share, cavity, heard = np.where(usable, share, 1.0), np.where(usable, cavity, before), heard * usable
+    mean, variance = (before * at.margin - sites.shifts) / cavity, 1 / cavity
     sd = np.sqrt(variance)
     tilted = tilted_moments(mean, sd, margins.replies)
-    narrower = (1 / tilted.ratio - 1) / variance
-    more_precision = heard * (narrower - precisions)
-    more_shift = heard * (tilted.shift / (tilted.ratio * sd) + narrower * mean - shifts)
-    pulled = np.abs(more_shift - more_precision * at.margin) * np.sqrt(at.variance)
-    change = np.maximum(pulled, np.abs(more_precision) * at.variance).max(axis=1)
+    after = cavity / tilted.ratio
+    narrowed = heard * (after - before)
+    pushed = heard * after * (mean + sd * tilted.shift - at.margin)
+    change = np.maximum(np.abs(pushed) * np.sqrt(spread), np.abs(narrowed) * spread).max(axis=1)
     if usable is not None:
         change = np.where(usable.all(axis=1), change, np.inf)
-    renewed = Sites(precisions + more_precision, shifts + more_shift)
+    renewed = Sites(sites.precisions + narrowed, sites.shifts + (pushed + narrowed * at.margin))
     return Renewal(renewed, change, mean, variance, share, tilted.log_evidence)
 
 
@@ -152,26 +154,27 @@ def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tupl
     return tried, approximation(margins, tried)
 
 
-def log_evidence_of(margins: Margins, at: Approximation, sites: Sites, renewal: Renewal) -> Array:
+def log_evidence_of(margins: Margins, at: Approximation, root: Array, sites: Sites, renewal: Renewal) -> Array:
     """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65.
 
-    The renewal is that of these sites.
+    The root and the renewal are those of these sites.
     """
     precisions, shifts = sites
     mean, variance, share = renewal.cavity_mean, renewal.cavity_variance, renewal.cavity_share
     # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which scales by 1 / share
     alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * share + np.log(share)
-    centre = (shifts - precisions * margins.offsets / 2) * margins.offsets
-    log_root = np.log(np.diagonal(at.root, axis1=1, axis2=2)).sum(axis=1)
-    each = renewal.log_probability - alone / 2 + centre
-    return np.asarray(each.sum(axis=1) + np.square(at.pull).sum(axis=1) / 2 - log_root)
+    # what the prior times sites integrates to but for its determinant: the sites at the offset, and half the pull times
+    # the mean's move
+    together = (shifts - precisions * margins.offsets) * (at.margin + margins.offsets)
+    together += precisions * margins.offsets * margins.offsets
+    each = renewal.log_probability + (together - alone) / 2
+    return np.asarray(each.sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1))
 
 
 def _precision(margins: Margins, sites: Sites) -> Array:
-    precision = np.matmul(margins.loads.swapaxes(1, 2), margins.loads * sites.precisions[..., None])
-    rank = precision.shape[1]
-    precision.reshape(len(precision), -1)[:, :: rank + 1] += 1.0
-    return np.asarray(precision)
+    """Of u (n_users, rank, rank)."""
+    weighted = margins.loads * sites.precisions[..., None]
+    return np.asarray(np.matmul(margins.loads.swapaxes(1, 2), weighted) + margins.identity)
 
 
 def _is_proper(margins: Margins, sites: Sites) -> NDArray[np.bool_]:

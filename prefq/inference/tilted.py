@@ -6,6 +6,8 @@ step, each as far from its neighbour as a share of its distance from there. Wher
 log-likelihood is a straight line, and no integral is needed.
 """
 
+from functools import lru_cache
+from math import ceil, hypot, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +17,10 @@ from prefq.inference.likelihood import Replies
 from prefq.vocabulary import Array
 
 WIDE_SD = 9.0  # logits: above it the nodes crowd about the step
-REACH = 7.5  # standard deviations: the tail beyond it is below 1e-13
-STEP_SDS = 0.7  # at most, in standard deviations
-STEP_LOGITS = 1.0  # at most: the poles of the logistic lie π off the real line
+REACH = 6.0  # standard deviations: the tail beyond it has less than 4e-8 of the second moment
+STEP_SDS = 0.9  # of a narrow margin, in standard deviations
+STEP_LOGITS = 1.1  # of a wide one: the poles of the logistic lie π off the real line
+FINENESS = 4  # nodes to a standard deviation are a whole number of quarters, so that few sets of nodes occur
 FAR_SDS = 8.0  # from the step, of a wide margin: beyond, there is no step to see
 STEP_WIDE = 0.05  # of the distance from the step
 SAFE = 300.0  # logits: a reply that surprises by less has a probability that a double can hold
@@ -55,14 +58,14 @@ def tilted_moments(mean: Array, sd: Array, replies: Replies) -> Tilted:
         return _narrow(mean, sd, replies)
     wide = sd > WIDE_SD
     parts = np.empty((3, mean.size))
-    means, sds, outcomes = mean.ravel(), sd.ravel(), replies.outcomes.ravel()
+    means, sds, flat = mean.ravel(), sd.ravel(), Replies(replies.outcomes.ravel(), replies.model)
     far = np.zeros_like(wide)
-    far[wide] = _is_far(mean[wide], sd[wide], Replies(replies.outcomes[wide], replies.model))
+    far[wide] = _is_far(mean[wide], sd[wide], replies.at(wide))
     for chosen, moments in ((~wide, _narrow), (wide & ~far, _wide), (far, _far)):
         rows = np.flatnonzero(chosen)
         for first in range(0, rows.size, BLOCK):
             block = rows[first : first + BLOCK]
-            parts[:, block] = moments(means[block], sds[block], Replies(outcomes[block], replies.model))
+            parts[:, block] = moments(means[block], sds[block], flat.at(block))
     return Tilted(*parts.reshape(3, *mean.shape))
 
 
@@ -70,24 +73,28 @@ def _narrow(mean: Array, sd: Array, replies: Replies) -> Tilted:
     """By the trapezoidal rule on even nodes, further out where a reply that surprises drags the margin along."""
     # The slope of a log-likelihood is at most 1 a logit, so the mean moves by at most sd standard deviations, and no
     # further than to where the reply is no surprise.
-    off = np.abs(mean + replies.model.position_bias)
-    reach = REACH + float(np.minimum(sd, off / sd).max())
-    n_nodes = int(reach / min(STEP_SDS, STEP_LOGITS / float(sd.max()))) + 1
-    step = reach / n_nodes
-    nodes = np.arange(-n_nodes, n_nodes + 1) * step
-    squares = nodes * nodes
-    margins = mean[..., None] + sd[..., None] * nodes
-    if off.max() <= SAFE:
-        weights, most = replies.probabilities(margins), 0.0
-        weights *= np.exp(-squares / 2)
+    widest, furthest = float(sd.max()), float(np.abs(mean + replies.model.position_bias).max())
+    reach = REACH + min(widest, sqrt(furthest))  # as min(sd, distance / sd) is at most the root of the distance
+    fineness = ceil(FINENESS * hypot(1 / STEP_SDS, widest / STEP_LOGITS))
+    nodes, moments = _even_nodes(ceil(reach * fineness / FINENESS), FINENESS / fineness)
+    if furthest <= SAFE:
+        weights, most = replies.probabilities(mean, sd, nodes), 0.0
     else:
-        logs = replies.log_probabilities(margins) - squares / 2
-        most = logs.max(axis=-1)
-        weights = np.exp(logs - most[..., None])
-    total = weights.sum(axis=-1)
-    shift = weights @ nodes / total
-    ratio = weights @ squares / total - shift * shift
-    return Tilted(most + np.log(total * (step / np.sqrt(2 * np.pi))), shift, ratio)
+        weights = replies.log_probabilities(mean[..., None] + sd[..., None] * nodes)
+        most = weights.max(axis=-1)
+        weights = np.exp(weights - most[..., None])
+    found = weights @ moments
+    total = found[..., 0]
+    shift = found[..., 1] / total
+    return Tilted(most + np.log(total), shift, found[..., 2] / total - shift * shift)
+
+
+@lru_cache(maxsize=256)  # of a pure function: 1 to 6 kB for each range of standard deviations and of surprise
+def _even_nodes(n_nodes: int, step: float) -> tuple[Array, Array]:
+    """Nodes from -n_nodes to n_nodes steps (n,), and what makes mass and first two moments of values there (n, 3)."""
+    nodes = np.arange(-n_nodes, n_nodes + 1, dtype=np.float64) * step
+    density = np.exp(-nodes * nodes / 2) * (step / np.sqrt(2 * np.pi))
+    return nodes, np.stack((density, density * nodes, density * nodes * nodes), axis=1)
 
 
 def _wide(mean: Array, sd: Array, replies: Replies) -> Tilted:
