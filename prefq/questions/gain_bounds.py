@@ -3,18 +3,20 @@
 The functions bounded are in `prefq.questions.acquisition`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from prefq.inference.predictive import WIDE_SD, preference_probability
+from prefq.inference.predictive import WIDE_SD, entropy, preference_probability
 from prefq.questions.acquisition import by_question, information_gain
 from prefq.vocabulary import Array, ResponseModel
 
 GRID = 256  # points a side of a table, filled from nodes: the slack is about 0.0003 nats
 NODES, MOST_NODES = 32, 256  # Chebyshev nodes a side, where integrals are taken, doubled until the table is smooth
+SHARES = 32  # of a point beside a Gaussian, for which a table is made when one is needed
 TAIL = 1e-5  # the last terms of a table that is smooth enough
 MAX_SD = 1000.0  # logits
 BANDS = ((0.0, WIDE_SD), (WIDE_SD, MAX_SD))  # of sd, a table each: the wide one, which takes longer, only where needed
@@ -72,6 +74,33 @@ def least_variance_to_gain(gain: float, *, response_model: ResponseModel) -> flo
             return float(
                 variances[max(int(most.searchsorted(gain)) - 1, 0)]
             )  # up to this point of the table all is below
+    return MAX_SD**2
+
+
+def least_variance_beside_a_point(gain: float, share: float, *, response_model: ResponseModel) -> float:
+    """`least_variance_to_gain` of one Gaussian beside components in which no question has a margin.
+
+    Parameters
+    ----------
+    gain
+        In nats, of `mixture_information_gain`.
+    share
+        Weight of the components whose margin is 0, below 1.
+    response_model
+        Without ties and position bias.
+
+    Returns
+    -------
+    float
+        The Gaussian's variance, in squared logits; 0 where nothing can be said.
+    """
+    tabled = math.ceil(share * SHARES) / SHARES
+    if tabled >= 1:
+        return 0.0
+    for band in range(len(BANDS)):
+        most, variances = _most_beside_a_point(response_model.lapse_rate, tabled, band)
+        if gain <= (1 - share) * most[-1]:
+            return float(variances[max(int(most.searchsorted(gain / (1 - share))) - 1, 0)])
     return MAX_SD**2
 
 
@@ -163,6 +192,26 @@ def _most_gain(tie_threshold: float, lapse_rate: float, band: int) -> tuple[Arra
     if band > 0:
         most = np.maximum(most, _most_gain(tie_threshold, lapse_rate, band - 1)[0][-1])
     return most, np.expm1(np.linspace(*table.log_sds, GRID)) ** 2
+
+
+@lru_cache(maxsize=2 * SHARES)
+def _most_beside_a_point(lapse_rate: float, share: float, band: int) -> tuple[Array, Array]:
+    """As `_most_gain`, beside a point of this share or less, by the share of the rest (docs/maths/questions.md, eq. 6).
+
+    In each cell of the table the most of its corners is taken for what a reply tells within the Gaussian, and the
+    corner that is surest of the reply for what it tells about the component.
+    """
+    gain, preference = _gain_table(0.0, lapse_rate, band), _preference_table(band)  # at the same points
+    within = np.maximum(gain.values[:, :-1], gain.values[:, 1:])
+    within[:-1] = np.maximum(within[:-1], within[1:])
+    surest = np.append(preference.values[1:, :-1], np.ones((1, GRID - 1)), axis=0)
+    likelier = (1 - lapse_rate) * np.minimum(surest + preference.slack, 1.0) + lapse_rate / 2
+    replies = np.stack([likelier, 1 - likelier], axis=-1)
+    about = entropy(share / 2 + (1 - share) * replies) - share * np.log(2) - (1 - share) * entropy(replies)
+    most = np.maximum.accumulate((within + about / (1 - share)).max(axis=0)) + gain.slack
+    if band > 0:
+        most = np.maximum(most, _most_beside_a_point(lapse_rate, share, band - 1)[0][-1])
+    return np.append(most[:1], most), np.expm1(np.linspace(*gain.log_sds, GRID)) ** 2
 
 
 @lru_cache(maxsize=2)

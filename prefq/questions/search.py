@@ -18,6 +18,7 @@ from prefq.pool.candidate_pool import Rows
 from prefq.questions.acquisition import AcquisitionFunction, d_optimal, information_gain, max_norm, pref
 from prefq.questions.gain_bounds import (
     information_gain_bounds,
+    least_variance_beside_a_point,
     least_variance_to_gain,
     mixture_information_gain_bounds,
 )
@@ -196,7 +197,18 @@ def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, widening: float
         about_component = float(entropy(margins.posterior.weights))
         within = least_variance_to_gain(score - about_component, response_model=model) / widening
         least = max(within, 2 * score / _most_curvature(model) / (widening + spread))
+        if (share := _share_without_margin(margins)) is not None:  # eq. 6
+            least = max(least, least_variance_beside_a_point(score, share, response_model=model) / widening)
     return int(np.searchsorted(margins.of.ceilings, least))
+
+
+def _share_without_margin(margins: PosteriorMargins) -> float | None:
+    """Weight of the components in which no question has a margin; None unless the rest is one, and replies are even."""
+    model, belief = margins.of.response_model, margins.posterior
+    if model.tie_threshold or model.position_bias:
+        return None
+    without = [not (each.mean.any() or each.covariance.any()) for each in belief.components]
+    return float(belief.weights[without].sum()) if without.count(False) == 1 else None
 
 
 def _most_curvature(model: ResponseModel) -> float:

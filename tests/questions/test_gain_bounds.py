@@ -1,11 +1,16 @@
 """Bounds of information gain: never below it, and tight where questions are chosen."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prefq.questions.acquisition import information_gain, mixture_information_gain
-from prefq.questions.gain_bounds import information_gain_bound, mixture_information_gain_bound
+from prefq.questions.gain_bounds import (
+    information_gain_bound,
+    least_variance_beside_a_point,
+    mixture_information_gain_bound,
+)
 from prefq.vocabulary import ResponseModel
 
 MODELS = [ResponseModel(), ResponseModel(0.6), ResponseModel(0.6, 0.4, 0.05)]
@@ -51,3 +56,24 @@ def test_the_bound_of_a_mixture_is_tight_where_questions_are_chosen() -> None:
     bound = mixture_information_gain_bound(weights, means, variances, response_model=ResponseModel())
     assert (bound - gain).max() < 0.01
     assert (bound - gain)[gain > 0.8 * gain.max()].max() < 0.005
+
+
+@given(
+    share=st.floats(0, 0.999),
+    mean=st.floats(-60, 60),
+    sd=st.floats(0, 900),
+    lapse_rate=st.sampled_from([0.0, 0.2]),
+)
+def test_beside_a_point_no_smaller_variance_gains_as_much(
+    share: float, mean: float, sd: float, lapse_rate: float
+) -> None:
+    model, weights = ResponseModel(lapse_rate=lapse_rate), np.array([1 - share, share])
+    gain = mixture_information_gain(weights, np.array([[mean], [0]]), np.array([[sd**2], [0]]), response_model=model)
+    assert least_variance_beside_a_point(float(gain[0]), share, response_model=model) <= sd**2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.07, 0.2])
+def test_beside_a_point_the_least_variance_is_nearly_that_of_a_question_without_a_mean(share: float) -> None:
+    model, variance = ResponseModel(), 6.0
+    gain = (1 - share) * information_gain(np.zeros(1), np.array([variance]), response_model=model)[0]
+    assert 0.95 * variance < least_variance_beside_a_point(float(gain), share, response_model=model) <= variance

@@ -39,6 +39,8 @@ def random_gaussian(rng: np.random.Generator, n_features: int) -> Gaussian:
 def random_prior(rng: np.random.Generator, n_features: int) -> Coefficients:
     n_components = int(rng.choice([1, 1, 2, 3]))
     parts = [random_gaussian(rng, n_features) for _ in range(n_components)]
+    if n_components == 2 and rng.random() < 0.5:  # the second says that there is no taste
+        parts[1] = Gaussian(np.zeros(n_features), np.zeros((n_features, n_features)))
     return parts[0] if n_components == 1 else GaussianMixture(rng.dirichlet(np.ones(n_components)), parts)
 
 
