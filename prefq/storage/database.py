@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from prefq.errors import StorageError
+from prefq.errors import NotFoundError, PrefqError, StorageError
 
 HEAD = "0002"
 """Newest version of the tables: a database that says so is used as it is, and Alembic is not imported."""
@@ -28,6 +28,8 @@ RETRY_SECONDS = 0.02
 MIGRATION_LOCK = 0x70726566  # "pref": PostgreSQL's name for the lock under which tables are made
 SQLITE_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
 
+# What SQLite says of a damaged schema may hold bytes of it, and Python then fails to say so.
+_SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _SQLITE_FAULTS: Mapping[int, str] = MappingProxyType(
     {
         sqlite3.SQLITE_BUSY: "is locked by another program; wait until that one is done, or close it, and try again",
@@ -91,18 +93,20 @@ class Database:
             self.writes.dispose()
 
 
-def open_database(url_or_path: str | Path) -> Database:
-    """The database at a path or URL, made if it does not exist, with the newest tables.
+def open_database(url_or_path: str | Path, *, create: bool = True) -> Database:
+    """The database at a path or URL, with the newest tables; a file that does not exist is made, if it may be.
 
     Raises
     ------
+    NotFoundError
+        When the file does not exist and may not be made.
     StorageError
         When it cannot be opened or written, is damaged, or belongs to another program or a newer prefq.
     """
     url = _address(url_or_path)
     name = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite":
-        name = _prepare_file(url)
+        name = _prepare_file(url, create)
     database = _connect(url, name)
     try:
         _migrate(database, float(str(url.query.get("timeout", BUSY_SECONDS))))
@@ -117,13 +121,15 @@ def faults_in_words(name: str) -> Iterator[None]:
     """Raise the faults of a database as StorageError, in one sentence."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, OSError, *_SQLITE_ERRORS) as error:
         raise StorageError(_sentence(name, error)) from error
 
 
 def _sentence(name: str, error: Exception) -> str:
     fault = getattr(error, "orig", None) or error
     code = getattr(fault, "sqlite_errorcode", None)
+    if isinstance(fault, UnicodeDecodeError):
+        code = sqlite3.SQLITE_CORRUPT
     if code is not None and code & 0xFF in _SQLITE_FAULTS:  # the low byte is the kind, the rest a detail
         return f"the store {name} {_SQLITE_FAULTS[code & 0xFF]} ({fault})."
     detail = " ".join(str(fault).split()) or type(fault).__name__
@@ -143,7 +149,7 @@ def _address(url_or_path: str | Path) -> URL:
     return url
 
 
-def _prepare_file(url: URL) -> str:
+def _prepare_file(url: URL, create: bool) -> str:
     """Make the file of a SQLite database, readable by its owner alone, unless it exists; its name for people."""
     if not url.database or url.database == ":memory:":
         raise StorageError("the store's URL names no file and would keep nothing; give one like sqlite:///path.")
@@ -154,13 +160,15 @@ def _prepare_file(url: URL) -> str:
         if path.is_dir():
             raise StorageError(f"the store {path} is a folder; give the path of a file, such as {path / 'prefq.db'}.")
         target = path.resolve()
+        if not create and not target.exists():
+            raise NotFoundError(f"there is no store {path}; give the path of one, or begin one with prefq onboard.")
         target.parent.mkdir(parents=True, exist_ok=True)
         # Never opened here when it exists: closing it again would drop the locks of this process's other stores.
         if not target.exists():
             with suppress(FileExistsError):
                 os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
-        if isinstance(error, StorageError):
+        if isinstance(error, PrefqError):
             raise
         said = getattr(error, "strerror", None) or error
         raise StorageError(f"the store {path} cannot be reached or made ({said}); give another path.") from error
@@ -186,7 +194,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     try:
         for pragma in SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error:
+    except _SQLITE_ERRORS:
         connection.close()
         raise
 

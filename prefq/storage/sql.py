@@ -43,7 +43,7 @@ class SqlStore:
         self._database = database
 
     @classmethod
-    def open(cls, url_or_path: str | Path) -> "SqlStore":
+    def open(cls, url_or_path: str | Path, *, create: bool = True) -> "SqlStore":
         """The store at a path or at a database's URL.
 
         Parameters
@@ -52,13 +52,17 @@ class SqlStore:
             A path or ``sqlite:///path``, made with its folder if it does not exist, the file readable by its owner
             alone; or any other URL that SQLAlchemy takes, such as ``postgresql+psycopg://user@host/name``. How many
             seconds to wait for a locked SQLite file is 5, or the URL's ``?timeout=``.
+        create
+            Whether a SQLite file that does not exist is made.
 
         Raises
         ------
+        NotFoundError
+            When the file does not exist and is not to be made.
         StorageError
             When it cannot be opened, is damaged, or was written by another program or a newer prefq.
         """
-        return cls(open_database(url_or_path))
+        return cls(open_database(url_or_path, create=create))
 
     def close(self) -> None:
         """Close all connections."""

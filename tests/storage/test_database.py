@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from prefq import CandidatePool, Session, StorageError
+from prefq import CandidatePool, NotFoundError, Session, StorageError
 from prefq.storage.database import HEAD, VERSION_TABLE
 from prefq.storage.sql import SqlStore
 from prefq.storage.tables import metadata
@@ -169,6 +169,17 @@ def test_a_path_is_no_url_and_a_home_is_found(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.chdir(tmp_path)
     SqlStore.open("sqlite:///here.db").close()
     assert (tmp_path / "here.db").is_file()
+
+
+def test_a_file_that_is_not_there_is_made_only_where_it_may_be(path: Path, pool: CandidatePool) -> None:
+    for where in (path, f"sqlite:///{path}", path.parent / "no" / "prefq.db"):
+        with pytest.raises(NotFoundError, match="there is no store") as error:
+            SqlStore.open(where, create=False)
+        assert "\n" not in str(error.value)
+    assert list(path.parent.iterdir()) == []
+    sessions = filled(path, pool)
+    with SqlStore.open(path, create=False) as store:
+        assert store.load_session("s0") == sessions[0]
 
 
 def test_a_link_to_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
