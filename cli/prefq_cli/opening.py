@@ -46,8 +46,6 @@ def open_session(store: "SqlStore", wanted: Wanted) -> tuple["Session", "Candida
     MismatchError
         When the pool changed since the session began, the flags differ from it, or a prior is of other features.
     """
-    if wanted.session is not None and wanted.new:
-        raise InputError("--session goes on with a session and --new begins one; give one of them.")
     session = _stored(store, wanted)
     if session is None:
         return _begun(wanted)

@@ -48,12 +48,16 @@ PoolOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How this run talks, and where it keeps things."""
+    """How this run talks, and where it keeps things.
+
+    A store that was named must be there for commands that only read; the default one is made when it is looked at.
+    """
 
     store: str
     plain: bool = False
     colour: bool = True
     as_json: bool = False
+    store_is_named: bool = False
 
 
 def read_settings(
@@ -69,6 +73,7 @@ def read_settings(
         plain=plain or environ.get("TERM") == "dumb",
         colour=not environ.get("NO_COLOR"),
         as_json=as_json,
+        store_is_named=bool(store),
     )
 
 

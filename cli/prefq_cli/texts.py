@@ -1,6 +1,10 @@
-"""Foreign text made safe to show: no terminal control, no invisible characters, brackets and scripts intact."""
+"""Foreign text: read from standard input, and made safe to show.
+
+Safe means no terminal control and no invisible characters; brackets and scripts stay intact.
+"""
 
 import re
+import sys
 import unicodedata
 
 # ECMA-48 control sequences: CSI; OSC, DCS, SOS, PM and APC strings up to their end; other escapes. Also with the
@@ -17,6 +21,18 @@ _LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _HIDDEN = re.compile("[\u00ad\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def standard_input() -> str:
+    """All that comes on standard input; InputError where it is no text."""
+    try:
+        text = sys.stdin.read()
+        text.encode()  # where the locale is narrow, bytes that are no text come as halves of characters
+    except UnicodeError:
+        from prefq.errors import InputError
+
+        raise InputError("standard input is not UTF-8 text; give it in UTF-8.") from None
+    return text
 
 
 def displayable(text: str) -> str:

@@ -93,7 +93,7 @@ NewOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the flags ask for; None where they say nothing."""
+    """What the flags ask for, None where they say nothing; InputError where they contradict each other."""
 
     user: UserOption = None
     pool: PoolOption = None
@@ -110,6 +110,12 @@ class Wanted:
     max_exposure: MaxExposureOption = None
     stop: StopOption = None
     sure: SureOption = None
+
+    def __post_init__(self) -> None:
+        if self.session is not None and self.new:
+            from prefq.errors import InputError
+
+            raise InputError("--session goes on with a session and --new begins one; give one of them.")
 
 
 def with_session_options(command: Callable[Concatenate[Wanted, ...], None]) -> Callable[..., None]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import prefq
+from prefq.storage.sql import SqlStore
 from prefq_cli.app import app
 
 AXES = prefq.FeatureSpace(("thorough", "warm", "playful"), opposites=("brief", "neutral", "serious"))
@@ -71,6 +72,12 @@ def small_pool(n_prompts: int = 12, seed: int = 0, responses: list[str] | None =
         responses=responses or [f"Response {'ab'[i % 2]} to prompt {i // 2}." for i in range(n_items)],
         feature_space=AXES,
     )
+
+
+@pytest.fixture
+def empty_store() -> None:
+    """A store in which nothing is yet, where this test keeps things."""
+    SqlStore.open(os.environ["PREFQ_STORE"]).close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_debug_shows_the_traceback_wherever_it_stands(prefq_: Prefq) -> None:
             prefq_(*arguments)
 
 
+def in_a_shell(redirection: str, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and messages of a process of its own, with its streams redirected."""
+    program = [sys.executable, "-c", "from prefq_cli.app import main; main()", *map(str, arguments)]
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *program]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, input="1\n", check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs sh")
+
+
 # --- unknown names ---
 
 
@@ -63,6 +75,7 @@ def test_unknown_pool(prefq_: Prefq) -> None:
         refused(prefq_(*command, "nowhere"), 3, sentence)
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_unknown_user(prefq_: Prefq) -> None:
     for command in (("profile", "show"), ("profile", "export"), ("rank", "--prompt", "?", "-")):
         refused(prefq_(*command, "--user", "nobody", keys="a\n"), 3, "[^\n]*'nobody'[^\n]*\\.")
@@ -70,9 +83,43 @@ def test_unknown_user(prefq_: Prefq) -> None:
     refused(prefq_("profile", "delete", "--user", "nobody", "--yes"), 3, sentence)
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_unknown_session(prefq_: Prefq) -> None:
     for command in (("onboard", "--json"), ("ask",), ("tell", "1-2", "first")):
         refused(prefq_(*command, "--session", "gone"), 3, "[^\n]*'gone'[^\n]*\\.")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sessions",),
+        ("profile", "show"),
+        ("profile", "export"),
+        ("profile", "list"),
+        ("profile", "delete", "--user", "ada", "--yes"),
+        ("rank", "--prompt", "?", "-"),
+        ("tell", "--session", "s", "1-2", "first"),
+        ("ask", "--session", "s"),
+        ("onboard", "--session", "s", "--json"),
+        ("prior", "fit", "--from-sessions", "--output", "prior.json"),
+        ("bench", "sessions"),
+    ],
+)
+def test_who_only_reads_makes_no_store(prefq_: Prefq, tmp_path: Path, command: tuple[str, ...]) -> None:
+    sentence = "there is no store .*typo.db; give the path of one, or begin one with prefq onboard."
+    for store in (tmp_path / "typo.db", f"sqlite:///{tmp_path}/typo.db", tmp_path / "no" / "typo.db"):
+        refused(prefq_(*command, "--store", store, keys="a\n"), 3, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_store_may_be_looked_at_before_there_is_one(
+    prefq_: Prefq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFQ_STORE")
+    for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert prefq_("sessions", "--json").json["sessions"] == []
+    assert prefq_("profile", "list").code == 0
 
 
 def test_unknown_acquisition(prefq_: Prefq, pool_folder: Path) -> None:
@@ -202,6 +249,16 @@ def test_responses_that_cannot_be_ranked(prefq_: Prefq, given: str, sentence: st
     refused(prefq_("rank", "--prompt", "?", "-", keys=given), 2, sentence)
 
 
+@posix
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_standard_input_that_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    (tmp_path / "raw").write_bytes(b"Take a walk.\nRead \xff\xfe.\n")
+    redirection = f"<{shlex.quote(str(tmp_path / 'raw'))}"
+    code, out, messages = in_a_shell(redirection, "rank", "--prompt", "?", "-")
+    assert (code, out, messages) == (2, "", "Error: standard input is not UTF-8 text; give it in UTF-8.\n")
+
+
 def test_files_that_cannot_be_ranked(prefq_: Prefq, tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(b"\xff\xfe")
 
@@ -225,15 +282,6 @@ def test_budgets_without_a_question(prefq_: Prefq, pool_folder: Path, option: st
 # --- standard streams that are closed or full ---
 
 
-def in_a_shell(redirection: str, *arguments: object) -> tuple[int, str, str]:
-    """Exit code, output and messages of a process of its own, with its streams redirected."""
-    program = [sys.executable, "-c", "from prefq_cli.app import main; main()", *map(str, arguments)]
-    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh", *program]
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, input="1\n", check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
-posix = pytest.mark.skipif(os.name == "nt", reason="needs sh")
 full = pytest.param(">/dev/full", marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"))
 
 
@@ -318,8 +366,8 @@ def test_a_store_that_is_no_database(prefq_: Prefq, tmp_path: Path) -> None:
     refused(prefq_("sessions", "--store", tmp_path / "notes.txt"), 1, "the store .*notes.txt.*")
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_a_store_of_a_newer_prefq(prefq_: Prefq, tmp_path: Path) -> None:
-    prefq_("sessions")
     with closing(sqlite3.connect(tmp_path / "store.sqlite")) as database, database:
         database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
 

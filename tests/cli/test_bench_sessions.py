@@ -199,6 +199,7 @@ def test_ties_and_skips_are_counted_and_left_out(prefq_: Prefq, wide: Path) -> N
     assert "cannot tell; an interval takes two sessions in each arm" in prefq_("bench", "sessions").out
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_an_empty_store_gets_the_power_under_stated_assumptions(prefq_: Prefq) -> None:
     empty = prefq_("bench", "sessions")
     assert empty.code == 0

@@ -127,6 +127,16 @@ def test_a_test_goes_with_the_profile_wherever_it_goes(
     assert (shown["sealed"]["sentence"], shown["sentences"][0]) == (told, told)
 
 
+@pytest.mark.parametrize("n_wrong", [5, 0])
+def test_who_ranks_by_a_profile_that_failed_its_test_is_told_so(prefq_: Prefq, tmp_path: Path, n_wrong: int) -> None:
+    asked = ("onboard", "--max-questions", 3, "--seed", 1, "--sealed", "--json")
+    dry = prefq_(*asked, "--user", "dry", keys="1\n" * 9).json["sealed"]["predictions"]
+    told = prefq_(*asked, keys="1\n" * 3 + answers_that_contradict(dry, n_wrong)).json["sealed"]["sentence"]
+    ranked = prefq_("rank", "--prompt", "How do I fall asleep?", "-", "--json", keys="Walk.\nRead.\n")
+    assert (ranked.code, len(ranked.json["responses"])) == (0, 2)
+    assert ranked.err == (f"{told}\n" if n_wrong else "")
+
+
 def test_an_unfinished_test_has_no_score(prefq_: Prefq, pool_folder: Path) -> None:
     options = ("--max-questions", 2, "--sealed", "--json")
     done = prefq_("onboard", "--pool", pool_folder, *options, keys="1\n2\n1\ns\n")
@@ -204,6 +214,7 @@ def test_ask_and_tell_step_by_step(prefq_: Prefq, pool_folder: Path) -> None:
     assert prefq_("profile", "list", "--json").json["profiles"][0]["user_id"] == "ada"
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_sessions_are_listed(prefq_: Prefq, pool_folder: Path) -> None:
     assert prefq_("sessions").err == "There are no sessions yet; begin one with prefq onboard.\n"
     prefq_("onboard", "--pool", pool_folder, "--user", "ada", "--max-questions", 1, "--json", keys="1\n")

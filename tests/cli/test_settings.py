@@ -10,7 +10,8 @@ from prefq_cli.settings import Settings, data_folder, read_settings
 
 def test_defaults_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings(environ={"XDG_DATA_HOME": "/data"}) == Settings("/data/prefq/prefq.db")
-    assert read_settings(store="x", plain=True, as_json=True, environ={}) == Settings("x", plain=True, as_json=True)
+    told = Settings("x", plain=True, as_json=True, store_is_named=True)
+    assert read_settings(store="x", plain=True, as_json=True, environ={}) == told
     assert read_settings(store="x", environ={"TERM": "dumb"}).plain
     assert not read_settings(store="x", environ={"NO_COLOR": "1"}).colour
     assert read_settings(store="x", environ={"NO_COLOR": ""}).colour  # no-color.org: when set and not empty

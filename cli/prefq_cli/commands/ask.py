@@ -41,7 +41,7 @@ def ask(
     from prefq_cli.stated import read_axes, restated
 
     settings = read_settings(store=store, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=wanted.session is None or not settings.store_is_named) as opened:
         begun, candidates = open_session(opened, wanted)
         said = begun if stated is None else restated(begun, read_axes(stated), now())
         current, questions = said.ask_together(candidates, 1 if n_questions is None else n_questions, time=now())

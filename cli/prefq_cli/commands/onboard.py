@@ -75,7 +75,7 @@ def onboard(
         )
     from prefq.storage.sql import SqlStore
 
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=wanted.session is None or not settings.store_is_named) as opened:
         begun, candidates = open_session(opened, wanted)
         from prefq_cli.interview import Interview
         from prefq_cli.screens import screen_for

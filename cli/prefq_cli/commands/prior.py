@@ -9,7 +9,7 @@ import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free, write_file
-from prefq_cli.settings import JsonOption, PlainOption, PoolOption, StoreOption, read_settings
+from prefq_cli.settings import JsonOption, PlainOption, PoolOption, Settings, StoreOption, read_settings
 
 if TYPE_CHECKING:
     from prefq.inference.population import PopulationInfo
@@ -72,7 +72,7 @@ def fit(
     for place in (output, into):
         require_free(place, force=force)
     settings = read_settings(store=store, plain=plain, as_json=as_json)
-    group = _group(answers, pool, needs_pool=into is not None, store=settings.store)
+    group = _group(answers, pool, needs_pool=into is not None, settings=settings)
     try:
         prior, info = fit_population_prior_with_info(
             group.comparisons.differences,
@@ -127,7 +127,7 @@ def _load(path: Path) -> "PopulationPrior":
     return read_prior(str(path))
 
 
-def _group(answers: Path | None, pool: str | None, *, needs_pool: bool, store: str) -> "GroupFile":
+def _group(answers: Path | None, pool: str | None, *, needs_pool: bool, settings: Settings) -> "GroupFile":
     import prefq
     from prefq.storage.sql import SqlStore
     from prefq_cli.group_answers import load_answers, load_sessions
@@ -137,7 +137,7 @@ def _group(answers: Path | None, pool: str | None, *, needs_pool: bool, store: s
         if pool is None and needs_pool:
             raise prefq.InputError("--into saves a pool with the prior; say with --pool which pool.")
         return load_answers(answers, None if pool is None else prefq.load_pool(pool))
-    with SqlStore.open(store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         return load_sessions(opened, prefq.load_pool(pool or DEFAULT_POOL))
 
 
@@ -199,7 +199,7 @@ def _facts(prior: "PopulationPrior") -> dict[str, Any]:
     }
 
 
-def _show(prior: "PopulationPrior", settings: Any) -> None:
+def _show(prior: "PopulationPrior", settings: Settings) -> None:
     from prefq_cli.console import write_table, write_words
 
     facts = _facts(prior)

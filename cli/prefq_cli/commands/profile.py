@@ -37,9 +37,9 @@ def show(
     from prefq_cli.evidence import evidence_of, load_with_session, profile_json
     from prefq_cli.opening import user_name
 
-    settings = read_settings(store=store, plain=plain, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
-        profile, session = load_with_session(opened, user_name(user))
+    settings, name = read_settings(store=store, plain=plain, as_json=as_json), user_name(user)
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
+        profile, session = load_with_session(opened, name)
     if as_json:
         return write_json(profile_json(profile, session))
     return write_profile(profile, evidence_of(session), settings)
@@ -78,9 +78,9 @@ def export(
     from prefq_cli.opening import user_name
 
     require_free(output, force=force)
-    settings = read_settings(store=store, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
-        profile, session = load_with_session(opened, user_name(user))
+    settings, name = read_settings(store=store, as_json=as_json), user_name(user)
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
+        profile, session = load_with_session(opened, name)
     evidence = evidence_of(session)
     if as_format is Format.JSON:
         content = json.dumps(profile.to_dict(), ensure_ascii=False, indent=1)
@@ -111,7 +111,7 @@ def list_profiles(store: StoreOption = None, plain: PlainOption = False, as_json
     from prefq_cli.console import tell, write_json, write_table
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         found = opened.list_profiles()
     if as_json:
         return write_json({"profiles": [each._asdict() for each in found]})
@@ -143,7 +143,7 @@ def delete(
     from prefq_cli.opening import user_name
 
     settings, name = read_settings(store=store, as_json=as_json), user_name(user)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         n_sessions = len(opened.list_sessions(name))
         if n_sessions == 0:
             raise NotFoundError(f"nothing is stored about user {name!r}; prefq profile list shows whom it knows.")

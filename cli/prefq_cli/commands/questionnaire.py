@@ -235,9 +235,10 @@ def _typed(made: "Questionnaire") -> "Iterator[Sheet]":
 
 def _read_table(path: str) -> str:
     from prefq.errors import InputError, NotFoundError
+    from prefq_cli.texts import standard_input
 
     if path == "-":
-        return sys.stdin.read()
+        return standard_input()
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:

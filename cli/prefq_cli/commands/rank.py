@@ -1,7 +1,6 @@
 """prefq rank: responses to a prompt, the one a person would rather get first."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -37,15 +36,20 @@ def rank(
       printf 'Read a book.\\nTake a walk.\\n' | prefq rank --user ada --prompt "How do I fall asleep?" -
     """
     import prefq
+    from prefq.profiles.evidence import score_sentence
     from prefq.storage.sql import SqlStore
-    from prefq_cli.console import write_json, write_table
+    from prefq_cli.console import tell, write_json, write_table
+    from prefq_cli.evidence import evidence_of, load_with_session
     from prefq_cli.opening import user_name
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     names, texts = _responses(files)
-    with SqlStore.open(settings.store) as opened:
-        profile = opened.load_profile(user_name(user))
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
+        profile, session = load_with_session(opened, user_name(user))
     ranked = prefq.rank(profile, prompt, texts)
+    score = evidence_of(session).score
+    if score is not None and score.n_decided and not score.backs_profile:
+        tell(score_sentence(score))
     if as_json:
         responses = [
             {
@@ -69,6 +73,7 @@ def rank(
 def _responses(files: Sequence[str]) -> tuple[list[str], list[str]]:
     """Where each response is from, and its text."""
     from prefq.errors import InputError
+    from prefq_cli.texts import standard_input
 
     names: list[str] = []
     texts: list[str] = []
@@ -77,7 +82,7 @@ def _responses(files: Sequence[str]) -> tuple[list[str], list[str]]:
             names.append(file)
             texts.append(_read(file))
             continue
-        given = _lines_or_list(sys.stdin.read())
+        given = _lines_or_list(standard_input())
         names += [f"line {i}" for i in range(1, len(given) + 1)]
         texts += given
     empty = next((name for name, text in zip(names, texts, strict=True) if not text.strip()), None)

@@ -18,7 +18,7 @@ def sessions(
     from prefq_cli.opening import user_name
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         found = opened.list_sessions(None if user is None else user_name(user))
     if as_json:
         return write_json({"sessions": [each._asdict() for each in found]})

@@ -40,7 +40,7 @@ def tell(
     words = None if reason is None else storable(reason)
     answer = Answer(question, parse_choice(choice), seconds=seconds, strength=strength, reason=words)
     settings = read_settings(store=store, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         told = opened.load_session(session).tell(answer, time=now())
         opened.save_session(told)
     write_json({"session_id": told.id, "answer": answer.to_dict(), "n_answers": len(told.answers)})

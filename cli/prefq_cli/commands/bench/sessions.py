@@ -94,7 +94,7 @@ def sessions(
     from prefq_cli.console import write, write_json, write_words
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
-    with SqlStore.open(settings.store) as opened:
+    with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         stored = [opened.load_session(each.id) for each in opened.list_sessions()]
     experiments, others = _sorted_out(stored)
     if as_json:
