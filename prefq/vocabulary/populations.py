@@ -157,9 +157,10 @@ class ResponseModel:
         if self.strength_threshold < 0:
             raise InputError(f"strength_threshold is {self.strength_threshold}; give a threshold of 0 logits or more.")
         if abs(self.dissimilarity_noise) > MAX_DISSIMILARITY_NOISE:
+            limits = f"from {-MAX_DISSIMILARITY_NOISE:g} to {MAX_DISSIMILARITY_NOISE:g}"
             raise InputError(
-                f"dissimilarity_noise is {self.dissimilarity_noise}; give a number from -{MAX_DISSIMILARITY_NOISE:g} to "
-                f"{MAX_DISSIMILARITY_NOISE:g}, 0 where pairs are judged alike."
+                f"dissimilarity_noise is {self.dissimilarity_noise}; give a number {limits}, 0 where pairs are judged "
+                "alike."
             )
         scales = real_array(self.dissimilarity_scales, "dissimilarity_scales", ndim=1)
         if (scales <= 0).any() or (self.dissimilarity_noise != 0 and not scales.size):
@@ -246,7 +247,7 @@ class PopulationPrior:
         How many users it was fitted on; 0 says that it comes from no group.
     impersonal
         Which component of the mixture, counted from 0, says that a person has no taste of their own and chooses as the
-        group does on average; None where none does.
+        group does on average, or by chance where there is no group; None where none does.
 
     Raises
     ------
