@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from prefq.inference.laplace import in_span, narrowed
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
-from prefq.inference.sites import SMALLEST_VARIANCE as SMALLEST_VARIANCE
 from prefq.inference.sites import (
     Approximation,
     Margins,
+    Result,
     approximation,
     log_evidence_of,
-    pull,
     renew,
-    root_of,
+    result,
     step,
     unanswered,
 )
@@ -30,6 +29,7 @@ from prefq.vocabulary import Array, ResponseModel
 DAMPING = 0.8  # share of the way that a sweep goes: all sites move at once, which overshoots without it
 TOLERANCE = 1e-6  # of the last change, see `Settled`
 WHOLE_SWEEPS = 10  # before steps are mixed
+FASTEST = 0.01  # that changes are trusted to shrink from one sweep to the next
 
 
 class _Span(NamedTuple):
@@ -54,11 +54,10 @@ class _Span(NamedTuple):
         loads, basis = in_span(loads)
         return cls(priors, differences, basis, Margins.of(offsets, loads, outcomes, response_model))
 
-    def posteriors(self, sites: Sites, root: Array) -> Gaussians:
+    def posteriors(self, found: Result) -> Gaussians:
         """Prior times sites, over the coefficients (eq. 2)."""
-        lift, factors, inverse = narrowed(self.priors.factors, self.basis, root)
-        mean = np.matmul(inverse.swapaxes(1, 2), np.matmul(inverse, pull(self.margins, sites)[..., None]))
-        return Gaussians(self.priors.means + np.matmul(lift, mean)[..., 0], factors)
+        lift, factors = narrowed(self.priors.factors, self.basis, found.inverse)
+        return Gaussians(self.priors.means + np.matmul(lift, found.mean[..., None])[..., 0], factors)
 
 
 def propagate(
@@ -99,7 +98,7 @@ def propagate(
     damping = np.full((len(outcomes), 1), DAMPING)
     for _ in range(n_sweeps):
         sites, at = step(span.margins, sites, renew(span.margins, at, sites).sites, damping)
-    return span.posteriors(sites, root_of(span.margins, sites)), sites
+    return span.posteriors(result(span.margins, sites)), sites
 
 
 def log_evidence(
@@ -111,16 +110,16 @@ def log_evidence(
     row of zeros counts as an answer whose margin is 0.
     """
     margins = _Span.of(priors, differences, outcomes, response_model).margins
-    at = approximation(margins, sites)
-    return log_evidence_of(margins, at, root_of(margins, sites), sites, renew(margins, at, sites))
+    renewal = renew(margins, approximation(margins, sites), sites)
+    return log_evidence_of(margins, renewal, result(margins, renewal.sites))
 
 
 class Settled(NamedTuple):
     """Posteriors of users after as many sweeps as it took.
 
-    change (n_users,) is the largest that renewing a site would still cause to its margin: to the mean in standard
-    deviations, to the variance by itself; above `TOLERANCE` for users whose sites do not settle. log_evidence
-    (n_users,) is in nats, n_sweeps that of the slowest.
+    change (n_users,) is the largest that renewing a site once more would cause to its margin, as far as the last two
+    renewals tell: to the mean in standard deviations, to the variance by itself; above `TOLERANCE` for users whose
+    sites do not settle. log_evidence (n_users,) is in nats, n_sweeps that of the slowest.
     """
 
     posteriors: Gaussians
@@ -137,24 +136,34 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
     """
     span = _Span.of(priors, differences, outcomes, response_model)
     margins, sites = span.margins, Sites.empty(*outcomes.shape)
-    at = unanswered(margins)
-    renewal = renew(margins, at, sites)
-    n_sweeps = 1
-    while n_sweeps <= WHOLE_SWEEPS and not (renewal.change <= TOLERANCE).all():
+    renewal = renew(margins, unanswered(margins), sites)
+    n_sweeps, change = 1, renewal.change
+    while n_sweeps <= WHOLE_SWEEPS and not (change <= TOLERANCE).all():
+        before = renewal.change
         sites, at = _whole_step(margins, sites, renewal.sites)
         renewal, n_sweeps = renew(margins, at, sites), n_sweeps + 1
-    for user in np.flatnonzero(~(renewal.change <= TOLERANCE)).tolist():
+        shrunk = renewal.change / np.maximum(before, TOLERANCE)
+        change = renewal.change * np.minimum(np.maximum(shrunk, FASTEST), 1.0)
+    if not (change <= TOLERANCE).all():
+        slow = ~(change <= TOLERANCE)
+        sites, taken = _mixed(margins, sites, slow)
+        renewal, n_sweeps = renew(margins, approximation(margins, sites), sites), WHOLE_SWEEPS + taken
+        change = np.where(slow, renewal.change, change)
+        # sites that do not settle stay as they were: renewed they may leave no Gaussian
+        renewal = renewal._replace(sites=sites.toward(renewal.sites, (change <= TOLERANCE).astype(float)[:, None]))
+    found = result(margins, renewal.sites)
+    return Settled(span.posteriors(found), n_sweeps, change, log_evidence_of(margins, renewal, found))
+
+
+def _mixed(margins: Margins, sites: Sites, slow: NDArray[np.bool_]) -> tuple[Sites, int]:
+    """Sites where those of slow users are found by mixing their steps, and the most sweeps that took."""
+    precisions, shifts = sites.precisions.copy(), sites.shifts.copy()
+    most = 0
+    for user in np.flatnonzero(slow).tolist():
         start = Sites(sites.precisions[[user]], sites.shifts[[user]])
-        mixed, taken = mixed_sites(margins.of_user(user), start, TOLERANCE)
-        n_sweeps = max(n_sweeps, WHOLE_SWEEPS + taken)
-        for all_users, one in zip(sites, mixed, strict=True):
-            all_users[user] = one[0]
-    if n_sweeps > WHOLE_SWEEPS:
-        at = approximation(margins, sites)
-        renewal = renew(margins, at, sites)
-    root = root_of(margins, sites)
-    evidence = log_evidence_of(margins, at, root, sites, renewal)
-    return Settled(span.posteriors(sites, root), n_sweeps, renewal.change, evidence)
+        mixed, n_sweeps = mixed_sites(margins.of_user(user), start, TOLERANCE)
+        precisions[user], shifts[user], most = mixed.precisions[0], mixed.shifts[0], max(most, n_sweeps)
+    return Sites(precisions, shifts), most
 
 
 def _whole_step(margins: Margins, sites: Sites, renewed: Sites) -> tuple[Sites, Approximation]:

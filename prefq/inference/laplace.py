@@ -144,7 +144,7 @@ def fit_felt(prior: Gaussian, answers: Felt, response_model: ResponseModel) -> t
     with singular_as_inference_error(answers.outcomes.size):
         mode = min(_find_modes(margins, response_model), key=lambda mode: mode.iterate.objective)
         root = np.asarray(np.linalg.cholesky(_hessian(loads, mode.iterate.likelihood)), dtype=np.float64)
-        lift, spread, _ = narrowed(factor, basis, root)
+        lift, spread = narrowed(factor, basis, np.asarray(np.linalg.inv(root), dtype=np.float64))
     posterior = Gaussian.from_factor(prior.mean + lift @ mode.iterate.whitened, spread)
     log_evidence = -mode.iterate.objective - float(np.log(np.diag(root)).sum())
     return posterior, LaplaceInfo(mode.n_iterations, mode.gradient_norm, log_evidence)
@@ -192,19 +192,18 @@ def in_span(loads: Array) -> tuple[Array, Array | None]:
     return np.asarray(triangle.swapaxes(-1, -2)), np.asarray(basis)
 
 
-def narrowed(factor: Array, basis: Array | None, root: Array) -> tuple[Array, Array, Array]:
-    """What takes the basis's coordinates to coefficients, a factor of the posterior covariance, and the root's inverse.
+def narrowed(factor: Array, basis: Array | None, inverse: Array) -> tuple[Array, Array]:
+    """What takes the basis's coordinates to coefficients, and a factor of the posterior covariance.
 
-    factor (…, n_features, n_features) is of the prior's covariance, root (…, rank, rank) the lower factor of the
-    precision in the basis's coordinates, in which the prior is standard normal.
+    factor (…, n_features, n_features) is of the prior's covariance, inverse (…, rank, rank) that of the lower factor of
+    the precision in the basis's coordinates, in which the prior is standard normal.
     """
-    inverse = np.asarray(np.linalg.inv(root), dtype=np.float64)
     across = inverse.swapaxes(-1, -2)
     if basis is None:
-        return factor, np.asarray(np.matmul(factor, across)), inverse
+        return factor, np.asarray(np.matmul(factor, across))
     lift = np.asarray(np.matmul(factor, basis))
-    rest = np.matmul(np.matmul(lift, across - np.eye(root.shape[-1])), basis.swapaxes(-1, -2))
-    return lift, np.asarray(factor + rest), inverse
+    rest = np.matmul(np.matmul(lift, across - np.eye(inverse.shape[-1])), basis.swapaxes(-1, -2))
+    return lift, np.asarray(factor + rest)
 
 
 def curvatures(likelihood: LogLikelihood) -> Array:

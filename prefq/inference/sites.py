@@ -13,8 +13,9 @@ from prefq.inference.likelihood import Replies
 from prefq.inference.tilted import tilted_moments
 from prefq.vocabulary import Array, ResponseModel
 
-SMALLEST_VARIANCE = 1e-12  # of a margin; below it an answer has nothing to tell
+SMALLEST_VARIANCE = 1e-12  # of a margin; one that varies less counts as if it varied so much, and moves nothing
 LEAST_CAVITY = 1e-10  # share of a cavity's precision in that of the margin: with less, the others leave no Gaussian
+NO_GAUSSIAN = 1e300  # change of a margin that the other answers leave no Gaussian
 MAX_HALVINGS = 6  # of a step that would leave no Gaussian
 
 
@@ -41,28 +42,26 @@ class Margins(NamedTuple):
     """Margins of the answers before they were given: offsets + loads @ u with u standard normal, in logits.
 
     offsets (n_users, n_answers), loads (n_users, n_answers, rank), variances (n_users, n_answers), the replies to them,
-    in heard 1 for each answer whose margin can vary, 0 for the others, and the prior precision of u (rank, rank).
+    and the prior precision of u (rank, rank).
     """
 
     offsets: Array
     loads: Array
     variances: Array
     replies: Replies
-    heard: Array
     identity: Array
 
     @classmethod
     def of(cls, offsets: Array, loads: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> "Margins":
-        """With what can be heard worked out."""
-        variances = (loads * loads).sum(axis=-1)
-        heard = (variances > SMALLEST_VARIANCE).astype(np.float64)
-        return cls(offsets, loads, variances, Replies(outcomes, response_model), heard, np.eye(loads.shape[2]))
+        """With what follows from these worked out."""
+        variances, identity = (loads * loads).sum(axis=-1), np.eye(loads.shape[2])
+        return cls(offsets, loads, variances, Replies(outcomes, response_model), identity)
 
     def of_user(self, user: int) -> "Margins":
         """Those of one user alone."""
         alone = slice(user, user + 1)
         parts = (self.offsets[alone], self.loads[alone], self.variances[alone], self.replies.at(alone))
-        return Margins(*parts, self.heard[alone], self.identity)
+        return Margins(*parts, self.identity)
 
 
 class Approximation(NamedTuple):
@@ -76,17 +75,28 @@ class Renewal(NamedTuple):
     """Sites that agree with the answers, how far the old ones were from them, and what these were renewed from.
 
     change (n_users,) is the largest move of a margin that its own new site would cause: of the mean in standard
-    deviations, of the variance by itself; infinite where the other answers leave a margin no Gaussian. cavity_mean,
-    cavity_variance and cavity_share (n_users, n_answers) are of the margins without their old sites, the last being the
-    cavity's precision as a share of the margin's; log_probability (n_users, n_answers) is that of each answer there.
+    deviations, of the variance by itself; `NO_GAUSSIAN` where the other answers leave a margin none. cavity_mean and
+    cavity_variance (n_users, n_answers) are of the margins without their old sites, ratio is what the new ones leave of
+    that variance; log_probability (n_users, n_answers) is that of each answer there.
     """
 
     sites: Sites
     change: Array
     cavity_mean: Array
     cavity_variance: Array
-    cavity_share: Array
+    ratio: Array
     log_probability: Array
+
+
+class Result(NamedTuple):
+    """Prior times sites: mean of u (n_users, rank), lower factor of its precision and the factor's inverse.
+
+    The last two are (n_users, rank, rank).
+    """
+
+    mean: Array
+    root: Array
+    inverse: Array
 
 
 def unanswered(margins: Margins) -> Approximation:
@@ -101,18 +111,17 @@ def approximation(margins: Margins, sites: Sites) -> Approximation:
         np.linalg.cholesky(precision)
     across = margins.loads.swapaxes(1, 2)
     spread = np.linalg.solve(precision, across)
-    margin = margins.offsets + np.matmul(pull(margins, sites)[:, None], spread)[:, 0]
+    pull = np.matmul(_pulls(margins, sites)[:, None], margins.loads)
+    margin = margins.offsets + np.matmul(pull, spread)[:, 0]
     return Approximation(margin, (across * spread).sum(axis=1))
 
 
-def pull(margins: Margins, sites: Sites) -> Array:
-    """What moves u from its prior mean, precision times mean (n_users, rank)."""
-    return np.asarray(np.matmul((sites.shifts - sites.precisions * margins.offsets)[:, None], margins.loads)[:, 0])
-
-
-def root_of(margins: Margins, sites: Sites) -> Array:
-    """Lower factor of the precision of u (n_users, rank, rank); LinAlgError where prior times sites is no Gaussian."""
-    return np.asarray(np.linalg.cholesky(_precision(margins, sites)))
+def result(margins: Margins, sites: Sites) -> Result:
+    """Prior times sites (eq. 5); LinAlgError where that is no Gaussian."""
+    root = np.asarray(np.linalg.cholesky(_precision(margins, sites)), dtype=np.float64)
+    inverse = np.asarray(np.linalg.inv(root), dtype=np.float64)
+    pull = np.matmul(_pulls(margins, sites)[:, None], margins.loads)
+    return Result(np.matmul(np.matmul(pull, inverse.swapaxes(1, 2)), inverse)[:, 0], root, inverse)
 
 
 def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
@@ -121,24 +130,25 @@ def renew(margins: Margins, at: Approximation, sites: Sites) -> Renewal:
     A site stays as it is where the others leave no cavity. With lapses a reply may widen the margin; its site then has
     a negative precision.
     """
-    spread, heard, usable = np.maximum(at.variance, SMALLEST_VARIANCE), margins.heard, None
+    spread, usable = np.maximum(at.variance, SMALLEST_VARIANCE), None
     before = 1 / spread
     cavity = before - sites.precisions
     share = cavity * spread
     if share.min() <= LEAST_CAVITY:
         usable = share > LEAST_CAVITY
-        share, cavity, heard = np.where(usable, share, 1.0), np.where(usable, cavity, before), heard * usable
+        cavity = np.where(usable, cavity, before)
     mean, variance = (before * at.margin - sites.shifts) / cavity, 1 / cavity
     sd = np.sqrt(variance)
     tilted = tilted_moments(mean, sd, margins.replies)
     after = cavity / tilted.ratio
-    narrowed = heard * (after - before)
-    pushed = heard * after * (mean + sd * tilted.shift - at.margin)
+    narrowed = after - before
+    pushed = after * (mean + sd * tilted.shift - at.margin)
     change = np.maximum(np.abs(pushed) * np.sqrt(spread), np.abs(narrowed) * spread).max(axis=1)
     if usable is not None:
-        change = np.where(usable.all(axis=1), change, np.inf)
+        narrowed, pushed = narrowed * usable, pushed * usable
+        change = np.where(usable.all(axis=1), change, NO_GAUSSIAN)
     renewed = Sites(sites.precisions + narrowed, sites.shifts + (pushed + narrowed * at.margin))
-    return Renewal(renewed, change, mean, variance, share, tilted.log_evidence)
+    return Renewal(renewed, change, mean, variance, tilted.ratio, tilted.log_evidence)
 
 
 def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tuple[Sites, Approximation]:
@@ -154,21 +164,24 @@ def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tupl
     return tried, approximation(margins, tried)
 
 
-def log_evidence_of(margins: Margins, at: Approximation, root: Array, sites: Sites, renewal: Renewal) -> Array:
+def log_evidence_of(margins: Margins, renewal: Renewal, found: Result) -> Array:
     """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65.
 
-    The root and the renewal are those of these sites.
+    The result is that of the renewed sites.
     """
-    precisions, shifts = sites
-    mean, variance, share = renewal.cavity_mean, renewal.cavity_variance, renewal.cavity_share
-    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which scales by 1 / share
-    alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * share + np.log(share)
-    # what the prior times sites integrates to but for its determinant: the sites at the offset, and half the pull times
-    # the mean's move
-    together = (shifts - precisions * margins.offsets) * (at.margin + margins.offsets)
-    together += precisions * margins.offsets * margins.offsets
-    each = renewal.log_probability + (together - alone) / 2
-    return np.asarray(each.sum(axis=1) - np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1))
+    precisions, shifts = renewal.sites
+    mean, variance, ratio = renewal.cavity_mean, renewal.cavity_variance, renewal.ratio
+    # log ∫ N(m; mean, variance) exp(-precision m² / 2 + shift m) dm of each cavity, which the site narrows by the ratio
+    alone = (shifts * (2 * mean + shifts * variance) - precisions * mean * mean) * ratio + np.log(ratio)
+    pulls, offsets = _pulls(margins, renewal.sites), margins.offsets
+    together = (shifts + pulls) * offsets + pulls * np.matmul(margins.loads, found.mean[..., None])[..., 0]
+    log_root = np.log(np.diagonal(found.root, axis1=1, axis2=2)).sum(axis=1)
+    return np.asarray((renewal.log_probability + (together - alone) / 2).sum(axis=1) - log_root)
+
+
+def _pulls(margins: Margins, sites: Sites) -> Array:
+    """What each site pulls its margin away from its prior mean with (n_users, n_answers)."""
+    return sites.shifts - sites.precisions * margins.offsets
 
 
 def _precision(margins: Margins, sites: Sites) -> Array:
