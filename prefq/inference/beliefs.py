@@ -1,7 +1,6 @@
-"""Beliefs about many users at once: a mixture of Gaussians for each, by Laplace or by expectation propagation.
+"""Beliefs about many users at once: a mixture of Gaussians for each, by expectation propagation or by Laplace.
 
-What the product believes of one user (`prefq.inference.laplace.fit_posterior`, `prefq.inference.ep.fit_posterior_ep`),
-for benchmarks that need it of hundreds.
+What is believed of one user is in `prefq.inference.ep` and `prefq.inference.laplace`.
 """
 
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from prefq.inference.laplace import curvatures
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.likelihood import log_likelihood, sigmoid
 from prefq.inference.predictive import preference_probability
-from prefq.inference.surprise import FALSE_ALARMS
 from prefq.vocabulary import Array, Coefficients, ResponseModel
 
 
@@ -40,7 +38,7 @@ class Mixtures(NamedTuple):
             total += weight[:, None, None] * (component.covariances + off[:, :, None] * off[:, None, :])
         return total
 
-    def of_users(self, users: slice) -> "Mixtures":
+    def of_users(self, users: slice | NDArray[np.intp]) -> "Mixtures":
         """Those of some users."""
         parts = tuple(Gaussians(means[users], factors[users]) for means, factors in self.components)
         return Mixtures(self.weights[users], parts)
@@ -131,33 +129,6 @@ def ep_posteriors(
     return Mixtures(reweighed(priors.weights, evidence), tuple(each.posteriors for each in settled))
 
 
-def checked(
-    priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
-) -> Mixtures:
-    """Priors widened for users whose answers contradict them, as `prefq.inference.surprise.checked_prior` does.
-
-    Where there are such users the mixtures have one component more, of weight 0 for the others; parameters as above.
-    """
-    users = np.flatnonzero(_worse_than_a_coin(priors, differences, outcomes, response_model))
-    if not users.size or not outcomes.shape[1]:
-        return priors
-    own = Mixtures(priors.weights[users], tuple(Gaussians(*(v[users] for v in each)) for each in priors.components))
-    wide = _widest(own)
-    answers = (differences[users], outcomes[users], response_model)
-    with np.errstate(divide="ignore"):
-        of_prior = np.log(own.weights) + np.stack([_evidence(each, *answers) for each in own.components], axis=1)
-    gain = _evidence(wide, *answers) - np.logaddexp.reduce(of_prior, axis=1)
-    surprised = gain > -np.log(FALSE_ALARMS)
-    if not surprised.any():
-        return priors
-    weights = np.column_stack([priors.weights, np.zeros(len(priors.weights))])
-    weights[users[surprised], :-1] *= 1 - FALSE_ALARMS
-    weights[users[surprised], -1] = FALSE_ALARMS
-    means, factors = np.zeros_like(priors.means), np.zeros(priors.components[0].factors.shape)
-    factors[users[surprised]] = wide.factors[surprised]
-    return Mixtures(weights, (*priors.components, Gaussians(means, factors)))
-
-
 def reweighed(weights: Array, evidence: Array) -> Array:
     """Weights times evidence, whose logarithm is given (n_users, n_components)."""
     with np.errstate(divide="ignore"):
@@ -186,27 +157,3 @@ def _log_evidence(
     bent = np.eye(root.shape[1]) + root[:, :, None] * kernel * root[:, None, :]
     pull = np.einsum("ui,uij,uj->u", likelihood.first, kernel, likelihood.first)
     return np.asarray(likelihood.value.sum(axis=1) - pull / 2 - np.linalg.slogdet(bent)[1] / 2)
-
-
-def _evidence(
-    priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
-) -> Array:
-    posteriors = fit_posteriors(priors, differences, outcomes, response_model)
-    return _log_evidence(priors, posteriors, differences, outcomes, response_model)
-
-
-def _worse_than_a_coin(
-    priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
-) -> NDArray[np.bool_]:
-    """Whether the prior predicts the preferred sides of each user (n_users,) worse than a coin, answer by answer."""
-    mean, variance = priors.margins(differences)
-    shifted = np.sign(outcomes) * (mean + response_model.position_bias)
-    towards = shifted / np.sqrt(1 + np.pi * variance / 8)  # MacKay 1992
-    return np.asarray(np.log(2 * sigmoid(towards)).sum(axis=1) < 0)
-
-
-def _widest(priors: Mixtures) -> Gaussians:
-    """Tastes without their direction: mean 0, and the second moments of each user's prior about it."""
-    means = priors.means
-    values, vectors = np.linalg.eigh(priors.covariances + means[:, :, None] * means[:, None, :])
-    return Gaussians(np.zeros_like(means), vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])

@@ -25,7 +25,15 @@ class Believed(NamedTuple):
 
 
 def believed(group: PopulationPrior, comparisons: Comparisons, stated: StatedEvidence | None = None) -> Believed:
-    """What is believed of a person after their answers; parameters and errors as of `personal_start`."""
+    """What is believed of a person after their answers; parameters as of `personal_start`.
+
+    Raises
+    ------
+    MismatchError
+        As of `personal_start`.
+    InferenceError
+        When the posterior does not converge.
+    """
     start, surprise = personal_start(group, comparisons, stated)
     posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
     return Believed(group if surprise is None else widened(group), start, posterior, surprise)
@@ -56,8 +64,6 @@ def personal_start(
     ------
     MismatchError
         When the stated evidence is of another feature space.
-    InferenceError
-        When a posterior does not converge.
     """
     checked, surprise = checked_prior(group, comparisons)
     return with_stated(checked, stated), surprise

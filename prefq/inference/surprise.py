@@ -10,20 +10,26 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prefq.inference.laplace import fit_posterior
+from prefq.inference.beliefs import Mixtures, mixture_for_all
+from prefq.inference.ep_batch import settle
+from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import Felt, log_sigmoid
 from prefq.vocabulary import (
+    Array,
     Comparisons,
     Gaussian,
     GaussianMixture,
     PopulationPrior,
+    ResponseModel,
     exact_fields,
     real_number,
     whole_number,
 )
 
 FALSE_ALARMS = 0.02  # share of the group's people, at most, for whom the prior is ever widened
+LIMIT = -np.log(FALSE_ALARMS)  # of the logarithm of the Bayes factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +87,64 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     surprise
         None where the answers do not contradict the prior.
 
-    Raises
-    ------
-    InferenceError
-        When a posterior does not converge.
     """
-    if not (prior.n_users and comparisons.outcomes.size) or not _is_worse_than_a_coin(prior, comparisons):
+    if not (prior.n_users and comparisons.outcomes.size):
         return prior, None
-    model, wide = prior.response_model, widest(prior)
-    _, of_prior = fit_posterior(prior.coefficients, comparisons, response_model=model)
-    _, of_wide = fit_posterior(wide, comparisons, response_model=model)
-    gain = of_wide.log_evidence - of_prior.log_evidence
-    if gain <= -np.log(FALSE_ALARMS):
+    answers, believed = Felt.of(comparisons, prior.response_model), mixture_for_all(prior.coefficients, 1)
+    gain = log_bayes_factors(believed, answers.differences[None], answers.outcomes[None], prior.response_model)[0]
+    if gain <= LIMIT:
         return prior, None
     return widened(prior), Surprise(float(gain), comparisons.outcomes.size)
+
+
+def checked(
+    priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
+) -> Mixtures:
+    """What `checked_prior` does, for many users: priors widened for those whose answers contradict them.
+
+    Where there are such users the mixtures have one component more, of weight 0 for the others.
+
+    Parameters
+    ----------
+    priors
+        Before the answers, one mixture a user.
+    differences : (n_users, n_answers, n_features)
+        As felt; a row of zeros carries no evidence.
+    outcomes : (n_users, n_answers) int8
+        As in `Comparisons`.
+    response_model
+        How replies arise.
+    """
+    if not outcomes.shape[1]:
+        return priors
+    surprised = np.flatnonzero(log_bayes_factors(priors, differences, outcomes, response_model) > LIMIT)
+    if not surprised.size:
+        return priors
+    weights = np.column_stack([priors.weights, np.zeros(len(priors.weights))])
+    weights[surprised, :-1] *= 1 - FALSE_ALARMS
+    weights[surprised, -1] = FALSE_ALARMS
+    means, factors = np.zeros_like(priors.means), np.zeros(priors.components[0].factors.shape)
+    factors[surprised] = _widest(priors.of_users(surprised)).factors
+    return Mixtures(weights, (*priors.components, Gaussians(means, factors)))
+
+
+def log_bayes_factors(
+    priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
+) -> Array:
+    """How much better the wider prior predicts the answers of each user (n_users,), in nats.
+
+    Parameters are as of `checked`. It is not worked out, and minus infinity, where the prior predicts one answer at a
+    time no worse than a coin: a prior without a direction has little to gain there.
+    """
+    gains = np.full(len(outcomes), -np.inf)
+    users = np.flatnonzero(_worse_than_a_coin(priors, differences, outcomes, response_model))
+    if users.size:
+        own, answers = priors.of_users(users), (differences[users], outcomes[users], response_model)
+        with np.errstate(divide="ignore"):
+            of_prior = np.log(own.weights)
+        of_prior = of_prior + np.stack([settle(each, *answers).log_evidence for each in own.components], axis=1)
+        gains[users] = settle(_widest(own), *answers).log_evidence - np.logaddexp.reduce(of_prior, axis=1)
+    return gains
 
 
 def widened(prior: PopulationPrior) -> PopulationPrior:
@@ -109,14 +159,18 @@ def widest(prior: PopulationPrior) -> Gaussian:
     return Gaussian(np.zeros(mean.size), prior.coefficients.covariance + np.outer(mean, mean))
 
 
-def _is_worse_than_a_coin(prior: PopulationPrior, comparisons: Comparisons) -> bool:
-    """Whether the prior, one answer at a time, predicts the sides that were preferred worse than a coin does.
+def _widest(priors: Mixtures) -> Gaussians:
+    """`widest` of each user's prior."""
+    means = priors.means
+    values, vectors = np.linalg.eigh(priors.covariances + means[:, :, None] * means[:, None, :])
+    return Gaussians(np.zeros_like(means), vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
 
-    Where it does not, a prior without a direction has little to gain; this saves the check for most people.
-    """
-    answers = Felt.of(comparisons, prior.response_model)
-    mean = answers.differences @ prior.coefficients.mean + prior.response_model.position_bias
-    variance = np.einsum("ij,ij->i", answers.differences @ prior.coefficients.covariance, answers.differences)
-    # MacKay 1992
-    towards = np.sign(answers.outcomes) * mean / np.sqrt(1 + np.pi * np.maximum(variance, 0.0) / 8)
-    return float((np.log(2) + log_sigmoid(towards)).sum()) < 0
+
+def _worse_than_a_coin(
+    priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
+) -> NDArray[np.bool_]:
+    """Whether the prior predicts the preferred sides of each user (n_users,) worse than a coin, answer by answer."""
+    mean, variance = priors.margins(differences)
+    shifted = np.sign(outcomes) * (mean + response_model.position_bias)
+    towards = shifted / np.sqrt(1 + np.pi * variance / 8)  # MacKay 1992
+    return np.asarray((np.log(2) + log_sigmoid(towards)).sum(axis=1) < 0)

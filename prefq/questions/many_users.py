@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from prefq.errors import InputError
-from prefq.inference.beliefs import checked, ep_posteriors, mixture_for_all
+from prefq.inference.beliefs import ep_posteriors, mixture_for_all
 from prefq.inference.likelihood import Felt
-from prefq.inference.surprise import widened
+from prefq.inference.surprise import checked, widened
 from prefq.pool.candidate_pool import CandidatePool, checked_answers
 from prefq.questions.balance import allowed_by
 from prefq.questions.hashes import shown_question

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import logit
 
 from prefq.errors import InputError
-from prefq.inference.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.inference.beliefs import Mixtures, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.inference.surprise import checked
 from prefq.simulation.exact_draws import MOST_FEATURES, exact_posteriors
 from prefq.simulation.measures import log_loss
 from prefq.simulation.panels import History, Outcomes, Panel, Start, Study

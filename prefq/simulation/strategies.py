@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.beliefs import Mixtures, checked, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.inference.beliefs import Mixtures, ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.predictive import preference_probability
+from prefq.inference.surprise import checked
 from prefq.questions.acquisition import ACQUISITIONS, information_gain
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import RuleOf, best_utility, highest, least_target_variance, most_informative

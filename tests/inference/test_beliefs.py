@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from prefq.inference.beliefs import checked, ep_posteriors, laplace_posteriors, mixture_for_all
+from prefq.inference.beliefs import ep_posteriors, laplace_posteriors, mixture_for_all
 from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.laplace import fit_posterior
-from prefq.inference.surprise import checked_prior
+from prefq.inference.surprise import checked, checked_prior
 from prefq.vocabulary import (
     Array,
     Coefficients,
