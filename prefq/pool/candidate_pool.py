@@ -300,9 +300,9 @@ class CandidatePool:
         shown = np.array([items[i] for i in evidence], dtype=np.int64).reshape(-1, 2)
         strengths = [np.nan if answers[i].strength is None else answers[i].strength for i in evidence]
         return rows, Comparisons(
-            self.features[shown[:, 0]].astype(np.float64) - self.features[shown[:, 1]],
+            np.subtract(self.features[shown[:, 0]], self.features[shown[:, 1]], dtype=np.float64),
             np.array([OUTCOMES[answers[i].choice] for i in evidence], dtype=np.int8),
-            np.array(strengths, dtype=np.float64),
+            None if all(answer.strength is None for answer in answers) else np.array(strengths, dtype=np.float64),
         )
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:

@@ -231,7 +231,7 @@ class Comparisons:
                 f"outcomes have shape {outcomes.shape} and differences {differences.shape}; "
                 "give one outcome for each row of differences."
             )
-        if not np.isin(outcomes, (-1, 0, 1)).all():
+        if not ((outcomes == 0) | (np.abs(outcomes) == 1)).all():
             raise InputError("outcomes hold other values than 1 (first preferred), 0 (tie) and -1 (second preferred).")
         object.__setattr__(self, "differences", differences)
         object.__setattr__(self, "outcomes", frozen(outcomes.astype(np.int8)))

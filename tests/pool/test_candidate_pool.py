@@ -407,8 +407,11 @@ def test_comparisons_have_the_sign_of_the_shown_order(seed: int, data: st.DataOb
     comparisons = pool.comparisons(answers)
     np.testing.assert_array_equal(comparisons.differences, np.reshape(differences, (-1, pool.n_features)))
     np.testing.assert_array_equal(comparisons.outcomes, outcomes)
-    assert comparisons.strengths is not None
-    np.testing.assert_array_equal(comparisons.strengths, strengths)
+    if any(answer.strength is not None for answer in answers):
+        assert comparisons.strengths is not None
+        np.testing.assert_array_equal(comparisons.strengths, strengths)
+    else:
+        assert comparisons.strengths is None
 
 
 def test_float32_features_are_widened_before_they_are_subtracted() -> None:
