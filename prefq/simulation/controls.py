@@ -5,6 +5,7 @@ average. All use the same fitted prior and posterior as ours, so that only the c
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from prefq.questions.joint import N_PEOPLE, N_POINTS, most_informative_rows
 from prefq.simulation.panels import History, Rows, Study
 from prefq.simulation.rules import Rule, best_rows, expected_slope, most_informative
 from prefq.simulation.strategies import Learner, Strategy, by_propagation, felt_differences, from_population, listening
-from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior
+from prefq.vocabulary import Array, Coefficients, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 SPREAD_SHARE = 0.2  # of the pool, with the largest prior variance: the field from which matched random draws
 BATCH = 5
@@ -147,14 +148,36 @@ CONTROLS: Sequence[Strategy] = (
 
 def _sheet_of(study: Study, user: int, n_people: int, n_points: int) -> Rows:
     """Rows of one user's questionnaire (n_questions_asked,), -1 once all open questions are in it."""
-    rows, _ = most_informative_rows(
-        study.differences[user if len(study.first) > 1 else 0],
+    differences = study.differences[user if len(study.first) > 1 else 0]
+    return _designed(
+        differences.tobytes(),
+        differences.shape,
+        study.open[user].tobytes(),
         study.prior,
+        study.response_model,
         study.n_questions_asked,
-        response_model=study.response_model,
-        is_open=study.open[user],
-        n_people=n_people,
-        n_points=n_points,
+        (n_people, n_points),
+    )
+
+
+@lru_cache(maxsize=256)  # of a pure function: guards and checks ask for a panel's sheets again and again
+def _designed(
+    differences: bytes,
+    shape: tuple[int, int],
+    is_open: bytes,
+    prior: Coefficients,
+    response_model: ResponseModel,
+    n_questions: int,
+    size: tuple[int, int],
+) -> Rows:
+    rows, _ = most_informative_rows(
+        np.frombuffer(differences).reshape(shape),
+        prior,
+        n_questions,
+        response_model=response_model,
+        is_open=np.frombuffer(is_open, dtype=bool),
+        n_people=size[0],
+        n_points=size[1],
     )
     return rows.astype(np.intp)
 

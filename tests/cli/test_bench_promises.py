@@ -74,6 +74,14 @@ def test_cars_asked_once_a_task_stand_beside_those_asked_twice() -> None:
     assert found([cars], "cars_conjoint", "`random`").found == "+0.012 ± 0.005"
 
 
+def test_the_true_population_stands_beside_what_mixtures_are_to_gain() -> None:
+    ceiling = {**gain("one_gaussian", "accuracy", 0.009, at=1), "strategy": "right_prior"}
+    one = found([world("clustered", gain("one_gaussian", "accuracy", 0.004, at=1), ceiling)], "clustered", "after 1 ")
+
+    assert one.found == "+0.004 ± 0.005; starting from the true population: +0.009 ± 0.005"
+    assert one.reached == "no"
+
+
 def test_harm_is_judged_by_the_interval_in_every_world_that_asks_for_it() -> None:
     harmless = {**gain("pooled", "log_loss", 0.0), "verdict": "no harm"}
     harmful = {**gain("pooled", "log_loss", -0.03), "verdict": "worse"}

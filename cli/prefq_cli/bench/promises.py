@@ -116,8 +116,14 @@ def _of_no_signal(summary: Summary) -> Iterator[Promise]:
 
 
 def _of_mixtures(worlds: Mapping[str, Summary]) -> Iterator[Promise]:
+    clustered = worlds.get("clustered", {})
     for at, least in ((1, 0.06), (3, 0.05)):
-        yield _gain("clustered", worlds.get("clustered", {}), "one_gaussian", "accuracy", least, at=at)
+        found = compared(clustered, "right_prior", "one_gaussian", "accuracy", at)
+        yield _beside(
+            _gain("clustered", clustered, "one_gaussian", "accuracy", least, at=at),
+            found,
+            "starting from the true population",
+        )
     for at in (1, 3, AT):
         yield _gain("gaussian(6)", worlds.get("gaussian(6)", {}), "one_gaussian", "accuracy", -0.01, at=at)
 
@@ -128,7 +134,11 @@ def _of_people(people: Mapping[str, Summary]) -> Iterator[Promise]:
     yield _gain("cars_conjoint", cars, "pooled", "log_loss", 0.07, at=18)
     for at in (AT, 18):
         yield _gain("cars_conjoint", cars, "laplace_em", "log_loss", 0.0, at=at)
-    yield _beside(_gain("cars_conjoint", cars, "random", "log_loss", 0.01), cars_once, "random", FEW, "each task once")
+    yield _beside(
+        _gain("cars_conjoint", cars, "random", "log_loss", 0.01),
+        compared(cars_once, RULE, "random", n_answers=FEW),
+        f"each task once, after {FEW}",
+    )
     yield _gain(CARS_ONCE, cars_once, "pooled", "log_loss", 0.045)
     yield _gain(CARS_ONCE, cars_once, "laplace_em", "log_loss", 0.0)
     yield _gain("polis", polis, "pooled", "log_loss", 0.04)
@@ -181,12 +191,9 @@ def _gain(where: str, summary: Summary, reference: str, measure: str, least: flo
     return Promise(where, what, goal, _difference(found), _met(difference, error, LEAST_SHOWN if above else least))
 
 
-def _beside(promise: Promise, summary: Summary, reference: str, at: int, told: str) -> Promise:
-    """The promise with a figure of another result beside its own, where that was measured."""
-    found = compared(summary, RULE, reference, n_answers=at)
-    if found is None:
-        return promise
-    return promise._replace(found=f"{promise.found}; {told}, after {at}: {_difference(found)}")
+def _beside(promise: Promise, found: Summary | None, told: str) -> Promise:
+    """The promise with another comparison beside its figure, where that was made."""
+    return promise if found is None else promise._replace(found=f"{promise.found}; {told}: {_difference(found)}")
 
 
 def _difference(found: Summary | None) -> str:
