@@ -5,7 +5,7 @@ answered margins, as they do for linear tastes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,10 @@ from prefq.errors import InputError
 from prefq.gp.bridge import ScoreModel
 from prefq.gp.kernels import Residual, TasteKernel, default_residual
 from prefq.gp.propagation import condition_margins
+from prefq.inference.person import Believed, believed
 from prefq.inference.predictive import preference_probability
+from prefq.inference.stated import StatedEvidence
+from prefq.inference.surprise import Surprise
 from prefq.pool.candidate_pool import CandidatePool, checked_answers
 from prefq.profiles.profile import Scores
 from prefq.questions.acquisition import AcquisitionFunction
@@ -36,10 +39,10 @@ from prefq.vocabulary import (
     Answer,
     Array,
     Gaussian,
+    GaussianMixture,
     PopulationPrior,
     ResponseModel,
     parse_question_id,
-    real_array,
 )
 
 MOST_TYPICAL = 5000  # questions that say what is typical, for the default residual
@@ -109,24 +112,30 @@ class CurvedUser:
     Parameters
     ----------
     prior
-        Where the user started.
+        Where the user started, what was stated included; of a mixture, the components have the weights that they have
+        after the answers.
     residual
         What weights cannot express.
     judged
         The answers that carried evidence.
     model
         The same as a BoTorch model over item features.
+    surprise
+        How badly the answers fit into the group, if so badly that the prior was widened for this person.
     """
 
     prior: PopulationPrior
     residual: Residual
     judged: Judged
     model: CurvedModel
+    surprise: Surprise | None = None
 
     @classmethod
-    def given(cls, prior: PopulationPrior, residual: Residual, judged: Judged) -> "CurvedUser":
+    def given(
+        cls, prior: PopulationPrior, residual: Residual, judged: Judged, *, surprise: Surprise | None = None
+    ) -> "CurvedUser":
         """The user after these answers; InferenceError when the approximation does not settle."""
-        return cls(prior, residual, judged, CurvedModel(prior, residual, judged))
+        return cls(prior, residual, judged, CurvedModel(prior, residual, judged), surprise)
 
     @property
     def n_answers(self) -> int:
@@ -139,45 +148,17 @@ class CurvedUser:
         return self.model.log_evidence
 
     def score(self, features: ArrayLike) -> Scores:
-        """Scores of responses from their base reward features; as `Profile.score`.
-
-        Parameters
-        ----------
-        features : (n, n_features)
-            In the units of the pool's features.
-
-        Returns
-        -------
-        Scores
-            mean (n,) and sd (n,), in logits; only differences between responses to one prompt have a meaning.
-
-        Raises
-        ------
-        InputError
-            For another shape or values that are not finite.
-        """
-        items = self._items(features, "features")
+        """Scores of responses from their base reward features (n, n_features); all as of `Profile.score`."""
+        items = torch.tensor(self.prior.feature_space.rows(features, "features"))
         with torch.no_grad():
             mean, lost = self._told(self.model.loads(items))
             mean, variance = items @ self.model.mean + mean, self.model.kernel(items, diag=True) - lost
         return Scores(mean.numpy(), variance.clamp(min=0).sqrt().numpy())
 
     def preference_probability(self, first_features: ArrayLike, second_features: ArrayLike) -> Array:
-        """Probability that the user prefers the first, averaged over the posterior; as `Profile`'s.
-
-        Parameters
-        ----------
-        first_features, second_features : (n, n_features)
-            Of two responses to one prompt each.
-
-        Returns
-        -------
-        (n,)
-            Without ties, position bias and lapses, differences as they are felt: p(a, b) + p(b, a) = 1.
-        """
-        margins = self.margins(first_features, second_features)
-        differences = np.asarray(first_features, dtype=np.float64) - np.asarray(second_features, dtype=np.float64)
-        loudness = self.prior.response_model.loudness(differences)
+        """Probability that the user prefers the first, averaged; all as of `Profile.preference_probability`."""
+        first, second = self.prior.feature_space.pairs(first_features, second_features)
+        margins, loudness = self.margins(first, second), self.prior.response_model.loudness(first - second)
         return preference_probability(margins.mean * loudness, margins.variance * loudness**2)
 
     def margins(self, first_features: ArrayLike, second_features: ArrayLike) -> Margins:
@@ -193,9 +174,7 @@ class CurvedUser:
         InputError
             For another shape, different numbers of rows, or values that are not finite.
         """
-        first, second = self._items(first_features, "first_features"), self._items(second_features, "second_features")
-        if first.shape != second.shape:
-            raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
+        first, second = map(torch.tensor, self.prior.feature_space.pairs(first_features, second_features))
         kernel = self.model.kernel
         with torch.no_grad():
             mean, lost = self._told(self.model.loads(first) - self.model.loads(second))
@@ -236,15 +215,6 @@ class CurvedUser:
         """What the answers add to the mean, and take from the variance, of whatever has these loads (n, n_answers)."""
         return loads @ self.model.pull, ((loads @ self.model.explained) * loads).sum(dim=1)
 
-    def _items(self, features: ArrayLike, name: str) -> Tensor:
-        items = real_array(features, name, ndim=2)
-        if items.shape[1] != self.prior.feature_space.n_features:
-            raise InputError(
-                f"{name} have {items.shape[1]} columns and the user's taste {self.prior.feature_space.n_features} "
-                "features; give features of the same base rewards."
-            )
-        return torch.tensor(items)
-
 
 @dataclass(frozen=True, slots=True)
 class CurvedAcquisition:
@@ -278,6 +248,7 @@ def fit_curved_user(
     prior: Gaussian | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     residual: Residual | None = None,
+    stated: StatedEvidence | None = None,
 ) -> CurvedUser:
     """What answers say about a user whose taste need not be linear.
 
@@ -287,8 +258,9 @@ def fit_curved_user(
         That was asked from.
     answers
         So far, in any order; BOTH_BAD and SKIP carry no evidence.
-    prior, response_model
-        As in `select_next_question`.
+    prior, response_model, stated
+        As in `select_next_question`. Of a mixture, the Gaussian counts that has its mean and covariance, with the
+        weights that linear tastes give its components after the answers.
     residual
         How far the taste may depart from weights: fitted on a group by `fit_residual`, or `default_residual`.
 
@@ -301,6 +273,8 @@ def fit_curved_user(
     ------
     InputError
         As in `CandidatePool.asked`.
+    MismatchError
+        For a prior or stated evidence of another feature space.
     InferenceError
         When the approximation does not settle.
 
@@ -323,4 +297,15 @@ def fit_curved_user(
     if residual is None:
         one, other = pool.features[pool.pairs[:MOST_TYPICAL].T].astype(np.float64)
         residual = default_residual(one, other, start.coefficients.covariance)
-    return CurvedUser.given(start, residual, Judged(first, second, comparisons.grades))
+    found = believed(start, comparisons, stated)
+    return CurvedUser.given(
+        _as_answered(found), residual, Judged(first, second, comparisons.grades), surprise=found.surprise
+    )
+
+
+def _as_answered(found: Believed) -> PopulationPrior:
+    """Where the person started, each component with the weight that it has after the answers."""
+    components = found.start.coefficients.components
+    if len(components) == 1:
+        return found.start
+    return replace(found.start, coefficients=GaussianMixture(found.posterior.weights, components))

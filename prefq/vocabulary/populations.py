@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from prefq.errors import InputError, MismatchError
 from prefq.vocabulary.checks import (
@@ -92,6 +93,20 @@ class FeatureSpace:
                 f"{what} belongs to another feature space ({_short(other)}, not {_short(self)}); "
                 "use one made with the same base rewards."
             )
+
+    def rows(self, features: ArrayLike, name: str) -> Array:
+        """Features of responses as numbers (n, n_features); InputError, calling them `name`, where they are none."""
+        matrix = real_array(features, name, ndim=2)
+        if matrix.shape[1] != self.n_features:
+            raise InputError(f"{name} have shape {matrix.shape}; expected (n, {self.n_features}), one row a response.")
+        return matrix
+
+    def pairs(self, first_features: ArrayLike, second_features: ArrayLike) -> tuple[Array, Array]:
+        """Features of both responses of some pairs, each (n, n_features); InputError unless there are as many."""
+        first, second = self.rows(first_features, "first_features"), self.rows(second_features, "second_features")
+        if first.shape != second.shape:
+            raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
+        return first, second
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON values."""

@@ -226,6 +226,8 @@ def test_whose_spread_it_is_is_said_before_the_numbers(prefq_: Prefq, tmp_path: 
         "The spread below is that of the other 3%.",
     ]
     assert [line.split() for line in told[3:]] == [["axis", "mean", "spread"], ["warm", "+1.00", "2.00"]]
+    path.write_text(json.dumps(prefq.PopulationPrior(point, space, impersonal=1).to_dict()))
+    assert "no taste of their own: they choose by chance." in prefq_("prior", "show", path).out
     plain = prefq.PopulationPrior(prefq.Gaussian([1.0], [[4.0]]), space, prefq.ResponseModel(lapse_rate=0.004), 40)
     path.write_text(json.dumps(plain.to_dict()))
     told = prefq_("prior", "show", path).out.splitlines()

@@ -205,6 +205,51 @@ def test_it_chooses_through_the_same_calls_as_linear_tastes(pool: prefq.Candidat
     assert fit_curved_user(pool, answers).n_answers == 4
 
 
+def replies_of(taste: list[float], pool: prefq.CandidatePool, n_answers: int) -> list[prefq.Answer]:
+    better = pool.features[pool.pairs] @ np.array(taste)
+    return [
+        prefq.Answer(f"{first}-{second}", "first" if one > other else "second")
+        for (first, second), (one, other) in zip(pool.pairs[:n_answers].tolist(), better.tolist(), strict=False)
+    ]
+
+
+CAMPS = GaussianMixture([0.5, 0.5], [Gaussian([3.0, 1.0], 0.2 * np.eye(2)), Gaussian([-3.0, -1.0], 0.2 * np.eye(2))])
+
+
+@pytest.mark.parametrize(
+    ("prior", "taste", "stated", "surprised"),
+    [
+        (PopulationPrior(CAMPS, FeatureSpace(["x0", "x1"]), n_users=50), [3.0, 1.0], None, False),
+        (PopulationPrior(CAMPS.components[0], FeatureSpace(["x0", "x1"]), n_users=50), [-3.0, -1.0], None, True),
+        (PopulationPrior(PRIOR, FeatureSpace(["x0", "x1"])), [0.0, 3.0], {"x0": 1.0, "x1": -1.0}, False),
+    ],
+    ids=["camp", "opposite of the group", "stated"],
+)
+def test_without_a_residual_it_says_what_the_profile_says(
+    pool: prefq.CandidatePool, prior: PopulationPrior, taste: list[float], stated: Any, surprised: bool
+) -> None:
+    answers = replies_of(taste, pool, 8)
+    said = None if stated is None else prefq.stated_evidence(pool.feature_space, stated, prior=prior)
+    profile = prefq.fit_profile(pool, answers, user_id="ada", prior=prior, stated=said)
+    found = fit_curved_user(pool, answers, prior=prior, stated=said, residual=NONE)
+    first, second = pool.features[pool.pairs.T]
+    expected = profile.preference_probability(first, second)
+
+    assert found.surprise == profile.surprise
+    assert (found.surprise is not None) is surprised
+    # The Gaussian with the moments of a mixture is not the mixture, but near it once the answers have chosen.
+    strayed = np.abs(found.preference_probability(first, second) - expected).mean()
+    unheard = CurvedUser.given(prior, NONE, found.judged).preference_probability(first, second)
+    assert strayed < 0.025
+    assert strayed < 0.4 * np.abs(unheard - expected).mean()
+
+
+def test_stated_evidence_of_other_features_is_refused(pool: prefq.CandidatePool) -> None:
+    other = prefq.stated_evidence(SPACE, {"warm": 1.0}, prior=PRIOR)
+    with pytest.raises(prefq.MismatchError, match="feature space"):
+        fit_curved_user(pool, [], stated=other)
+
+
 def test_its_information_is_that_of_its_margins(pool: prefq.CandidatePool) -> None:
     model = ResponseModel(0.3, 0.2, 0.1, dissimilarity_noise=0.4, dissimilarity_scales=(1.0, 1.0))
     first, second = pool.features[pool.pairs.T]
@@ -222,7 +267,7 @@ def test_its_information_is_that_of_its_margins(pool: prefq.CandidatePool) -> No
 
 def test_bad_input_is_refused_in_a_sentence(pool: prefq.CandidatePool) -> None:
     known = fit_curved_user(pool, [])
-    with pytest.raises(prefq.InputError, match="features have 3 columns and the user's taste 2 features"):
+    with pytest.raises(prefq.InputError, match=r"features have shape \(1, 3\); expected \(n, 2\), one row a response"):
         known.score(np.zeros((1, 3)))
     with pytest.raises(prefq.InputError, match="there are 2 first and 1 second responses"):
         known.preference_probability(np.zeros((2, 2)), np.zeros((1, 2)))

@@ -229,7 +229,8 @@ def _tastes(facts: dict[str, Any]) -> list[str]:
     groups, alike = facts["groups"], facts["no_personal_taste"]
     told = []
     if alike is not None:
-        told.append(f"Of new users, {_share(alike)} are expected to have no taste of their own: they choose as all do.")
+        how = "as all do" if facts["n_users"] else "by chance"
+        told.append(f"Of new users, {_share(alike)} are expected to have no taste of their own: they choose {how}.")
         if len(groups) == 1:
             told.append(f"The spread below is that of the other {_share(1 - alike)}.")
     if len(groups) > 1:
