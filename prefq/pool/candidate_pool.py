@@ -33,6 +33,7 @@ from prefq.vocabulary import (
 )
 
 DEFAULT_RMS_MARGIN = 1.5  # logits: a typical question is then answered the expected way about three times in four
+NO_TASTE = 0.1  # probability that somebody has none: a choice, not a measurement (decision 0029)
 CONSTANT_ULPS = 4  # a feature whose values differ by no more than this many units of round-off is constant
 BLOCK = 16_384  # rows widened to float64 at a time
 Rows = NDArray[np.int64]
@@ -223,9 +224,10 @@ class CandidatePool:
     ) -> PopulationPrior:
         """Where a new user starts: the argument, else the pool's prior, else the default.
 
-        The default prior has mean zero and a diagonal covariance proportional to 1/sd² of each feature over the
-        items, scaled so that the root mean square margin over the questions is 1.5 logits; a feature that never
-        varies counts as if its sd were 1. The response model is the argument, else the prior's, else the pool's
+        The default prior is a Gaussian and, with a weight of .1, a point at zero: somebody without any taste. The
+        Gaussian has mean zero and a diagonal covariance proportional to 1/sd² of each feature over the items, scaled
+        so that the root mean square margin over the questions is 1.5 logits; a feature that never varies counts as if
+        its sd were 1. The response model is the argument, else the prior's, else the pool's
         prior's, else plain Bradley-Terry.
 
         Raises
@@ -349,8 +351,9 @@ class CandidatePool:
                 f"there is no default prior for features with standard deviations from {sd.min():.3g} to "
                 f"{sd.max():.3g}; rescale the features, or give a prior."
             )
-        covariance = np.diag(variances)
-        return PopulationPrior(Gaussian(np.zeros(self.n_features), covariance), self.feature_space)
+        zero = np.zeros(self.n_features)
+        components = Gaussian(zero, np.diag(variances)), Gaussian(zero, np.diag(zero))
+        return PopulationPrior(GaussianMixture([1 - NO_TASTE, NO_TASTE], components), self.feature_space, impersonal=1)
 
     def _feature_sds(self) -> Array:
         """Standard deviation of each feature over the items (n_features,), without a wide copy of all."""

@@ -141,7 +141,10 @@ class Profile:
 
     @property
     def no_personal_taste(self) -> float | None:
-        """Probability that this person chooses as the group does on average; None where the prior cannot tell."""
+        """Probability that this person chooses as the group does on average, or by chance where no group is known.
+
+        None where the prior cannot tell.
+        """
         impersonal = self.prior.impersonal
         return None if impersonal is None else float(self.coefficients.weights[impersonal])
 

@@ -21,7 +21,7 @@ BISECTIONS = 60  # of an interval in which a quantile lies
 CLEAR = 0.95  # probability of the direction from which on it is called clear
 LIKELY = 0.875  # and likely; lower would put words into the mouth of people who toss a coin
 SLIGHT = 0.2  # logits, 55 of 100 choices: effects that are smaller have no direction worth a sentence
-IMPERSONAL = 0.8  # probability of no personal taste from which on a profile is called no more than the group's
+IMPERSONAL = 0.8  # probability of no personal taste from which on answers are called the group's average, or chance
 UNLIKE_THE_GROUP = "Your answers fit badly into the group that the prior was learned from, so it counts for less here."
 PERSONAL = 0.05  # and below which a taste of one's own is called shown
 CHOICES_EXPLAINED = (
@@ -142,7 +142,7 @@ def taste_sentences(profile: Profile) -> list[str]:
     >>> from prefq.profiles.summary import taste_sentences
     >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]])
     >>> taste_sentences(prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada"))
-    []
+    ['You may have a taste of your own; the answers do not settle it (probability of no personal taste: 10 %).']
     """
     if profile.surprise is not None:
         return [UNLIKE_THE_GROUP]
@@ -150,7 +150,8 @@ def taste_sentences(profile: Profile) -> list[str]:
         return []
     told = f"probability of no personal taste: {_percent(share)}"
     if share >= IMPERSONAL:
-        return [f"Your answers fit the group's average taste; no taste of your own can be told yet ({told})."]
+        seen = "fit the group's average taste" if profile.prior.n_users else "look like chance"
+        return [f"Your answers {seen}; no taste of your own can be told yet ({told})."]
     if share >= PERSONAL:
         return [f"You may have a taste of your own; the answers do not settle it ({told})."]
     return [f"Your answers show a taste of your own ({told})."]
@@ -202,7 +203,8 @@ def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
     else:
         heading = f"How this person likes answers to be written is not known yet ({learned})."
     if (profile.no_personal_taste or 0.0) >= IMPERSONAL:
-        lines.insert(0, "So far the answers fit the average taste of the group; nothing personal is known yet.")
+        seen = "fit the average taste of the group" if profile.prior.n_users else "look like chance"
+        lines.insert(0, f"So far the answers {seen}; nothing personal is known yet.")
     lines = [heading, *([] if score is None else [score_sentence(score)]), *lines]
     if little:
         lines.append(f"Makes little difference: {', '.join(little)}.")

@@ -283,7 +283,7 @@ def test_prompt_ids_tell_equal_texts_apart() -> None:
 def test_the_default_prior_has_an_rms_margin_of_one_and_a_half_logits(seed: int) -> None:
     pool = random_pool(seed)
     prior = pool.starting_point()
-    covariance = prior.coefficients.covariance
+    covariance = prior.coefficients.components[0].covariance
     differences = pool.features[pool.pairs[:, 0]] - pool.features[pool.pairs[:, 1]]
     variances = np.einsum("qi,ij,qj->q", differences, covariance, differences)
     assert np.sqrt(variances.mean()) == pytest.approx(DEFAULT_RMS_MARGIN, rel=1e-12)
@@ -315,7 +315,15 @@ def test_the_default_prior_of_a_worked_example() -> None:
     # sd over the items is 1, both differences are 2, so a variance of (1.5 / 2)² gives margins of 1.5.
     pool = CandidatePool.from_arrays([[-1.0], [1.0], [-1.0], [1.0]], [[0, 1], [2, 3]])
     assert pool.feature_scales().tolist() == [2.0]
-    assert pool.starting_point().coefficients.covariance.tolist() == [[0.5625]]
+    assert pool.starting_point().coefficients.components[0].covariance.tolist() == [[0.5625]]
+
+
+def test_by_default_one_person_in_ten_has_no_taste() -> None:
+    start = make().starting_point()
+    assert start.impersonal == 1
+    assert start.coefficients.weights.tolist() == [0.9, 0.1]
+    assert not start.coefficients.components[1].mean.any()
+    assert not start.coefficients.components[1].covariance.any()
 
 
 def test_a_constant_feature_counts_as_one_of_sd_one() -> None:

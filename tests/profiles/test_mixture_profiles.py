@@ -94,6 +94,32 @@ def test_someone_who_chooses_as_the_group_is_told_so() -> None:
     assert "nothing personal is known yet" in system_prompt(profile)
 
 
+def test_without_a_group_no_taste_is_chance() -> None:
+    start = POOL.starting_point()
+    surely_none = GaussianMixture([0.1, 0.9], start.coefficients.components)
+    profile = prefq.Profile("ada", surely_none, start, 40, np.ones(2), "digest")
+    assert taste_sentences(profile) == [
+        "Your answers look like chance; no taste of your own can be told yet (probability of no personal taste: 90 %)."
+    ]
+    assert "So far the answers look like chance; nothing personal is known yet." in system_prompt(profile).splitlines()
+
+
+def test_answers_that_contradict_each_other_speak_for_no_taste_and_consistent_ones_against_it() -> None:
+    features = np.repeat([[0.0], [1.0]], 20, axis=0) + np.linspace(0, 0.01, 40)[:, None]
+    pool = prefq.CandidatePool.from_arrays(features, [(i, i + 20) for i in range(20)])
+
+    def no_taste(choices: list[str]) -> float:
+        told = prefq.fit_profile(
+            pool, [Answer(f"{i}-{i + 20}", choice) for i, choice in enumerate(choices)], user_id="ada"
+        )
+        assert told.no_personal_taste is not None
+        return told.no_personal_taste
+
+    assert no_taste(["first", "second"] * 10) > 0.2
+    assert no_taste(["first"] * 20) < 0.001
+    assert no_taste([]) == 0.1
+
+
 def test_someone_who_does_not_is_told_the_opposite() -> None:
     profile = prefq.fit_profile(POOL, answers(np.array([-4.0, 3.0])), user_id="ada", prior=WITH_NOBODY)
     assert profile.no_personal_taste is not None

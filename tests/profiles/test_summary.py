@@ -201,7 +201,7 @@ def test_verdicts_and_intervals_keep_their_word() -> None:
     first = rng.integers(0, 120, 300)
     second = (first + rng.integers(1, 120, 300)) % 120
     pool = prefq.CandidatePool.from_arrays(rng.normal(size=(120, 6)), np.column_stack([first, second]))
-    prior = pool.starting_point().coefficients
+    prior = pool.starting_point().coefficients.components[0]  # of people with a taste
     right: dict[Verdict, list[bool]] = {verdict: [] for verdict in Verdict}
     covered: list[bool] = []
     for _ in range(100):

@@ -15,7 +15,7 @@ from prefq.inference.ep import fit_posterior_ep
 from prefq.inference.likelihood import reply_probabilities
 from prefq.questions import margins as margins_module
 from prefq.questions import selection
-from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain
+from prefq.questions.acquisition import ACQUISITIONS, AcquisitionFunction, information_gain, mixture_information_gain
 from prefq.questions.hashes import random_order
 from prefq.questions.margins import PoolMargins
 from prefq.questions.selection import score_questions, select_next_question, select_with_info
@@ -115,7 +115,12 @@ def test_the_question_is_the_best_by_brute_force() -> None:
     posterior, _ = fit_posterior_ep(start.coefficients, pool.comparisons(answers))
     differences = differences_of(pool)
     rng = np.random.default_rng(3)
-    draws = rng.multivariate_normal(posterior.mean, posterior.covariance, size=40_000)
+    draws = np.concatenate(
+        [
+            rng.multivariate_normal(component.mean, component.covariance, size=round(weight * 40_000))
+            for weight, component in zip(posterior.weights, posterior.components, strict=True)
+        ]
+    )
     p = reply_probabilities(draws @ differences.T, ResponseModel())
     entropies = -(p * np.log(p)).sum(axis=-1).mean(axis=0)
     mean = p.mean(axis=0)
@@ -163,9 +168,9 @@ def test_selection_uses_the_response_model_throughout() -> None:
     start = pool.starting_point()
     posterior, _ = fit_posterior_ep(start.coefficients, pool.comparisons(answers), response_model=model)
     differences = differences_of(pool)
-    mean = differences @ posterior.mean
-    variance = np.einsum("ij,jk,ik->i", differences, posterior.covariance, differences)
-    expected = information_gain(mean, variance, response_model=model)
+    means = np.stack([differences @ each.mean for each in posterior.components])
+    variances = np.stack([np.square(differences @ each.factor).sum(axis=1) for each in posterior.components])
+    expected = mixture_information_gain(posterior.weights, means, variances, response_model=model)
     np.testing.assert_allclose(scores, expected, atol=1e-9)
     expected[[pool.question_rows([parse_question_id(a.question_id)])[0] for a in answers]] = -1
     assert question is not None

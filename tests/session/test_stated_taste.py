@@ -46,7 +46,7 @@ def test_a_session_starts_where_the_person_said(pool: prefq.CandidatePool) -> No
     asked, question = session.ask(pool, time="t2")
     assert question == prefq.select_next_question(pool, [], stated=evidence)
     assert asked.events[-1].prior == start.digest()  # type: ignore[union-attr]
-    assert session.progress(pool).remaining["thorough"] < 1
+    assert session.progress(pool).remaining["warm"] < 1
     assert session.profile(pool).stated == evidence
 
 
