@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from prefq.inference.ep_batch import settle
 from prefq.inference.laplace import curvatures
@@ -59,6 +58,8 @@ class Mixtures(NamedTuple):
 
         That of a margin that is known is 0, ½ where it is the value, or 1.
         """
+        from scipy.special import ndtr  # here, because it costs 0.1 s and choosing a question does without it
+
         means, variances = self.of_components(differences)
         with np.errstate(divide="ignore", invalid="ignore"):
             away = np.where(values == means, 0.0, (values - means) / np.sqrt(variances))

@@ -293,13 +293,14 @@ def with_stated(prior: PopulationPrior, stated: StatedEvidence | None) -> Popula
         return prior
     prior.feature_space.require(stated.feature_space, "what was stated")
     before = prior.coefficients
+    conditioned = [_conditioned(each, stated) for each in before.components]
     logs = np.log(np.maximum(before.weights, np.finfo(np.float64).tiny))
-    logs += [_log_evidence(each, stated) for each in before.components]
+    logs += [log_evidence for _, log_evidence in conditioned]
     heard = (1 - stated.empty_share) * np.exp(logs - np.logaddexp.reduce(logs))
     spread = _spread(before)
     unheard = stated.empty_share * before.weights
     heard[~spread] += unheard[~spread]
-    components = [_conditioned(each, stated) for each in before.components]
+    components = [each for each, _ in conditioned]
     components += [each for each, is_spread in zip(before.components, spread, strict=True) if is_spread]
     mixture = GaussianMixture(np.concatenate([heard, unheard[spread]]), components)
     return PopulationPrior(
@@ -348,24 +349,20 @@ def _spread(prior: Coefficients) -> NDArray[np.bool_]:
     return np.array([bool(each.covariance.any()) for each in prior.components])
 
 
-def _conditioned(prior: Gaussian, stated: StatedEvidence) -> Gaussian:
-    """The Gaussian times the readings' (docs/maths/stated.md, eq. 4)."""
-    axes, scales = stated.axes, np.where(prior.sd > 0, prior.sd, 1.0)
-    correlation = prior.covariance / np.outer(scales, scales)  # so that units do not decide what is round-off
-    noise = np.diag(np.square(stated.sd / scales[axes]))
-    gain = np.linalg.solve(correlation[np.ix_(axes, axes)] + noise, correlation[axes]).T
-    mean = prior.mean + scales * (gain @ ((stated.readings - prior.mean[axes]) / scales[axes]))
-    covariance = correlation - gain @ correlation[axes]
-    return Gaussian(mean, (covariance + covariance.T) / 2 * np.outer(scales, scales))
+def _conditioned(prior: Gaussian, stated: StatedEvidence) -> tuple[Gaussian, float]:
+    """The Gaussian times the readings' (docs/maths/stated.md, eq. 4), and the log density of the readings under it.
 
-
-def _log_evidence(prior: Gaussian, stated: StatedEvidence) -> float:
-    """Log density of the readings under the Gaussian and their noise, in nats, up to what all Gaussians share."""
+    The latter in nats, up to what all Gaussians share. With L Lᵀ the prior covariance the work is done for u of
+    w = mean + L u, of which the readings, in units of their noise, are off = loads u and noise.
+    """
     axes = stated.axes
-    spread = prior.covariance[np.ix_(axes, axes)] / np.outer(stated.sd, stated.sd)
-    root = np.linalg.cholesky(spread + np.eye(len(axes)))
-    off = np.linalg.solve(root, (stated.readings - prior.mean[axes]) / stated.sd)
-    return float(-np.square(off).sum() / 2 - np.log(np.diag(root)).sum())
+    loads, off = prior.factor[axes] / stated.sd[:, None], (stated.readings - prior.mean[axes]) / stated.sd
+    root = np.linalg.cholesky(np.eye(prior.n_features) + loads.T @ loads)
+    inverse = np.linalg.inv(root)
+    moved = inverse.T @ (inverse @ (off @ loads))
+    missed = off - loads @ moved
+    log_evidence = -(missed @ missed + moved @ moved) / 2 - np.log(root.diagonal()).sum()
+    return Gaussian.from_factor(prior.mean + prior.factor @ moved, prior.factor @ inverse.T), float(log_evidence)
 
 
 def _share(value: float) -> float:

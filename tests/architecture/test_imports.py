@@ -53,6 +53,17 @@ def test_choosing_and_fitting_load_no_heavy_modules() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_choosing_loads_no_more_than_numpy() -> None:
+    loaded = modules_loaded_by(
+        "import prefq\n"
+        "pool = prefq.CandidatePool.from_arrays([[0.0], [1.0], [3.0]], [[0, 1], [1, 2]])\n"
+        "answers = [prefq.select_next_question(pool, []).answer('first')]\n"
+        "assert prefq.select_next_question(pool, answers) is not None\n"
+    )
+
+    assert packages_of_others(loaded) <= {"numpy"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["onboard", "--help"]])
 def test_help_loads_no_heavy_modules(arguments: list[str]) -> None:
     loaded = modules_loaded_by(
