@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import prefq
@@ -289,3 +290,22 @@ def test_a_prior_from_a_file_decides_what_is_asked(prefq_: Prefq, pool_folder: P
     expected = prefq.design_questionnaire(pool, prior=prior, n_questions=3)
     assert made["questions"] == [question.id for question in expected]
     assert made["prior"] == prior.digest()
+
+
+def test_profiles_of_sheets_begin_where_a_prior_says(
+    prefq_: Prefq, sheets: Path, pool_folder: Path, tmp_path: Path
+) -> None:
+    space = prefq.load_pool(pool_folder).feature_space
+    prior = prefq.PopulationPrior(prefq.Gaussian([2.0, 0.0, -1.0], np.diag([1.0, 0.1, 2.0])), space, n_users=9)
+    path = tmp_path / "prior.json"
+    path.write_text(json.dumps(prior.to_dict()), encoding="utf-8")
+    sheet = ("pool", "answers", sheets, "--answers", "1a 2b 3= 4a 5b")
+    assert prefq_(*sheet, "--user", "ada", "--prior", path).code == 0
+    assert prefq_(*sheet, "--user", "bob").code == 0
+    with store() as opened:
+        assert opened.load_profile("ada").prior == prior
+        assert opened.load_profile("bob").prior != prior
+    other = dict(prior.to_dict(), feature_space=prefq.FeatureSpace(["a", "b", "c"]).to_dict())
+    path.write_text(json.dumps(other), encoding="utf-8")
+    refused = prefq_(*sheet, "--user", "cyd", "--prior", path)
+    assert (refused.code, "the prior belongs to another feature space" in refused.err) == (5, True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from prefq.pool.candidate_pool import CandidatePool
     from prefq.storage.sql import SqlStore
+    from prefq.vocabulary import PopulationPrior
     from prefq_cli.questionnaire.answers import Refused, Sheet
     from prefq_cli.questionnaire.files import Questionnaire
 
@@ -103,6 +104,10 @@ def answers(
     pool: Annotated[
         str | None, typer.Option("--pool", metavar="POOL", help="Where the questionnaire's pool lies now.")
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option("--prior", metavar="FILE", help="Profiles begin where this prior says instead of the pool's."),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,6 +125,7 @@ def answers(
     """
     import prefq
     from prefq.storage.sql import SqlStore
+    from prefq_cli.prior_files import read_prior
     from prefq_cli.questionnaire.files import read_questionnaire
 
     made = read_questionnaire(questionnaire)
@@ -127,9 +133,10 @@ def answers(
     made.require_pool(loaded)
     settings = read_settings(store=store, as_json=as_json)
     name = made.pool_name if pool is None else pool
+    start = None if prior is None else loaded.starting_point(read_prior(prior))  # refused before anything is typed in
     sheets = _sheets(made, table, user, line)
     with SqlStore.open(settings.store) as opened:
-        outcome = _Outcome(made, as_json)
+        outcome = _Outcome(made, start, as_json)
         for sheet in sheets:
             outcome.take(sheet, opened, loaded, name)
     outcome.report()
@@ -138,8 +145,8 @@ def answers(
 class _Outcome:
     """What became of each sheet, told as it happens."""
 
-    def __init__(self, questionnaire: "Questionnaire", as_json: bool) -> None:
-        self.questionnaire, self.as_json = questionnaire, as_json
+    def __init__(self, questionnaire: "Questionnaire", prior: "PopulationPrior | None", as_json: bool) -> None:
+        self.questionnaire, self.prior, self.as_json = questionnaire, prior, as_json
         self.stored: list[dict[str, Any]] = []
         self.already: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
@@ -155,7 +162,8 @@ class _Outcome:
         if isinstance(sheet, Refused):
             return self._refuse(sheet.line, sheet.user, sheet.problem)
         time = now()
-        session = session_of(sheet, self.questionnaire, pool, pool_name=full_name(pool_name), time=time)
+        name = full_name(pool_name)
+        session = session_of(sheet, self.questionnaire, pool, pool_name=name, time=time, prior=self.prior)
         try:
             new = store_sheet(store, session, pool, time=time)
         except InputError as error:

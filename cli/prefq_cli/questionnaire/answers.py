@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
     from prefq.session import Session
     from prefq.storage.sql import SqlStore
+    from prefq.vocabulary import PopulationPrior
 
 CODES: Mapping[str, Choice] = MappingProxyType(
     {
@@ -109,9 +110,18 @@ def sheets_in(text: str, questionnaire: Questionnaire) -> Iterator[Sheet | Refus
 
 
 def session_of(
-    sheet: Sheet, questionnaire: Questionnaire, pool: "CandidatePool", *, pool_name: str, time: str
+    sheet: Sheet,
+    questionnaire: Questionnaire,
+    pool: "CandidatePool",
+    *,
+    pool_name: str,
+    time: str,
+    prior: "PopulationPrior | None" = None,
 ) -> "Session":
-    """The finished session that a sheet amounts to; its id depends on the person and the questionnaire alone."""
+    """The finished session that a sheet amounts to; its id depends on the person and the questionnaire alone.
+
+    The person starts where the prior says, if there is one, else where the pool does.
+    """
     from prefq.events import Answered, Asked, Event, Stopped
     from prefq.session import Session
     from prefq.settings import SessionSettings
@@ -124,6 +134,7 @@ def session_of(
         time=time,
         pool_name=pool_name,
         settings=SessionSettings(max_questions=n_questions),
+        prior=prior,
     )
     events: list[Event] = []
     for question, choice, told in zip(questionnaire.questions, sheet.choices, questionnaire.information, strict=True):
