@@ -174,7 +174,7 @@ class Profile:
         >>> profile.score([[0.0], [1.0]]).mean.round(2)
         array([0. , 0.8])
         """
-        matrix = self._features(features, "features")
+        matrix = self.feature_space.rows(features, "features")
         return Scores(matrix @ self.coefficients.mean, np.sqrt(self._variances(matrix)))
 
     def preference_probability(self, first_features: ArrayLike, second_features: ArrayLike) -> Array:
@@ -196,10 +196,7 @@ class Profile:
         InputError
             For another shape, different numbers of rows, or values that are not finite.
         """
-        first = self._features(first_features, "first_features")
-        second = self._features(second_features, "second_features")
-        if first.shape != second.shape:
-            raise InputError(f"there are {len(first)} first and {len(second)} second responses; give as many of each.")
+        first, second = self.feature_space.pairs(first_features, second_features)
         return expected_preference(self.coefficients, self.prior.response_model.felt(first - second))
 
     def to_dict(self) -> dict[str, Any]:
@@ -268,14 +265,6 @@ class Profile:
             raise StorageError(
                 f"the profile cannot be written to {str(path)!r} ({reason}); give a file that can be written."
             ) from error
-
-    def _features(self, features: ArrayLike, name: str) -> Array:
-        matrix = real_array(features, name, ndim=2)
-        if matrix.shape[1] != self.coefficients.n_features:
-            raise InputError(
-                f"{name} have shape {matrix.shape}; expected (n, {self.coefficients.n_features}), one row a response."
-            )
-        return matrix
 
     def _variances(self, rows: Array) -> Array:
         return np.asarray(np.maximum(np.einsum("ij,ij->i", rows @ self.coefficients.covariance, rows), 0.0))
