@@ -10,7 +10,7 @@ import numpy as np
 
 from prefq.errors import InferenceError
 from prefq.inference.ep_batch import settle
-from prefq.inference.laplace import mixed, require_same_features, singular_as_inference_error
+from prefq.inference.laplace import mixed, require_same_features
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import BRADLEY_TERRY, Felt
 from prefq.vocabulary import Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
@@ -21,9 +21,9 @@ ACCEPTED = 1e-4  # change that is reported and no error: a hundredth of what exp
 class EpInfo(NamedTuple):
     """How expectation propagation went.
 
-    change is the largest that renewing an answer's site would still cause to its margin: to the mean in standard
-    deviations, to the variance by itself; mostly below 1e-6. log_evidence approximates the log marginal likelihood of
-    the answers, in nats. Without answers all are zero.
+    change is the largest that renewing an answer's site would still cause to its margin, as far as the last two sweeps
+    tell: to the mean in standard deviations, to the variance by itself; mostly below 1e-6. log_evidence approximates
+    the log marginal likelihood of the answers, in nats. Without answers all are zero.
     """
 
     n_sweeps: int
@@ -90,8 +90,7 @@ def fit_posterior_ep(
     answers, components = Felt.of(comparisons, model), prior.components
     priors = Gaussians(np.array([each.mean for each in components]), np.array([each.factor for each in components]))
     outcomes = answers.outcomes[None].repeat(len(components), axis=0)
-    with singular_as_inference_error(n_answers):
-        settled = settle(priors, answers.differences[None], outcomes, model)
+    settled = settle(priors, answers.differences[None], outcomes, model)
     change = float(settled.change.max())
     if not change <= ACCEPTED:
         raise InferenceError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.laplace import in_span, narrowed
+from prefq.inference.laplace import in_span, narrowed, singular_as_inference_error
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
 from prefq.inference.sites import (
@@ -133,9 +133,18 @@ def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], re
 
     Parameters are those of `propagate`. Whole steps, all users at once, are enough for most; the steps of the others
     are mixed one user at a time (`prefq.inference.mixing`).
+
+    Raises
+    ------
+    InferenceError
+        When a prior is so wide that its sum with the sites is singular in double precision.
     """
-    span = _Span.of(priors, differences, outcomes, response_model)
-    margins, sites = span.margins, Sites.empty(*outcomes.shape)
+    with singular_as_inference_error(outcomes.shape[1]):
+        return _settled(_Span.of(priors, differences, outcomes, response_model))
+
+
+def _settled(span: _Span) -> Settled:
+    margins, sites = span.margins, Sites.empty(*span.margins.offsets.shape)
     renewal = renew(margins, unanswered(margins), sites)
     n_sweeps, change = 1, renewal.change
     while n_sweeps <= WHOLE_SWEEPS and not (change <= TOLERANCE).all():

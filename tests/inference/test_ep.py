@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from prefq.errors import InferenceError, InputError
 from prefq.inference import ep_batch, mixing
 from prefq.inference.ep import EpInfo, fit_posterior_ep
+from prefq.inference.ep_batch import TOLERANCE, settle
 from prefq.inference.laplace import fit_posterior
+from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.likelihood import Felt, Replies, log_likelihood
 from prefq.inference.predictive import preference_probability
 from prefq.inference.tilted import tilted_moments
@@ -75,9 +77,9 @@ def test_moments_of_one_reply_are_those_of_the_integral(name: str, sd: float) ->
             mean, exact_sd, evidence = exact_line(shift * sd, sd, comparisons, model)
             replies = Replies(np.array([outcome], dtype=np.int8), model)
             found = tilted_moments(np.array([shift * sd]), np.array([sd]), replies)
-            assert found.log_evidence[0] == pytest.approx(evidence, abs=2e-6, rel=1e-9)
-            assert found.shift[0] == pytest.approx((mean - shift * sd) / sd, abs=2e-6)
-            assert found.ratio[0] == pytest.approx((exact_sd / sd) ** 2, abs=2e-6)
+            assert found.log_evidence[0] == pytest.approx(evidence, abs=1e-6, rel=1e-9)
+            assert found.shift[0] == pytest.approx((mean - shift * sd) / sd, abs=1e-6)
+            assert found.ratio[0] == pytest.approx((exact_sd / sd) ** 2, abs=1e-6)
 
 
 def _graded(outcome: int) -> Comparisons:
@@ -257,6 +259,37 @@ def test_not_settling_is_an_error_with_the_last_change(monkeypatch: pytest.Monke
     prior, comparisons = random_problem(0, ResponseModel())
     with pytest.raises(InferenceError, match=r"10 answers did not converge: it still changed by \d"):
         fit_posterior_ep(prior, comparisons)
+
+
+def test_users_who_do_not_settle_leave_the_others_as_they_are_alone() -> None:
+    hopeless, comparisons = _hard("wide", 114)
+    rng, (n_answers, n_features) = np.random.default_rng(1), comparisons.differences.shape
+    means = np.stack([hopeless.mean, np.zeros(n_features)])
+    factors = np.stack([1e3 * hopeless.factor, np.eye(n_features)])
+    differences = np.stack([comparisons.differences, rng.normal(size=(n_answers, n_features))])
+    outcomes = np.stack([comparisons.outcomes, rng.choice([-1, 1], size=n_answers).astype(np.int8)])
+    together = settle(Gaussians(means, factors), differences, outcomes, MODELS["grades"])
+    alone = settle(Gaussians(means[1:], factors[1:]), differences[1:], outcomes[1:], MODELS["grades"])
+    assert together.change[0] > 1e-2
+    assert together.change[1] <= TOLERANCE
+    np.testing.assert_allclose(together.posteriors.means[1], alone.posteriors.means[0], atol=1e-5)
+    np.testing.assert_allclose(together.posteriors.covariances[1], alone.posteriors.covariances[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_one_more_renewal_would_change_is_told_in_advance(name: str) -> None:
+    """The estimate that ends the search, against a search that goes on far beyond it."""
+    for seed in range(8):
+        prior, comparisons = random_problem(seed, MODELS[name], scale=2.0)
+        posterior, info = fit_posterior_ep(prior, comparisons, response_model=MODELS[name])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ep_batch, "TOLERANCE", 1e-11)
+            patch.setattr(ep_batch, "WHOLE_SWEEPS", 60)
+            settled, more = fit_posterior_ep(prior, comparisons, response_model=MODELS[name])
+        assert more.n_sweeps > info.n_sweeps
+        assert np.abs((posterior.mean - settled.mean) / settled.sd).max() < 1e-5
+        assert np.abs(posterior.sd / settled.sd - 1).max() < 1e-5
+        assert info.log_evidence == pytest.approx(more.log_evidence, abs=1e-8)
 
 
 def test_prior_and_comparisons_must_have_as_many_features() -> None:
