@@ -33,7 +33,7 @@ from prefq.vocabulary import (
 )
 
 DEFAULT_RMS_MARGIN = 1.5  # logits: a typical question is then answered the expected way about three times in four
-NO_TASTE = 0.1  # probability that somebody has none: a choice, not a measurement (decision 0029)
+NO_TASTE = 0.1  # probability that somebody has none: between what two sets of real people say, where no group is known
 CONSTANT_ULPS = 4  # a feature whose values differ by no more than this many units of round-off is constant
 BLOCK = 16_384  # rows widened to float64 at a time
 Rows = NDArray[np.int64]
