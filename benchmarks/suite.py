@@ -18,6 +18,7 @@ LORE = "lore"  # quick with its questions, and a second or two for each group th
 ASKED_FOR = "in_context"  # named in every command, so that the last one says why it could not be run
 # Where worlds are many and each takes seconds to fit a prior for: the default rule and what it must beat.
 FEW_OF_OURS = ("information_gain", "random", "spread_matched_random", "static", "pooled")
+MORE_OF_OURS = ("information_gain", "d_optimal", "pref", "target_variance", *FEW_OF_OURS[1:])
 
 
 class Few(NamedTuple):
@@ -111,32 +112,44 @@ def _world(
     return Line(slug(name), f"learning-curve --world {name} {size}", peers, without, ours=ours, also=also)
 
 
-_LARGE = "--worlds 8 --users 25 --questions 20"
-_MIDDLE = "--worlds 8 --users 25 --questions 10"  # where a promise hangs on a small difference
+_LARGE = "--worlds 8 --users 25 --questions 10"
 _SMALL = "--worlds 4 --users 12 --questions 10"
-_ON_RECORD, _TWICE = "--seeds 1 --questions 20", "--seeds 2 --questions 20"
+_ON_RECORD, _TWICE = "--seeds 1 --questions 10", "--seeds 2 --questions 20"
 
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
     Line("speed", "speed --repeats 20", alone=True),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3), also=("ablation",)),
+    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3), also=("one_gaussian", "chosen_by_laplace")),
     _world(
         "clustered",
         "--worlds 20 --users 12 --questions 10",
         Few(1, worlds=4),
         without=(LORE,),
         ours=FEW_OF_OURS,
-        also=("one_gaussian",),
+        also=("one_gaussian", "right_prior", "right_gaussian"),
     ),
     Line(
         "polis",
         f"replay --set polis {_ON_RECORD}",
         (Few(1),),
         without=(LORE, "pref_released_random"),
+        ours=MORE_OF_OURS,
         also=("information_per_second",),
     ),
     Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),), also=("laplace_em",)),
-    _world("unlike_noise", _LARGE, Few(2), without=(LORE,)),
+    Line(
+        "cars_conjoint-once",
+        "replay --set cars_conjoint --pairs once --seeds 2 --questions 10",
+        ours=MORE_OF_OURS,
+        also=("laplace_em",),
+    ),
+    _world("unlike_noise", "--worlds 8 --users 25 --questions 20", Few(1), without=(LORE,), ours=FEW_OF_OURS),
+    Line(
+        "adaptivity",
+        "learning-curve --world gaussian(6) --worlds 24 --users 4 --questions 6",
+        title="Adaptivity",
+        ours=("information_gain",),
+    ),
     _world("gaussian(16)", "--worlds 8 --users 12 --questions 10", Few(1, worlds=4), without=(LORE,)),
     Line(
         "equivalents",
@@ -150,10 +163,10 @@ LINES: tuple[Line, ...] = (
         (Few(4, worlds=1),),
         also=("information_per_second",),
     ),
-    _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2)),
+    _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2), ours=FEW_OF_OURS),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
-    _world("wrong_prior", _MIDDLE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS, also=("right_prior",)),
-    *(_world(name, _MIDDLE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS) for name in ("agree(1)", "no_signal")),
+    _world("wrong_prior", _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS, also=("right_prior",)),
+    *(_world(name, _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS) for name in ("agree(1)", "no_signal")),
     _world("agree(0.5)", _SMALL, Few(1), ours=FEW_OF_OURS),  # with LoRe: its own kind of world
     _world("starter", _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS, also=("information_per_second",)),
     *(
@@ -171,6 +184,13 @@ LINES: tuple[Line, ...] = (
     ),
 )
 LONG_LINES: tuple[Line, ...] = (
+    Line(
+        "ablation",
+        "learning-curve --world gaussian(6) --worlds 8 --users 25 --questions 10",
+        title="Ablation",
+        ours=("information_gain",),
+        also=("ablation",),
+    ),
     Line(
         "speed-peers",
         "speed --questions-in-pool 1000,10000 --features 8 --peers benchmarks/peers --limit 3",

@@ -194,7 +194,7 @@ def test_summary_holds_means_checks_and_provenance(done: Path) -> None:
     assert summary["settings"] == {"world": "gaussian(6)", "users": 3, "worlds": 2, "questions": 2, "seed": SEED}
     assert summary["provenance"]["versions"]["prefq"] == prefq.__version__
     assert summary["guards"]["passed"], summary["guards"]["alarms"]
-    assert summary["adaptivity"]["random"] == [0.0]
+    assert (summary["adaptivity"]["random"], summary["adaptivity_se"]["random"]) == ([0.0], [0.0])
     assert summary["information"]["ceiling"] == "oracle"
     assert (done / "report.md").read_text(encoding="utf-8").startswith("# Learning curves: gaussian(6)")
 

@@ -127,6 +127,18 @@ def test_information_is_told_as_a_share_and_beside_the_best_of_the_others() -> N
     assert (one.found, one.reached) == ("0.75; most of the others: `d_optimal`, 0.80", "no")
 
 
+@pytest.mark.parametrize(("error", "reached"), [(0.02, "no"), (0.2, "within error")])
+def test_adaptivity_is_that_of_its_own_line_at_the_step_where_it_is_least(error: float, reached: str) -> None:
+    few = world("gaussian(6)", adaptivity={"information_gain": [1.0] * 5})
+    many = world("adaptivity", adaptivity={"information_gain": [0.6, 1.0, 0.9, None, 0.8, 0.1]})
+    many["adaptivity_se"] = {"information_gain": [error] * 6}
+    words = ("share of sessions",)
+
+    assert found([few], "gaussian(6)", *words).reached == "yes"
+    one = found([few, many], "gaussian(6)", *words)
+    assert (one.found, one.reached) == (f"0.60 ± {error:.2f}, after 1; others from 0.80", reached)
+
+
 def test_a_result_can_bring_promises_of_its_own_and_the_table_counts_them() -> None:
     brought = {"what": "time", "goal": "at most 1", "found": "0.5", "reached": "yes"}
     text = render_promises([{"kind": "speed", "name": "speed", "promises": [brought]}])

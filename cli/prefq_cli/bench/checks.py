@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prefq.simulation.ablations import KIND as ABLATION
 from prefq.simulation.adaptivity import adaptivity
+from prefq.simulation.comparison import mean_and_error
 from prefq.simulation.guards import (
     Finding,
     check_strategy,
@@ -37,7 +38,7 @@ from prefq_cli.bench.replays import ReplayJob, record
 from prefq_cli.bench.strategies import PEER, Address, Chosen, load
 
 USERS, PEER_USERS = 50, 4
-PANELS = 4  # on which adaptivity and information are measured; guards look at the first
+PANELS = 4  # on which adaptivity and information are measured, the default rule's adaptivity on all; guards: the first
 GUARD_QUESTIONS = 5
 COIN_PANELS = 2  # that are made again of coin flips, which takes as long as making them did
 RULE = next(strategy for strategy in OURS if strategy.name == "information_gain")
@@ -91,7 +92,7 @@ class CheckTask:
             if n_questions > 1:
                 shares = adaptivity(strategy, few, prior, n_questions=n_questions, rng=self._rng())
                 found["adaptivity"] = [None if np.isnan(share) else round(float(share), 4) for share in shares]
-            if self.name not in HEARD and why_not(few) is None:
+            if self.panel < PANELS and self.name not in HEARD and why_not(few) is None:
                 found["information"] = self._information(strategy, few, prior, n_questions)
         return found
 
@@ -141,12 +142,13 @@ def check_tasks(job: Job, chosen: Sequence[Chosen]) -> list[CheckTask]:
         if each.kind == PEER:
             tasks.append(CheckTask(job, 0, each.address, is_peer=True, digest=each.digest))
         else:
-            tasks += [CheckTask(job, panel, each.address) for panel in panels]
+            theirs = range(job.n_panels) if each.name == RULE.name else panels
+            tasks += [CheckTask(job, panel, each.address) for panel in theirs]
     return sorted(tasks, key=lambda task: task.panel)
 
 
 def summarise_checks(found: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """The parts "guards", "adaptivity" and "information" of a summary, of these strategies.
+    """The parts "guards", "adaptivity", "adaptivity_se" and "information" of a summary, of these strategies.
 
     `found` has what each task gave under its `key`.
     """
@@ -162,17 +164,24 @@ def summarise_checks(found: Mapping[str, Mapping[str, Any]], names: Sequence[str
         for name in names
         if name in by_name
     }
-    summary["adaptivity"] = {name: _shares(values) for name, values in steps.items() if values.size}
+    shares = {name: _shares(values) for name, values in steps.items() if values.size}
+    summary["adaptivity"] = {name: [mean for mean, _ in found] for name, found in shares.items()}
+    summary["adaptivity_se"] = {name: [error for _, error in found] for name, found in shares.items()}
     summary |= _information(by_name, names)
     return summary
 
 
-def _shares(values: NDArray[np.float64]) -> list[float | None]:
-    """Of one strategy after 1, 2, … answers, from shares (n_panels, n_steps) that are NaN where nobody was counted."""
-    there = ~np.isnan(values)
-    return [
-        round(float(step[kept].mean()), 4) if kept.any() else None for step, kept in zip(values.T, there.T, strict=True)
-    ]
+def _shares(values: NDArray[np.float64]) -> list[tuple[float | None, float | None]]:
+    """Of one strategy after 1, 2, … answers: mean and standard error over the panels.
+
+    From shares (n_panels, n_steps) that are NaN where nobody was counted.
+    """
+    found = (mean_and_error(step[~np.isnan(step)]) for step in values.T)
+    return [(_rounded(mean), _rounded(error)) for mean, error in found]
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
 
 
 def _information(

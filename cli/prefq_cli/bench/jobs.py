@@ -180,8 +180,16 @@ class SpeedTask:
         }
 
 
-@lru_cache(maxsize=8)
 def prepared(job: Job, panel: int) -> tuple[Panel, PopulationPrior]:
-    """A panel and the prior fitted on its group, which takes seconds; a worker keeps the last few."""
-    made = job.make_panel(panel)
-    return made, fitted_start(made)
+    """A panel and the prior fitted on its group; a worker keeps the last few panels, and priors, which take seconds."""
+    return _made(job, panel), _start(job, panel)
+
+
+@lru_cache(maxsize=8)
+def _made(job: Job, panel: int) -> Panel:
+    return job.make_panel(panel)
+
+
+@lru_cache(maxsize=256)
+def _start(job: Job, panel: int) -> PopulationPrior:
+    return fitted_start(_made(job, panel))

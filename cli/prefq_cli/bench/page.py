@@ -29,7 +29,8 @@ machines.
 """
 PEOPLE = ("cars_conjoint", "polis", "llmfao")
 FIRST_WORLDS = ("gaussian(6)", "unlike_noise")
-BESIDE_WORLDS = ("equivalents",)  # more of gaussian(6), for one purpose
+ABLATION = "ablation"
+BESIDE_WORLDS = ("equivalents", "adaptivity", ABLATION)  # more of gaussian(6), for one purpose
 ATTRIBUTES = "attributes"  # the world that is tuned until PReF's recipe gives PReF's published curve
 CHECKS = ("startup", "step_speed", "newton", "starter_gain", "words", "kill")
 CAPTIONS = {
@@ -131,6 +132,7 @@ def render_page(results: Sequence[Summary], *, images: str = "images/bench") -> 
         ("What is shown, and what is not", [_shown(people, worlds)]),
         ("Real people", [_whole(each, images) for each in people]),
         ("Worlds", [_whole(each, images) if each["name"] in FIRST_WORLDS else _brief(each) for each in worlds]),
+        ("Ablation", [_brief(each) for each in results if each["name"] == ABLATION]),
         ("Recipes of others", [_peers([*people, *worlds, *attributes])]),
         ("PReF's world", [_whole(each, images) for each in attributes]),
         *(

@@ -152,11 +152,18 @@ def _of_people(people: Mapping[str, Summary]) -> Iterator[Promise]:
 
 
 def _of_adaptivity(worlds: Mapping[str, Summary]) -> Iterator[Promise]:
-    shares = ((worlds.get("gaussian(6)", {}).get("adaptivity") or {}).get(RULE) or [])[:FIRST_STEPS]
-    told = [share for share in shares if share is not None]
+    summary = worlds.get("adaptivity", worlds.get("gaussian(6)", {}))
+    shares, errors = ((summary.get(part) or {}).get(RULE) or [] for part in ("adaptivity", "adaptivity_se"))
     what = "share of sessions in which a flipped answer changes the next question, least of the first five steps"
-    reached = "" if not told else "yes" if min(told) >= 0.75 else "no"
-    yield Promise("gaussian(6)", what, "at least .75", f"{min(told):.2f}" if told else NOTHING, reached)
+    told = [(share, step) for step, share in enumerate(shares[:FIRST_STEPS]) if share is not None]
+    if not told:
+        yield Promise("gaussian(6)", what, "at least .75", NOTHING, "")
+        return
+    share, step = min(told)
+    error = errors[step] if step < len(errors) else None
+    found = f"{share:.2f}" + ("" if error is None else f" ± {error:.2f}") + f", after {step + 1}; others from "
+    found += f"{min((other for other, at in told if at != step), default=share):.2f}"
+    yield Promise("gaussian(6)", what, "at least .75", found, _met(share, error, 0.75))
 
 
 _WORDS = {
