@@ -170,7 +170,7 @@ class GaussianMixture:
     weights: Array
     components: tuple[Gaussian, ...]
     mean: Array = field(init=False, repr=False)
-    covariance: Array = field(init=False, repr=False)
+    _covariance: Array | None = field(default=None, init=False, repr=False)  # derived, computed once
 
     if TYPE_CHECKING:
 
@@ -185,18 +185,14 @@ class GaussianMixture:
             )
         if (sizes := {component.n_features for component in components}) != {components[0].n_features}:
             raise InputError(f"the components have {sorted(sizes)} coefficients; they must all have as many.")
-        if (weights < 0).any() or abs(weights.sum() - 1) > WEIGHTS_TOLERANCE:
+        total = float(weights.sum())
+        if (weights < 0).any() or abs(total - 1) > WEIGHTS_TOLERANCE:
             raise InputError(f"weights are {shown(weights.tolist())}; give probabilities that sum to 1.")
-        if abs(weights.sum() - 1) > ROUND_OFF:  # those put right before stay as they are, to the last bit
-            weights = weights / weights.sum()
-        means = np.stack([component.mean for component in components])
-        mean = weights @ means
-        deviations = (means - mean) * np.sqrt(weights)[:, None]
-        within = np.einsum("k,kij->ij", weights, np.stack([component.covariance for component in components]))
+        if abs(total - 1) > ROUND_OFF:  # those put right before stay as they are, to the last bit
+            weights = weights / total
         object.__setattr__(self, "components", components)
         object.__setattr__(self, "weights", frozen(weights))
-        object.__setattr__(self, "mean", frozen(mean))
-        object.__setattr__(self, "covariance", frozen(within + deviations.T @ deviations))
+        object.__setattr__(self, "mean", frozen(weights @ np.array([component.mean for component in components])))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.weights, self.components)
@@ -211,6 +207,16 @@ class GaussianMixture:
     def n_features(self) -> int:
         """Number of coefficients."""
         return self.mean.size
+
+    @property
+    def covariance(self) -> Array:
+        """Of the whole mixture (n_features, n_features): within its components and between them."""
+        if self._covariance is None:
+            deviations = np.array([each.mean for each in self.components]) - self.mean
+            deviations *= np.sqrt(self.weights)[:, None]
+            within = np.einsum("k,kij->ij", self.weights, np.array([each.covariance for each in self.components]))
+            object.__setattr__(self, "_covariance", frozen(within + deviations.T @ deviations))
+        return cast(Array, self._covariance)
 
     @property
     def sd(self) -> Array:
