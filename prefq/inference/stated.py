@@ -6,6 +6,7 @@ Never as truth: how far people choose as they say is stated or fitted on a group
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -292,6 +293,11 @@ def with_stated(prior: PopulationPrior, stated: StatedEvidence | None) -> Popula
     if stated is None or not stated.names:
         return prior
     prior.feature_space.require(stated.feature_space, "what was stated")
+    return _with_stated(prior, stated)
+
+
+@lru_cache(maxsize=8)  # of a pure function: a session asks for the same start at every step
+def _with_stated(prior: PopulationPrior, stated: StatedEvidence) -> PopulationPrior:
     before = prior.coefficients
     conditioned = [_conditioned(each, stated) for each in before.components]
     logs = np.log(np.maximum(before.weights, np.finfo(np.float64).tiny))
