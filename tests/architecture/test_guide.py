@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import prefq
-from prefq.profiles.summary import sentences, summarize, system_prompt
+from prefq.profiles.summary import sentences, summarize, system_prompt, taste_sentences
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 TERMINAL, SCRIPTS, MEASURE = GUIDE / "terminal.md", GUIDE / "scripts.md", GUIDE / "measure-your-pool.md"
@@ -120,15 +120,17 @@ def test_onboarding_as_the_page_shows_it_begins(command: str, tmp_path: Path) ->
 
 
 def test_words_of_the_page_about_the_terminal_are_those_of_prefq() -> None:
-    prior = prefq.load_pool("starter").starting_point()
-    scales = prefq.load_pool("starter").feature_scales()
-    effects = np.array([-0.65, 0.0, -0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
-    coefficients = prefq.Gaussian(effects / scales, np.diag(0.4 / scales) ** 2)
-    profile = prefq.Profile("ada", coefficients, prior, 10, scales, "")
+    pool = prefq.load_pool("starter")
+    scales = pool.feature_scales()
+    effects = np.where(np.array(pool.feature_space.names) == "warm", 0.7, 0.0)
+    taste = prefq.Gaussian(effects / scales, np.diag(0.4 / scales) ** 2)
+    point = prefq.Gaussian(np.zeros(8), np.zeros((8, 8)))
+    believed = prefq.GaussianMixture([0.92, 0.08], [taste, point])
+    profile = prefq.Profile("ada", believed, pool.starting_point(), 10, scales, "")
     shown = blocks(TERMINAL, "text")
 
     assert shown == [
-        "\n".join(sentences(summarize(profile))) + "\n",
+        "\n".join([*taste_sentences(profile), *sentences(summarize(profile))]) + "\n",
         system_prompt(profile) + "\n",
     ]
 

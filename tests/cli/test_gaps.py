@@ -36,7 +36,7 @@ def test_gaps_are_told_in_sentences(prefq_: Prefq) -> None:
     told = prefq_("pool", "gaps")
 
     assert told.code == 0
-    assert told.out.startswith("A pair of usual items could tell up to 0.35 nats about a new user.\n")
+    assert told.out.startswith("A pair of usual items could tell up to 0.34 nats about a new user.\n")
     assert "such a pair differs in playful +2.3, " in told.out
     assert told.out.count("\n") == 4
 

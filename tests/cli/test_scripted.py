@@ -250,8 +250,9 @@ def test_profile_is_shown_in_words_without_a_terminal(prefq_: Prefq, pool_folder
 
     shown = prefq_("profile", "show").out.splitlines()
     assert shown[0] == "Profile of me, from 10 comparisons."
-    assert len(shown) == 1 + 3 + 1  # a line for each axis, and what the numbers mean
-    assert all(re.search(r"in about \d+ of 100 choices \(\d+ to \d+\)", line) for line in shown[1:4])
+    assert "no personal taste" in shown[1]
+    assert len(shown) == 2 + 3 + 1  # a line for each axis, and what the numbers mean
+    assert all(re.search(r"in about \d+ of 100 choices \(\d+ to \d+\)", line) for line in shown[2:5])
     assert "logits" not in " ".join(shown)
     assert not any(character in line for line in shown for character in "─━●┿│")
 
