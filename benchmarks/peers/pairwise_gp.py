@@ -31,13 +31,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.predictive import preference_probability
 from prefq.simulation.panels import History, Outcomes, Rows, Study
 from prefq.simulation.rules import NOTHING_LEFT, best_rows
 from prefq.simulation.strategies import Begin, Belief, Learner, Strategy, each_user, own_answers
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array, Gaussian, covariance_factor
 
 USERS_AT_ONCE = 4
 MAX_CANDIDATES = 2000
@@ -278,7 +277,7 @@ def with_prior(acquisition: Acquisition) -> Begin:
     def begin(study: Study, *, rng: np.random.Generator) -> Learner:
         warmed_up()
         seed, prior, n_features = int(rng.integers(2**32)), study.gaussian, study.first.shape[2]
-        factor = covariance_factor(prior.covariance)
+        factor = prior.factor
 
         def columns(items: Array) -> Array:
             return np.concatenate([items @ factor, (items @ prior.mean)[..., None]], axis=-1)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.likelihood import log_sigmoid, sigmoid
 from prefq.inference.predictive import entropy
 from prefq.simulation.panels import History, Outcomes, Rows, Study
@@ -92,7 +91,7 @@ def gaussian_samples(
     prior: Gaussian, differences: Array, outcomes: Outcomes, *, rng: np.random.Generator, n_samples: int = N_SAMPLES
 ) -> Array:
     """The belief with a Gaussian prior."""
-    factor = covariance_factor(prior.covariance)
+    factor = prior.factor
 
     def log_density(white: Array) -> Array:
         likely = log_likelihood(prior.mean + white @ factor.T, differences, outcomes)

@@ -15,9 +15,8 @@ from linear_operator.operators import LowRankRootLinearOperator
 from torch import Tensor
 
 from prefq.errors import InputError
-from prefq.inference.laplace import covariance_factor
 from prefq.profiles.profile import Profile
-from prefq.vocabulary import Coefficients, FeatureSpace, Gaussian, GaussianMixture
+from prefq.vocabulary import Coefficients, FeatureSpace, Gaussian, GaussianMixture, covariance_factor
 
 
 class ScoreModel(Model):

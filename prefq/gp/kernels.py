@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from prefq.errors import InputError
-from prefq.inference.laplace import covariance_factor
 from prefq.vocabulary import Array, Gaussian, real_array, real_number
 
 DEFAULT_REACH = 1.0  # lengthscale in typical distances of items: at it, what two items share has fallen to e^-½
@@ -75,7 +74,7 @@ class TasteKernel(Kernel):
                 f"the residual has {residual.lengthscales.size} lengthscales and the prior {prior.n_features} "
                 "coefficients; give one lengthscale a feature."
             )
-        self.register_buffer("factor", torch.tensor(covariance_factor(prior.covariance)))
+        self.register_buffer("factor", torch.tensor(prior.factor))
         self.register_buffer("scale", torch.tensor(residual.scale, dtype=torch.float64))
         self.residual = ScaleKernel(RBFKernel(ard_num_dims=prior.n_features)).double()
         self.residual.base_kernel.lengthscale = torch.tensor(residual.lengthscales)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from prefq.errors import InferenceError, InputError
 from prefq.inference.likelihood import BRADLEY_TERRY, Felt, LogLikelihood, log_likelihood
 from prefq.vocabulary import Array, Coefficients, Comparisons, Gaussian, GaussianMixture, ResponseModel
-from prefq.vocabulary import covariance_factor as covariance_factor
 
 GRADIENT_TOLERANCE = 1e-9  # times the longest whitened difference; the Hessian is at least 1, so it bounds the error
 MAX_ITERATIONS = 200  # the hardest of 10,000 random problems took 55 (docs/benchmarks.md)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.inference.laplace import GRADIENT_TOLERANCE, LAPSE_SHARES, covariance_factor, curvatures, fit_felt
+from prefq.inference.laplace import GRADIENT_TOLERANCE, LAPSE_SHARES, curvatures, fit_felt
 from prefq.inference.likelihood import Felt, log_likelihood
 from prefq.vocabulary import Array, Gaussian, ResponseModel
 
@@ -38,8 +38,7 @@ class Gaussians(NamedTuple):
 
 def same_for_all(prior: Gaussian, n_users: int) -> Gaussians:
     """The Gaussian, once for each user."""
-    factor = covariance_factor(prior.covariance)
-    return Gaussians(np.tile(prior.mean, (n_users, 1)), np.broadcast_to(factor, (n_users, *factor.shape)))
+    return Gaussians(np.tile(prior.mean, (n_users, 1)), np.broadcast_to(prior.factor, (n_users, *prior.factor.shape)))
 
 
 def fit_posteriors(
@@ -86,7 +85,7 @@ def fit_posteriors(
     for user in np.flatnonzero(~solved):
         prior = Gaussian(priors.means[user], priors.factors[user] @ priors.factors[user].T)
         posterior, _ = fit_felt(prior, Felt(differences[user], outcomes[user]), response_model)
-        means[user], factors[user] = posterior.mean, covariance_factor(posterior.covariance)
+        means[user], factors[user] = posterior.mean, posterior.factor
     return Gaussians(means, factors)
 
 

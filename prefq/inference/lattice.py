@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from prefq.inference.laplace import covariance_factor
 from prefq.vocabulary import Array, Coefficients
 
 N_DRAWS = 16381  # a prime, so that the lattice has no short cycles
@@ -46,7 +45,7 @@ def coefficients_at(coefficients: Coefficients, shares: Array, places: Array) ->
     of = np.searchsorted(np.cumsum(coefficients.weights)[:-1], shares)
     normal, draws = ndtri(places), np.empty(places.shape)
     for number, component in enumerate(coefficients.components):
-        draws[of == number] = component.mean + normal[of == number] @ covariance_factor(component.covariance).T
+        draws[of == number] = component.mean + normal[of == number] @ component.factor.T
     return draws
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from prefq.errors import InputError, NotFoundError
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.predictive import predicted_slopes
 from prefq.pool.candidate_pool import BLOCK, CandidatePool
 from prefq.questions.acquisition import (
@@ -25,7 +24,7 @@ from prefq.questions.acquisition import (
 )
 from prefq.questions.hashes import random_order
 from prefq.questions.margins import Margins
-from prefq.vocabulary import Array, Coefficients, ResponseModel, real_array
+from prefq.vocabulary import Array, Coefficients, ResponseModel, covariance_factor, real_array
 
 
 class Situation(NamedTuple):

@@ -11,7 +11,6 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.inference.beliefs import Mixtures
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.population import pooled_coefficients
 from prefq.inference.stated import StatedEvidence, with_stated
@@ -101,7 +100,7 @@ def from_stated(study: Study) -> Mixtures:
     ]
     components = []
     for of_users in zip(*(start.components for start in starts), strict=True):
-        factor = covariance_factor(of_users[0].covariance)  # readings move means only: the covariance is everybody's
+        factor = of_users[0].factor  # readings move means only: the covariance is everybody's
         means = np.stack([each.mean for each in of_users])
         components.append(Gaussians(means, np.broadcast_to(factor, (study.n_users, *factor.shape))))
     return Mixtures(np.stack([start.weights for start in starts]), tuple(components))

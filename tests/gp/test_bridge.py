@@ -5,7 +5,6 @@ import pytest
 from scipy.special import entr, ndtr
 
 import prefq
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.likelihood import sigmoid
 from prefq.questions.acquisition import expected_absolute, expected_utility_of_best, information_gain
 from prefq.vocabulary import Array, FeatureSpace, Gaussian, GaussianMixture, ResponseModel
@@ -40,7 +39,7 @@ def pairs(n: int = 200, *, seed: int = 1) -> Array:
 
 def margins(posterior: Gaussian, of: Array) -> tuple[Array, Array]:
     differences = of[:, 0] - of[:, 1]
-    return differences @ posterior.mean, np.square(differences @ covariance_factor(posterior.covariance)).sum(axis=1)
+    return differences @ posterior.mean, np.square(differences @ posterior.factor).sum(axis=1)
 
 
 def test_scores_have_the_mean_and_covariance_of_the_coefficients() -> None:

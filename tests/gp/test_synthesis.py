@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import prefq
-from prefq.inference.laplace import covariance_factor
 from prefq.questions.acquisition import information_gain
 from prefq.vocabulary import Array, Gaussian, ResponseModel
 
@@ -16,7 +15,7 @@ POSTERIOR = Gaussian([1.5, 0.0, -0.5], np.diag([0.5, 2.0, 0.3]))
 
 
 def gain(differences: Array, model: ResponseModel | None = None) -> Array:
-    spread = np.square(differences @ covariance_factor(POSTERIOR.covariance)).sum(axis=1)
+    spread = np.square(differences @ POSTERIOR.factor).sum(axis=1)
     return information_gain(differences @ POSTERIOR.mean, spread, response_model=model or ResponseModel())
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from prefq.inference.ep import fit_posterior_ep
-from prefq.inference.laplace import covariance_factor
 from prefq.inference.predictive import preference_probability
 from prefq.questions.acquisition import information_gain
 from prefq.simulation.panels import History, Panel, Study
@@ -37,7 +36,7 @@ def test_without_a_residual_it_is_the_linear_posterior(peer: Peer, small_panel: 
 
         def moments(differences: Array, taste: Gaussian = taste) -> tuple[Array, Array]:
             felt = MODEL.felt(differences)
-            return felt @ taste.mean, np.square(felt @ covariance_factor(taste.covariance)).sum(axis=1)
+            return felt @ taste.mean, np.square(felt @ taste.factor).sum(axis=1)
 
         mean, variance = moments(tests)
         np.testing.assert_allclose(predicted[user], preference_probability(1.3 * mean, 1.3**2 * variance), atol=1e-7)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import entr, ndtr
 
-from prefq.inference.laplace import covariance_factor, fit_posterior
+from prefq.inference.laplace import fit_posterior
 from prefq.questions.acquisition import information_gain
 from prefq.simulation.panels import History, Panel, Study
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
@@ -105,7 +105,7 @@ def test_its_bald_with_our_prior_ranks_as_information_gain(peer: Peer) -> None:
 
     module = peer("pairwise_gp")
     prior = Gaussian(np.zeros(3), np.diag([3.0, 1.0, 0.3]))
-    factor = covariance_factor(prior.covariance)
+    factor = prior.factor
     pairs = np.random.default_rng(5).normal(size=(300, 2, 3))
     columns = np.concatenate([pairs @ factor, (pairs @ prior.mean)[..., None]], axis=-1)
     with module.as_in_botorch(0), torch.no_grad():
