@@ -66,10 +66,10 @@ def test_the_population_of_clustered_is_where_its_users_are_and_one_gaussian_has
     assert (true_prior(study).impersonal, moments.impersonal) == (None, None)
 
 
-def test_the_isotropic_guess_is_that_of_a_pool_without_a_prior() -> None:
+def test_the_isotropic_guess_is_that_of_a_pool_without_a_prior_for_people_with_a_taste() -> None:
     items = np.concatenate([PANEL.first[0], PANEL.second[0]]) * [1.0, 40.0]
     pool = prefq.CandidatePool.from_arrays(items, [[i, 60 + i] for i in range(60)])
-    expected = pool.starting_point().coefficients
+    expected, _ = pool.starting_point().coefficients.components
     study = Study.of(PANEL, PRIOR, 1)
     scaled = Study(
         study.first * [1.0, 40.0], study.second * [1.0, 40.0], study.open, 1, PRIOR, ResponseModel(), study.group
