@@ -57,7 +57,7 @@ def true_moments(study: Study) -> Study:
 
 
 def isotropic(study: Study) -> Study:
-    """No group at all: mean zero and independent coefficients, as a pool without a prior begins for people with a taste.
+    """No group at all: mean zero and independent coefficients, as a pool without a prior begins for those with a taste.
 
     Variances are proportional to 1/sd² of each feature over the questions' items, and such that the root mean square
     margin is 1.5 logits.
