@@ -122,10 +122,18 @@ def laplace_posteriors(
 def ep_posteriors(
     priors: Mixtures, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel
 ) -> Mixtures:
-    """Posteriors of every component by expectation propagation, weighed by evidence; parameters as above."""
+    """Posteriors of every component by expectation propagation, weighed by evidence; parameters as above.
+
+    Raises
+    ------
+    InferenceError
+        When those of one user do not converge.
+    """
     if not outcomes.shape[1]:
         return priors
     settled = [settle(each, differences, outcomes, response_model) for each in priors.components]
+    for each in settled:
+        each.required()
     evidence = np.stack([each.log_evidence for each in settled], axis=1)
     return Mixtures(reweighed(priors.weights, evidence), tuple(each.posteriors for each in settled))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prefq.errors import InferenceError
 from prefq.inference.laplace import in_span, narrowed, singular_as_inference_error
 from prefq.inference.laplace_batch import Gaussians
 from prefq.inference.mixing import mixed_sites
@@ -27,6 +28,7 @@ from prefq.inference.sites import Sites as Sites
 from prefq.vocabulary import Array, ResponseModel
 
 DAMPING = 0.8  # share of the way that a sweep goes: all sites move at once, which overshoots without it
+ACCEPTED = 1e-4  # change that is reported and no error: a hundredth of what expectation propagation itself may be off
 TOLERANCE = 1e-6  # of the last change, see `Settled`
 WHOLE_SWEEPS = 10  # before steps are mixed
 FASTEST = 0.01  # that changes are trusted to shrink from one sweep to the next
@@ -126,6 +128,17 @@ class Settled(NamedTuple):
     n_sweeps: int
     change: Array
     log_evidence: Array
+
+    def required(self) -> float:
+        """The largest change; InferenceError where it is above `ACCEPTED`."""
+        change = float(self.change.max())
+        if not change <= ACCEPTED:
+            raise InferenceError(
+                f"expectation propagation did not converge: a posterior still changed by {change:.2e} after "
+                f"{self.n_sweeps} sweeps, expected at most {ACCEPTED:.0e}; check the scale of the prior against the "
+                "features, or report this."
+            )
+        return change
 
 
 def settle(priors: Gaussians, differences: Array, outcomes: NDArray[np.int8], response_model: ResponseModel) -> Settled:

@@ -87,6 +87,10 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     surprise
         None where the answers do not contradict the prior.
 
+    Raises
+    ------
+    InferenceError
+        When a posterior does not converge.
     """
     if not (prior.n_users and comparisons.outcomes.size):
         return prior, None
@@ -142,8 +146,11 @@ def log_bayes_factors(
         own, answers = priors.of_users(users), (differences[users], outcomes[users], response_model)
         with np.errstate(divide="ignore"):
             of_prior = np.log(own.weights)
-        of_prior = of_prior + np.stack([settle(each, *answers).log_evidence for each in own.components], axis=1)
-        gains[users] = settle(_widest(own), *answers).log_evidence - np.logaddexp.reduce(of_prior, axis=1)
+        settled = [settle(each, *answers) for each in (*own.components, _widest(own))]
+        for each in settled:
+            each.required()
+        of_prior = of_prior + np.stack([each.log_evidence for each in settled[:-1]], axis=1)
+        gains[users] = settled[-1].log_evidence - np.logaddexp.reduce(of_prior, axis=1)
     return gains
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from prefq.errors import InferenceError, InputError
 from prefq.inference import ep_batch, mixing
+from prefq.inference.beliefs import Mixtures, ep_posteriors
 from prefq.inference.ep import EpInfo, fit_posterior_ep
 from prefq.inference.ep_batch import TOLERANCE, settle
 from prefq.inference.laplace import fit_posterior
@@ -257,7 +258,7 @@ def test_not_settling_is_an_error_with_the_last_change(monkeypatch: pytest.Monke
     monkeypatch.setattr(ep_batch, "WHOLE_SWEEPS", 1)
     monkeypatch.setattr(mixing, "MAX_SWEEPS", 1)
     prior, comparisons = random_problem(0, ResponseModel())
-    with pytest.raises(InferenceError, match=r"10 answers did not converge: it still changed by \d"):
+    with pytest.raises(InferenceError, match=r"did not converge: a posterior still changed by \d"):
         fit_posterior_ep(prior, comparisons)
 
 
@@ -271,6 +272,11 @@ def test_users_who_do_not_settle_leave_the_others_as_they_are_alone() -> None:
     together = settle(Gaussians(means, factors), differences, outcomes, MODELS["grades"])
     alone = settle(Gaussians(means[1:], factors[1:]), differences[1:], outcomes[1:], MODELS["grades"])
     assert together.change[0] > 1e-2
+    with pytest.raises(InferenceError, match="did not converge"):
+        together.required()
+    believed = Mixtures(np.ones((2, 1)), (Gaussians(means, factors),))
+    with pytest.raises(InferenceError, match="did not converge"):
+        ep_posteriors(believed, differences, outcomes, MODELS["grades"])
     assert together.change[1] <= TOLERANCE
     np.testing.assert_allclose(together.posteriors.means[1], alone.posteriors.means[0], atol=1e-5)
     np.testing.assert_allclose(together.posteriors.covariances[1], alone.posteriors.covariances[0], atol=1e-5)
