@@ -200,6 +200,8 @@ def any_of(*rules: StoppingRule) -> StoppingRule:
 def promised_wrong(posterior: Coefficients, differences: Array) -> Array:
     """Probability that the likelier order of each pair is wrong (n_pairs,): docs/maths/stopping.md, eq. 4.
 
+    No order of a pair without a margin is wrong, as for a person without a taste.
+
     Parameters
     ----------
     posterior
@@ -209,14 +211,14 @@ def promised_wrong(posterior: Coefficients, differences: Array) -> Array:
     """
     from scipy.special import ndtr  # here, because it costs 0.1 s and choosing a question does without it
 
-    first = np.zeros(len(differences))
+    orders = np.zeros((2, len(differences)))  # the chance that the margin is above zero, and below
     for weight, component in zip(posterior.weights, posterior.components, strict=True):
         mean = differences @ component.mean
         sd = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", differences, component.covariance, differences), 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):  # a margin that is known, or is known to be zero
-            distance = np.nan_to_num(mean / sd, nan=0.0, posinf=np.inf, neginf=-np.inf)
-        first += weight * ndtr(distance)
-    return np.asarray(np.clip(np.minimum(first, 1 - first), 0.0, None))
+            distance = mean / sd
+        orders += weight * np.nan_to_num(ndtr([distance, -distance]))
+    return np.asarray(orders.min(axis=0))
 
 
 def promised_best(posterior: Coefficients, candidates: Array) -> Array:

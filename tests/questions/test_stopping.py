@@ -89,7 +89,7 @@ def test_promised_wrong_is_the_share_of_draws_on_the_other_side(belief: Coeffici
 
 def test_promised_wrong_of_what_is_known_and_of_nothing() -> None:
     known = Gaussian([1.0, 0.0], np.zeros((2, 2)))
-    np.testing.assert_array_equal(promised_wrong(known, np.array([[2.0, 1.0], [-1.0, 0.0], [0.0, 1.0]])), [0, 0, 0.5])
+    np.testing.assert_array_equal(promised_wrong(known, np.array([[2.0, 1.0], [-1.0, 0.0], [0.0, 1.0]])), [0, 0, 0])
 
 
 @given(st.integers(0, 1000), st.floats(1e-4, 1e4))
