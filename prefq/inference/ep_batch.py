@@ -113,7 +113,9 @@ def log_evidence(
     """
     margins = _Span.of(priors, differences, outcomes, response_model).margins
     renewal = renew(margins, approximation(margins, sites), sites)
-    return log_evidence_of(margins, renewal, result(margins, renewal.sites))
+    # at the given sites, not the renewed ones, which may leave a user whose sites have not settled no Gaussian
+    ratio = 1 / (1 + sites.precisions * renewal.cavity_variance)
+    return log_evidence_of(margins, renewal._replace(sites=sites, ratio=ratio), result(margins, sites))
 
 
 class Settled(NamedTuple):

@@ -9,6 +9,7 @@ from prefq.inference.ep_batch import Sites, log_evidence, propagate
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.likelihood import Felt, log_likelihood
+from prefq.inference.sites import Margins, approximation, renew, result
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 
 PLAIN = ResponseModel()
@@ -168,3 +169,27 @@ def test_many_users_with_lapses_get_modes_as_good_as_alone() -> None:
             heights.append(likelihood.value.sum() - mean @ mean / 8)
         worse += heights[0] < heights[1] - 1e-6
     assert worse <= 2  # of several modes, the searches may find different ones
+
+
+@pytest.mark.parametrize("seed", [444, 716, 1030])
+def test_evidence_at_sites_whose_renewal_would_leave_no_gaussian_is_that_at_the_sites_themselves(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_features, n_answers = int(rng.integers(1, 4)), int(rng.integers(2, 12))
+    differences = rng.normal(size=(1, n_answers, n_features)) * rng.choice([1, 3, 8])
+    outcomes = rng.choice([-1, 1], size=(1, n_answers)).astype(np.int8)
+    prior = Gaussians(rng.normal(size=(1, n_features)) * 2, np.eye(n_features)[None] * rng.choice([1.0, 3.0, 6.0]))
+    model = ResponseModel(lapse_rate=float(rng.choice([0.05, 0.1, 0.3, 0.6])))
+    answers, empty = (differences, outcomes, model), Sites.empty(1, n_answers)
+    early = propagate(prior, *answers, empty, n_sweeps=int(rng.integers(1, 4)))[1]
+    late = propagate(prior, *answers, empty, n_sweeps=200)[1]
+    margins = Margins.of(
+        np.matmul(differences, prior.means[..., None])[..., 0], np.matmul(differences, prior.factors), outcomes, model
+    )
+    with pytest.raises(np.linalg.LinAlgError):
+        result(margins, renew(margins, approximation(margins, early), early).sites)
+
+    draws = np.random.default_rng(0).normal(size=(200_000, n_features)) @ prior.factors[0].T + prior.means[0]
+    chances = np.exp(log_likelihood(draws @ differences[0].T, outcomes, model).value.sum(axis=1))
+    evidence = float(log_evidence(prior, *answers, early)[0])
+    assert evidence == pytest.approx(np.log(chances.mean()), abs=2)  # three sweeps from nothing
+    assert float(log_evidence(prior, *answers, late)[0]) == pytest.approx(np.log(chances.mean()), abs=0.5)
