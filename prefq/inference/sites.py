@@ -167,7 +167,7 @@ def step(margins: Margins, sites: Sites, renewed: Sites, damping: Array) -> tupl
 def log_evidence_of(margins: Margins, renewal: Renewal, found: Result) -> Array:
     """Log marginal likelihood of each user's answers (n_users,), eq. 10; Rasmussen and Williams 2006, eq. 3.65.
 
-    The result is that of the renewed sites.
+    The result is that of the renewal's sites.
     """
     precisions, shifts = renewal.sites
     mean, variance, ratio = renewal.cavity_mean, renewal.cavity_variance, renewal.ratio
