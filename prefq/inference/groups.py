@@ -103,6 +103,11 @@ class Group:
         """Number of the user of each row (n_answers,)."""
         return np.repeat(np.arange(self.n_users), self.counts)
 
+    @property
+    def typical(self) -> Array:
+        """Second moments of the differences (n_features, n_features)."""
+        return np.asarray(self.differences.T @ self.differences / len(self.outcomes))
+
     def felt(self, response_model: ResponseModel) -> "Group":
         """The group with its differences as they decide replies under this response model."""
         if response_model.dissimilarity_noise == 0:

@@ -18,7 +18,7 @@ from prefq.inference.likelihood import log_likelihood
 from prefq.vocabulary import Array, Gaussian, ResponseModel
 
 MEAN_SD = 2.0  # logits, of the common margin of a typical difference, before anything is known: a weak guess
-GUESSED_VARIANCE = 1.0  # squared logits, of the personal margin of a typical difference, before anything is known
+GUESSED_VARIANCE = 1.5**2  # squared logits, of a typical personal margin before anything is known: as without a group
 GUESSED_USERS = 2.0  # as many users' worth of evidence is this guess
 LEAST_PERSONAL = 0.5  # logits, root mean square: people whose tastes differ less than so are better called alike
 IMPERSONAL_RANGE = (0.01, 0.97)  # of the point's weight: no group is all of one kind beyond doubt
@@ -34,11 +34,18 @@ WEIGHT_STEPS = 50  # of the weights alone, which cost nothing
 
 
 class Population(NamedTuple):
-    """Gaussians of personal tastes, the point of those without one (None: nobody), and weights, the point's last."""
+    """Gaussians of personal tastes, and weights: one more, the last, where some people have none.
+
+    Those are a point at the mean of the Gaussians.
+    """
 
     weights: Array
     gaussians: tuple[Gaussian, ...]
-    centre: Array | None
+
+    @property
+    def has_point(self) -> bool:
+        """Whether some people have no taste of their own."""
+        return len(self.weights) > len(self.gaussians)
 
     @property
     def mean(self) -> Array:
@@ -48,11 +55,16 @@ class Population(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Where a search ended: the population, its steps, and the log evidence of each user (n_users,) before the last."""
+    """Where a search ended: the population, its steps, and the log evidence of each user (n_users,) before the last.
+
+    uncertainties are the covariances of the means, as far as the group tells these: one (n_features, n_features) for
+    each Gaussian.
+    """
 
     population: Population
     n_iterations: int
     log_evidence: Array
+    uncertainties: tuple[Array, ...]
 
 
 class _Sums(NamedTuple):
@@ -101,28 +113,28 @@ def search(
     blocks, n_gaussians = list(group.blocks()), len(start.gaussians)
     sites = [[Sites.empty(*block.outcomes.shape) for block in blocks] for _ in range(n_gaussians)]
     paces = [_Pace() for _ in range(n_gaussians)]
-    population, typical = start, group.differences.T @ group.differences / len(group.outcomes)
+    joint = start.has_point and n_gaussians == 1  # people of the point then tell the mean, too
+    population, typical = start, group.typical
     for n_iterations in range(1, max_iterations + 1):
         n_sweeps = FIRST_SWEEPS if n_iterations == 1 else NEXT_SWEEPS
         logs, found = _expect(blocks, group.n_users, population, response_model, sites, n_sweeps)
         weights = _weights(logs, population)
         shares, evidence = _shares(logs, weights)
-        pull = None if population.centre is None else _pull(group, population.centre, shares[:, -1], response_model)
-        gaussians, changes = [], [float(np.abs(weights - population.weights).max())]
-        joint = pull if n_gaussians == 1 else None
+        pull = _pull(group, population.mean, shares[:, -1], response_model) if joint else None
+        gaussians, uncertainties = [], []
+        changes = [float(np.abs(weights - population.weights).max())]
         for k, (gaussian, pace) in enumerate(zip(population.gaussians, paces, strict=True)):
             sums = _sums(found[k], gaussian, shares[:, k])
-            moved = _step(gaussian, sums, shrinkage, joint, pace)
-            gaussians.append(moved if pull is None else at_least(LEAST_PERSONAL, moved, typical))
+            moved, uncertainty = _step(gaussian, sums, shrinkage, pull, pace)
+            gaussians.append(at_least(LEAST_PERSONAL, moved, typical) if population.has_point else moved)
+            uncertainties.append(uncertainty)
             changes.append(_change(gaussian, gaussians[-1]))
-        population = Population(weights, tuple(gaussians), population.centre)
-        if pull is not None:
-            population = population._replace(centre=_centre(population, pull))
+        population = Population(weights, tuple(gaussians))
         if on_step is not None:
             on_step()
         if max(changes) < converged:
             break
-    return Search(population, n_iterations, evidence)
+    return Search(population, n_iterations, evidence, tuple(uncertainties))
 
 
 class Believed(NamedTuple):
@@ -145,8 +157,8 @@ def believed_margins(group: Group, response_model: ResponseModel, population: Po
             rows = block.rows[block.rows >= 0]
             mean, variance = Gaussians(centres[block.users], own).margins(block.differences)
             means[rows, k], variances[rows, k] = mean[block.rows >= 0], variance[block.rows >= 0]
-    if population.centre is not None:
-        means[:, -1] = group.differences @ population.centre
+    if population.has_point:
+        means[:, -1] = group.differences @ population.mean
     return Believed(_shares(logs, population.weights)[0][group.owners], means, variances)
 
 
@@ -196,9 +208,9 @@ def divided(group: Group, response_model: ResponseModel, whole: Population, n_ga
             gaussians.append(Gaussian(gaussian.mean + mean, covariance))
             weights.append(sums.n_users)
         shares = np.array(weights) / np.sum(weights)
-        if whole.centre is not None:
+        if whole.has_point:
             shares = np.append(shares * (1 - whole.weights[-1]), whole.weights[-1])
-        starts.append(Population(shares, tuple(gaussians), whole.centre))
+        starts.append(Population(shares, tuple(gaussians)))
     return starts
 
 
@@ -274,9 +286,9 @@ def _expect(
             factors.append((block, posteriors.factors))
             logs[block.users, k] = log_evidence(priors, block.differences, block.outcomes, model, sites[k][i])
         found.append((means, factors))
-    if population.centre is not None:
+    if population.has_point:
         for block in blocks:
-            value = log_likelihood(block.differences @ population.centre, block.outcomes, model).value
+            value = log_likelihood(block.differences @ population.mean, block.outcomes, model).value
             logs[block.users, -1] = value.sum(axis=1)
     for block in blocks:  # rows of padding were taken for replies at a margin of 0
         silent = ~block.differences.any(axis=2)
@@ -292,7 +304,7 @@ def _weights(logs: Array, population: Population) -> Array:
     for _ in range(WEIGHT_STEPS if len(weights) > 1 else 0):
         counts = _shares(logs, weights)[0].sum(axis=0)
         personal = (counts[:n_gaussians] + 1) / (counts[:n_gaussians] + 1).sum()
-        if population.centre is None:
+        if not population.has_point:
             weights = personal
             continue
         point = (counts[-1] + GUESSED_IMPERSONAL * GUESSED_GROUP) / (len(logs) + GUESSED_GROUP)
@@ -326,14 +338,10 @@ def _pull(group: Group, centre: Array, shares: Array, model: ResponseModel) -> _
     return _Pull(group.differences.T @ (weights * likelihood.first), bent.T @ group.differences)
 
 
-def _centre(population: Population, pull: _Pull) -> Array:
-    """Where the point goes: with one Gaussian to its mean, with several by a step of its own, held near their mean."""
-    assert population.centre is not None
-    if len(population.gaussians) == 1:
-        return population.mean
-    hold = np.eye(len(pull.slope)) * (len(pull.slope) / MEAN_SD**2)
-    step = np.linalg.solve(pull.curvature + hold, pull.slope - hold @ (population.centre - population.mean))
-    return np.asarray(population.centre + step)
+def uncertainty_of(group: Group, response_model: ResponseModel, common: Array) -> Array:
+    """Covariance (n_features, n_features) of the taste of a group of one taste, as far as its answers tell it."""
+    told = _pull(group, common, np.ones(group.n_users), response_model).curvature
+    return np.asarray(np.linalg.inv(told + np.eye(group.n_features) * (group.n_features / MEAN_SD**2)))
 
 
 def at_least(margin: float, gaussian: Gaussian, typical: Array) -> Gaussian:
@@ -347,8 +355,8 @@ def at_least(margin: float, gaussian: Gaussian, typical: Array) -> Gaussian:
     return Gaussian(gaussian.mean, gaussian.covariance * (margin**2 / square))
 
 
-def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, pace: _Pace) -> Gaussian:
-    """The next Gaussian.
+def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, pace: _Pace) -> tuple[Gaussian, Array]:
+    """The next Gaussian, and the covariance of its mean.
 
     A posterior mean holds a share ρ of where the user is, so that what an ordinary step of expectation maximisation
     gains is a share ρ of what is missing of the mean, and ρ² of the covariance; it is divided by that
@@ -361,8 +369,15 @@ def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, p
     known, axes = np.linalg.eigh(identity - inverse @ (sums.within / n_users) @ inverse.T)
     known = np.clip(known, LEAST_KNOWN, 1.0)
     inverse, root = axes.T @ inverse, root @ axes
+    hold = n_features / MEAN_SD**2
+    pull = inverse @ sums.total - hold * root.T @ prior.mean
+    curvature = n_users * np.diag(known) + hold * root.T @ root
+    if joint is not None:
+        pull, curvature = pull + root.T @ joint.slope, curvature + root.T @ joint.curvature @ root
+    uncertainty = np.linalg.inv(curvature)
     shift = inverse @ sums.total / n_users
     seen = inverse @ (sums.within + sums.scatter) @ inverse.T / n_users - np.outer(shift, shift) - identity
+    seen += np.outer(known, known) * uncertainty
     precision = inverse @ inverse.T
     sphere = n_features / np.trace(precision) * precision - identity
     guess = GUESSED_VARIANCE / n_features * precision - identity
@@ -376,17 +391,11 @@ def _step(prior: Gaussian, sums: _Sums, shrinkage: float, joint: _Pull | None, p
     )
     step = shape / (shrinkage + GUESSED_USERS + n_users * (np.outer(known, known) + LEAST_KNOWN)) + size * identity
     step = pace.share * (step + step.T) / 2
-    hold = n_features / MEAN_SD**2
-    pull = n_users * shift - hold * root.T @ prior.mean
-    curvature = n_users * np.diag(known) + hold * root.T @ root
-    if joint is not None:
-        pull, curvature = pull + root.T @ joint.slope, curvature + root.T @ joint.curvature @ root
-    shift = np.linalg.solve(curvature, pull)
     values, vectors = np.linalg.eigh(step)
     factor = root @ vectors * np.sqrt(np.clip(1 + values, 1 / MAX_GROWTH, MAX_GROWTH))
-    moved = Gaussian(prior.mean + root @ shift, factor @ factor.T)
+    moved = Gaussian(prior.mean + root @ uncertainty @ pull, factor @ factor.T)
     pace.renew(moved.covariance - prior.covariance)
-    return moved
+    return moved, root @ uncertainty @ root.T
 
 
 def _change(before: Gaussian, after: Gaussian) -> float:

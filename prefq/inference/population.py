@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from prefq.errors import InputError
 from prefq.inference.groups import Group
-from prefq.inference.mixture_em import Population, search
-from prefq.inference.population_plan import OnStep, or_alike, plan_of, pooled, saying, toward_pooled
+from prefq.inference.mixture_em import Search, search
+from prefq.inference.population_plan import OnStep, all_alike, narrowest, plan_of, pooled, saying, toward_pooled
 from prefq.vocabulary import (
     Array,
     FeatureSpace,
@@ -84,9 +84,10 @@ def fit_population_prior(
 ) -> PopulationPrior:
     """Where a new user of a group starts: empirical Bayes on the group's answers.
 
-    Coefficients come from one Gaussian or from several, or, for people without a taste of their own, from a point: the
-    group's mean (`PopulationPrior.impersonal`). The fit maximises the marginal likelihood of the answers, shrunk, by
-    expectation maximisation with expectation propagation in it (docs/maths/population.md).
+    Coefficients come from one Gaussian or from several, or, for people without a taste of their own, they are the
+    group's mean (`PopulationPrior.impersonal`), which is as uncertain as so many answers leave it. The fit maximises
+    the marginal likelihood of the answers, shrunk, by expectation maximisation with expectation propagation in it
+    (docs/maths/population.md).
 
     Parameters
     ----------
@@ -179,9 +180,10 @@ def fit_population_prior_with_info(
         on_step=saying(tell, "fitting the prior"),
     )
     if len(found.population.gaussians) == 1:
-        found = or_alike(group, plan.response_model, found)
-        found = found._replace(population=toward_pooled(group, plan.response_model, found.population))
-    prior = _in_words(found.population, group, space, plan.response_model)
+        alike = all_alike(group, plan.response_model, found)
+        found = narrowest(group, plan.response_model, found) if alike is None else alike
+        found = toward_pooled(group, plan.response_model, found)
+    prior = _in_words(found, group, space, plan.response_model)
     evidence = float(found.log_evidence.sum()) / len(group.outcomes)
     n_gaussians = len(found.population.gaussians)
     strength = plan.shrinkage / group.n_features
@@ -213,14 +215,25 @@ def _checked_components(n_components: int | str, n_users: int) -> int | None:
     return wanted
 
 
-def _in_words(population: Population, group: Group, space: FeatureSpace, model: ResponseModel) -> PopulationPrior:
-    """The prior in the caller's units; the point comes last."""
-    assert population.centre is not None
-    n_features = group.n_features
-    point = Gaussian(population.centre, np.zeros((n_features, n_features)))
-    components = [group.in_units(each) for each in (*population.gaussians, point)]
-    mixture = GaussianMixture(population.weights, components)
-    return PopulationPrior(mixture, space, model, group.n_users, impersonal=len(components) - 1)
+def _in_words(found: Search, group: Group, space: FeatureSpace, model: ResponseModel) -> PopulationPrior:
+    """The prior in the caller's units, each component as much wider as its mean is uncertain; the point comes last."""
+    weights, gaussians = found.population
+    personal = [
+        Gaussian(each.mean, each.covariance + uncertainty)
+        for each, uncertainty in zip(gaussians, found.uncertainties, strict=True)
+    ]
+    point = Gaussian(found.population.mean, _uncertainty_of_mean(found, group.n_users))
+    mixture = GaussianMixture(weights, [group.in_units(each) for each in (*personal, point)])
+    return PopulationPrior(mixture, space, model, group.n_users, impersonal=len(personal))
+
+
+def _uncertainty_of_mean(found: Search, n_users: int) -> Array:
+    """Covariance of the mean of the whole (n_features, n_features): of each Gaussian's mean, and of their shares."""
+    shares = found.population.weights[: len(found.uncertainties)]
+    shares = shares / shares.sum()
+    away = np.stack([each.mean for each in found.population.gaussians]) - found.population.mean
+    within = np.einsum("k,kij->ij", shares**2, np.stack(found.uncertainties))
+    return np.asarray(within + (away.T * shares) @ away / n_users)
 
 
 def _nothing(_what: str) -> None:

@@ -14,6 +14,7 @@ from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.mixture_em import (
     IMPERSONAL_RANGE,
+    LEAST_PERSONAL,
     MAX_ITERATIONS,
     MEAN_SD,
     Population,
@@ -23,6 +24,7 @@ from prefq.inference.mixture_em import (
     divided,
     evidence_of,
     search,
+    uncertainty_of,
 )
 from prefq.inference.response_fit import first_response_model, fitted_response_model, without_chance_bias
 from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
@@ -36,6 +38,7 @@ LEAST_USERS = 20  # of whom half can be held out
 COMMON_USERS = 20.0  # users' worth of evidence that the mean is the pooled regression
 GIVEN_UP = 5.0  # nats over all users, at most, for calling a group one of the same taste
 TELLING = 1.0  # logits, root mean square, of personal margins that a group must rule out to be of one taste
+NARROWER = (0.85, 0.7, 0.5, 0.35, 0.25)  # shares of a covariance that are tried
 SAMPLE_USERS = 300  # that decisions are made on; the prior itself is fitted on all
 MOST_COMPONENTS = 5  # that "auto" tries
 LAPSE_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -93,7 +96,7 @@ def _start(group: Group, model: ResponseModel) -> Population:
     """Everybody near the pooled regression."""
     common = pooled(group, model, sd=MEAN_SD / group.n_features**0.5)
     around = Gaussian(common, START_VARIANCE / group.n_features * np.eye(group.n_features))
-    return Population(np.array([1 - START_IMPERSONAL, START_IMPERSONAL]), (around,), common)
+    return Population(np.array([1 - START_IMPERSONAL, START_IMPERSONAL]), (around,))
 
 
 def _found(group: Group, plan: Plan, on_step: Callable[[], None], steps: int = MAX_ITERATIONS) -> Population:
@@ -204,33 +207,50 @@ def _chosen_components(halves: list[Group], plan: Plan, tell: OnStep) -> int:
     return chosen
 
 
-def toward_pooled(group: Group, model: ResponseModel, found: Population) -> Population:
-    """The population, its mean moved toward the pooled regression, which fewer users tell better."""
-    (gaussian,), common = found.gaussians, _start(group, model).centre
-    assert common is not None
-    share = COMMON_USERS / (group.n_users + COMMON_USERS)
-    mean = (1 - share) * gaussian.mean + share * common
-    return Population(found.weights, (Gaussian(mean, gaussian.covariance),), mean)
+def narrowest(group: Group, model: ResponseModel, found: Search) -> Search:
+    """What was found, with the smallest covariance that costs no more than the standard error of its cost over users.
+
+    Answers overrule too narrow a prior, and too wide a one believes their noise. Of fewer than `LEAST_USERS` that
+    standard error is not known.
+    """
+    if group.n_users < LEAST_USERS:
+        return found
+    (gaussian,), felt = found.population.gaussians, group.felt(model)
+    best, chosen = evidence_of(felt, model, found.population), found
+    for share in NARROWER:
+        narrow = Gaussian(gaussian.mean, share * gaussian.covariance)
+        population = found.population._replace(gaussians=(at_least(LEAST_PERSONAL, narrow, felt.typical),))
+        evidence = evidence_of(felt, model, population)
+        cost = best - evidence
+        if cost.sum() > cost.std() * len(cost) ** 0.5:
+            break
+        chosen = found._replace(population=population, log_evidence=evidence)
+    return chosen
 
 
-def or_alike(group: Group, model: ResponseModel, found: Search) -> Search:
-    """What was found; or, where that is hardly likelier, that all have the same taste, if the answers can tell.
+def all_alike(group: Group, model: ResponseModel, found: Search) -> Search | None:
+    """That all have the same taste, where what was found is hardly likelier and the answers can tell; None elsewhere.
 
     They can tell where they speak against tastes that differ by `TELLING` logits.
     """
     felt = group.felt(model)
-    typical = felt.differences.T @ felt.differences / len(felt.outcomes)
-    common, (gaussian,) = _start(group, model).centre, found.population.gaussians
-    assert common is not None
-    apart = at_least(TELLING, Gaussian(common, gaussian.covariance), typical)
+    common, (gaussian,) = _start(group, model).mean, found.population.gaussians
+    apart = at_least(TELLING, Gaussian(common, gaussian.covariance), felt.typical)
     few, many = IMPERSONAL_RANGE
-    alike, different = (Population(np.array([1 - point, point]), (apart,), common) for point in (many, few))
+    alike, different = (Population(np.array([1 - point, point]), (apart,)) for point in (many, few))
     evidence = evidence_of(felt, model, alike)
     told_by = float(evidence.sum() - evidence_of(felt, model, different).sum())
     lost = float(found.log_evidence.sum() - evidence.sum())
     if told_by > LEAST_GAIN and lost < GIVEN_UP:
-        return Search(alike, found.n_iterations, evidence)
-    return found
+        return Search(alike, found.n_iterations, evidence, (uncertainty_of(felt, model, common),))
+    return None
+
+
+def toward_pooled(group: Group, model: ResponseModel, found: Search) -> Search:
+    """What was found, its mean moved toward the pooled regression, which fewer users tell better."""
+    (gaussian,), share = found.population.gaussians, COMMON_USERS / (group.n_users + COMMON_USERS)
+    mean = (1 - share) * gaussian.mean + share * _start(group, model).mean
+    return found._replace(population=found.population._replace(gaussians=(Gaussian(mean, gaussian.covariance),)))
 
 
 def _of_several(group: Group, plan: Plan, one: Population, n: int, tell: OnStep) -> Population:

@@ -281,9 +281,9 @@ def axis_of(feature_space: FeatureSpace, pole: str) -> tuple[str, int]:
 def with_stated(prior: PopulationPrior, stated: StatedEvidence | None) -> PopulationPrior:
     """Where a person starts who has stated this; the prior itself if nothing.
 
-    A mixture: first the components of the prior, each conditioned on the readings, then those of them that are no
-    points once more as they were, for people whose words say nothing (docs/maths/stated.md, eq. 5). A point, such as
-    that of no personal taste, is the same either way and keeps its number.
+    A mixture: first the components of the prior, those of personal tastes conditioned on the readings, then these once
+    more as they were, for people whose words say nothing (docs/maths/stated.md, eq. 5). That of no personal taste, or
+    any other point, is the same either way and keeps its number.
 
     Raises
     ------
@@ -303,10 +303,11 @@ def _with_stated(prior: PopulationPrior, stated: StatedEvidence) -> PopulationPr
     logs = np.log(np.maximum(before.weights, np.finfo(np.float64).tiny))
     logs += [log_evidence for _, log_evidence in conditioned]
     heard = (1 - stated.empty_share) * np.exp(logs - np.logaddexp.reduce(logs))
-    spread = _spread(before)
+    spread = _spread(prior)
     unheard = stated.empty_share * before.weights
     heard[~spread] += unheard[~spread]
-    components = [each for each, _ in conditioned]
+    told = zip(before.components, conditioned, spread, strict=True)
+    components = [after if is_spread else each for each, (after, _), is_spread in told]
     components += [each for each, is_spread in zip(before.components, spread, strict=True) if is_spread]
     mixture = GaussianMixture(np.concatenate([heard, unheard[spread]]), components)
     return PopulationPrior(
@@ -314,9 +315,9 @@ def _with_stated(prior: PopulationPrior, stated: StatedEvidence) -> PopulationPr
     )
 
 
-def origins(prior: Coefficients, stated: StatedEvidence | None) -> tuple[int, ...]:
+def origins(prior: PopulationPrior, stated: StatedEvidence | None) -> tuple[int, ...]:
     """Of each component that `with_stated` makes, the number of the prior's component that it comes from."""
-    numbers = tuple(range(len(prior.components)))
+    numbers = tuple(range(len(prior.coefficients.components)))
     if stated is None or not stated.names:
         return numbers
     return numbers + tuple(np.flatnonzero(_spread(prior)).tolist())
@@ -330,7 +331,7 @@ def without_stated(posterior: Coefficients, prior: PopulationPrior, stated: Stat
     """
     if stated is None or not stated.names:
         return posterior
-    before, spread = prior.coefficients, _spread(prior.coefficients)
+    before, spread = prior.coefficients, _spread(prior)
     started = with_stated(prior, stated).coefficients
     alone = np.arange(spread.size)  # of each component of the prior, the number of the one that heard nothing
     alone[spread] = spread.size + np.arange(np.count_nonzero(spread))
@@ -345,14 +346,15 @@ def bearing(posterior: Coefficients, prior: PopulationPrior) -> float:
 
     Among people with a taste of their own; NaN where the prior holds none.
     """
-    spread = _spread(prior.coefficients)
+    spread = _spread(prior)
     heard, unheard = posterior.weights[: spread.size][spread].sum(), posterior.weights[spread.size :].sum()
     return float(heard / (heard + unheard)) if heard + unheard > 0 else float("nan")
 
 
-def _spread(prior: Coefficients) -> NDArray[np.bool_]:
-    """Which components are no points (n_components,)."""
-    return np.array([bool(each.covariance.any()) for each in prior.components])
+def _spread(prior: PopulationPrior) -> NDArray[np.bool_]:
+    """Which components are of personal tastes (n_components,): neither that of nobody's own taste nor a point."""
+    components = prior.coefficients.components
+    return np.array([k != prior.impersonal and bool(each.covariance.any()) for k, each in enumerate(components)])
 
 
 def _conditioned(prior: Gaussian, stated: StatedEvidence) -> tuple[Gaussian, float]:

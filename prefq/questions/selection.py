@@ -230,8 +230,8 @@ def score_questions(
 
 def margins_of(pool: CandidatePool, found: Believed, stated: StatedEvidence | None) -> PosteriorMargins:
     """Margins of a pool under what is believed of a person, who has stated this."""
-    group = found.group.coefficients
-    margins = PoolMargins.of(pool, group, found.group.response_model)
+    group = found.group
+    margins = PoolMargins.of(pool, group.coefficients, group.response_model)
     return margins.under(found.posterior, origins=origins(group, stated))
 
 

@@ -262,7 +262,8 @@ class PopulationPrior:
         How many users it was fitted on; 0 says that it comes from no group.
     impersonal
         Which component of the mixture, counted from 0, says that a person has no taste of their own and chooses as the
-        group does on average, or by chance where there is no group; None where none does.
+        group does on average, or by chance where there is no group; None where none does. Its spread is not one of
+        people: it is how uncertain the group's average is.
 
     Raises
     ------

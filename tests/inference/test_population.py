@@ -60,7 +60,7 @@ def test_it_finds_the_population() -> None:
 def test_the_search_ends_where_the_evidence_is_highest() -> None:
     rng = np.random.default_rng(2)
     group = Group.of(*answers_of(1.5 * rng.normal(size=(150, 1)) + 1, 12, rng))
-    start = Population(np.ones(1), (Gaussian([0.0], [[1.0]]),), None)
+    start = Population(np.ones(1), (Gaussian([0.0], [[1.0]]),))
     found = search(group, PLAIN, start, shrinkage=0.1, converged=1e-4).population.gaussians[0]
     grid = np.linspace(-8, 8, 801)
     curves = [
@@ -84,7 +84,7 @@ def test_the_search_ends_where_the_evidence_is_highest() -> None:
 def test_the_evidence_of_a_user_is_the_integral() -> None:
     rng = np.random.default_rng(3)
     group = Group.of(*answers_of(rng.normal(size=(6, 1)), 7, rng))
-    population = Population(np.array([0.6, 0.4]), (Gaussian([0.3], [[2.0]]),), np.array([0.3]))
+    population = Population(np.array([0.6, 0.4]), (Gaussian([0.3], [[2.0]]),))
     grid = np.linspace(-12, 12, 4001)
     mass = np.exp(-((grid - 0.3) ** 2) / 4)
     for user, found in enumerate(evidence_of(group, PLAIN, population)):
