@@ -10,6 +10,7 @@ from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.mixture_em import Population, evidence_of, search
 from prefq.inference.population import fit_population_prior, fit_population_prior_with_info, pooled_coefficients
+from prefq.inference.population_plan import narrowest
 from prefq.vocabulary import Array, Comparisons, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 PLAIN = ResponseModel()
@@ -123,6 +124,51 @@ def test_people_who_differ_have_one() -> None:
     assert prior.coefficients.weights[1] < 0.1
 
 
+def test_the_mean_is_as_uncertain_as_it_says() -> None:
+    rng, off = np.random.default_rng(19), []
+    for _ in range(30):
+        tastes = np.array([1.0, -0.5]) + 1.2 * rng.normal(size=(40, 2))
+        prior = fit_population_prior(*answers_of(tastes, 12, rng), response_model=PLAIN, shrinkage=2)
+        mean = prior.coefficients.components[1]
+        off.append((mean.mean - [1.0, -0.5]) / mean.sd)
+    # Of 60 standard normals the root mean square lies within .18 of 1 in 19 of 20 cases.
+    assert 0.75 < np.sqrt(np.square(off).mean()) < 1.3
+
+
+def test_the_common_taste_is_as_uncertain_as_a_regression() -> None:
+    rng = np.random.default_rng(20)
+    differences, outcomes, users = answers_of(np.tile([0.5, 0.0], (200, 1)), 20, rng)
+    prior = fit_population_prior(differences, outcomes, users, response_model=PLAIN, shrinkage=2)
+    assert prior.coefficients.weights[1] > 0.9
+    chances = 1 / (1 + np.exp(-0.5 * differences[:, 0]))
+    information = (differences * (chances * (1 - chances))[:, None]).T @ differences
+    np.testing.assert_allclose(prior.coefficients.components[1].sd, np.diag(information) ** -0.5, rtol=0.1)
+
+
+def test_what_two_people_share_is_not_everybodys() -> None:
+    rng = np.random.default_rng(21)
+    tastes = np.array([2.0, 1.5]) * np.ones((2, 1))
+    prior = fit_population_prior(*answers_of(tastes, 30, rng), response_model=PLAIN)
+    many = fit_population_prior(*answers_of(np.tile(tastes, (40, 1)), 30, rng), response_model=PLAIN)
+    assert (personal(prior).sd > 0.7).all()
+    assert (prior.coefficients.sd > 3 * many.coefficients.sd).all()
+
+
+@pytest.mark.parametrize("n_users", [15, 30, 1200])
+def test_the_covariance_is_the_smallest_that_answers_do_not_contradict(n_users: int) -> None:
+    rng = np.random.default_rng(22)
+    group = Group.of(*answers_of(1.5 * rng.normal(size=(n_users, 2)), 6, rng))
+    found = search(group, PLAIN, Population(np.array([0.9, 0.1]), (Gaussian([0, 0], np.eye(2)),)), shrinkage=2)
+    chosen = narrowest(group, PLAIN, found)
+    (before,), (after,) = found.population.gaussians, chosen.population.gaussians
+    share = after.covariance[0, 0] / before.covariance[0, 0]
+    np.testing.assert_allclose(after.covariance, share * before.covariance)
+    np.testing.assert_array_equal(after.mean, before.mean)
+    cost = evidence_of(group, PLAIN, found.population) - evidence_of(group, PLAIN, chosen.population)
+    assert cost.sum() <= cost.std() * n_users**0.5
+    assert {15: share == 1, 30: share < 0.8, 1200: share > 0.8}[n_users]
+
+
 def test_camps_are_found_and_a_single_one_is_left_whole() -> None:
     rng = np.random.default_rng(7)
     side = np.where(np.arange(120) % 2 == 0, 1.0, -1.0)[:, None]
@@ -132,6 +178,8 @@ def test_camps_are_found_and_a_single_one_is_left_whole() -> None:
     one, other = (each.mean for each in prior.coefficients.components[:2])
     np.testing.assert_allclose(one, -other, atol=0.8)
     assert abs(one[0]) == pytest.approx(2.5, abs=0.7)
+    shares, components = prior.coefficients.weights[:2], prior.coefficients.components
+    np.testing.assert_allclose(components[2].mean, shares / shares.sum() @ np.stack([one, other]), atol=1e-9)
     whole = answers_of(1.5 * rng.normal(size=(80, 2)) + 1, 10, rng)
     _, info = fit_population_prior_with_info(*whole, n_components="auto", response_model=PLAIN)
     assert info.n_components == 1

@@ -77,6 +77,16 @@ def test_components_are_those_of_multiplied_densities() -> None:
     assert told.n_users == 7
 
 
+def test_no_personal_taste_stays_as_uncertain_as_it_was() -> None:
+    average = prefq.Gaussian(GROUP.mean, GROUP.covariance / 50)
+    camps = prefq.GaussianMixture(CAMPS.weights, [*CAMPS.components[:2], average])
+    evidence = said({"brief": 0.5, "warm": 1.0}, camps, empty_share=0.3)
+    told = with_stated(start(camps, impersonal=2), evidence).coefficients
+    assert told.components[2] == average
+    assert told.components[3:] == camps.components[:2]
+    np.testing.assert_allclose(without_stated(told, start(camps, impersonal=2), evidence).weights, camps.weights)
+
+
 @pytest.mark.parametrize("prior", [GROUP, CAMPS], ids=["one", "mixture"])
 def test_the_posterior_still_holds_what_the_answers_say_alone(prior: Coefficients) -> None:
     evidence, before = said({"brief": 1.0, "formal": -0.5}, prior), start(prior)
