@@ -43,9 +43,9 @@ def starts_at_zero(rule: object) -> bool:
     return rule is information_gain or any(rule is known for known in LEAST_VARIANCE)
 
 
-def can_search(rule: object, margins: PosteriorMargins) -> bool:
-    """Whether a `Search` knows a bound for the rule; of a mixture only for information gain."""
-    return rule is information_gain or (starts_at_zero(rule) and len(margins.kept) == 1)
+def can_search(rule: object) -> bool:
+    """Whether a `Search` knows a bound for the rule: for those that start at 0."""
+    return starts_at_zero(rule)
 
 
 class Search:
@@ -187,8 +187,8 @@ def _spread(margins: PosteriorMargins) -> float:
 def _reach(rule: AcquisitionFunction, margins: PosteriorMargins, widening: float, spread: float, score: float) -> int:
     """The first place in the order of prior variance from which on a question may have such a score."""
     model = margins.of.response_model
-    if rule is not information_gain:
-        least = LEAST_VARIANCE[rule](score, model) / widening
+    if rule is not information_gain:  # by the moments of the whole
+        least = LEAST_VARIANCE[rule](score, model) / (widening + spread)
     elif len(margins.kept) == 1:
         least = least_variance_to_gain(score, response_model=model) / widening
     else:

@@ -282,7 +282,7 @@ def choose(
         For rules that are hashes.
     """
     pool = margins.of.pool
-    if can_search(rule, margins):
+    if can_search(rule):
         return best_row(pool, Search(cast(AcquisitionFunction, rule), margins, costs).best, asked, allowed, 0.0)
     situation = Situation(pool, margins.posterior, margins.all(), margins.of.response_model, seed)
     values = score_situation(rule, situation)

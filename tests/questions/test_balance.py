@@ -73,7 +73,7 @@ def test_costs_and_pruning_choose_alike(monkeypatch: pytest.MonkeyPatch) -> None
     costs = np.random.default_rng(0).uniform(1, 20, size=pool.n_questions)
     chosen = []
     for searched in (True, False):
-        monkeypatch.setattr("prefq.questions.selection.can_search", lambda rule, margins, how=searched: how)
+        monkeypatch.setattr("prefq.questions.selection.can_search", lambda rule, how=searched: how)
         answers: list[Answer] = []
         for _ in range(8):
             question = prefq.select_next_question(pool, answers, cost=lambda pool: costs)

@@ -136,7 +136,7 @@ def test_the_question_is_the_best_by_brute_force() -> None:
 def test_pruning_keeps_the_prompt_rule(monkeypatch: pytest.MonkeyPatch, n_prompts: int) -> None:
     pool = make_pool(n_prompts=n_prompts, per_prompt=12, n_features=4, seed=n_prompts)
     pruned = [answer.question_id for answer in play(pool, 12)]
-    monkeypatch.setattr(selection, "can_search", lambda rule, margins: False)
+    monkeypatch.setattr(selection, "can_search", lambda rule: False)
     assert [answer.question_id for answer in play(pool, 12)] == pruned
 
 
@@ -183,7 +183,7 @@ def test_pruning_finds_the_very_same_question(monkeypatch: pytest.MonkeyPatch, n
     pool = make_pool(n_prompts=400, per_prompt=4, n_features=5)
     answers = play(pool, n_answers)
     question, info = select_with_info(pool, answers)
-    monkeypatch.setattr(selection, "can_search", lambda rule, margins: False)
+    monkeypatch.setattr(selection, "can_search", lambda rule: False)
     unpruned, exact = select_with_info(pool, answers)
     assert question == unpruned
     assert info.score == pytest.approx(exact.score, rel=1e-12)
