@@ -19,6 +19,7 @@ ASKED_FOR = "in_context"  # named in every command, so that the last one says wh
 # Where worlds are many and each takes seconds to fit a prior for: the default rule and what it must beat.
 FEW_OF_OURS = ("information_gain", "random", "spread_matched_random", "static", "pooled")
 MORE_OF_OURS = ("information_gain", "d_optimal", "pref", "target_variance", *FEW_OF_OURS[1:])
+FOR_HARM = ("information_gain", "random", "pooled")  # where four worlds tell harm and little else
 
 
 class Few(NamedTuple):
@@ -119,7 +120,7 @@ _ON_RECORD, _TWICE = "--seeds 1 --questions 10", "--seeds 2 --questions 20"
 # The longest first, so that no core waits at the end.
 LINES: tuple[Line, ...] = (
     Line("speed", "speed --repeats 20", alone=True),
-    _world("gaussian(6)", _LARGE, Few(2), Few(1, worlds=3), also=("one_gaussian", "chosen_by_laplace")),
+    _world("gaussian(6)", _LARGE, Few(1), Few(1, worlds=3), also=("one_gaussian", "chosen_by_laplace")),
     _world(
         "clustered",
         "--worlds 20 --users 12 --questions 10",
@@ -136,17 +137,23 @@ LINES: tuple[Line, ...] = (
         ours=MORE_OF_OURS,
         also=("information_per_second",),
     ),
-    Line("cars_conjoint", f"replay --set cars_conjoint {_TWICE}", (Few(4, worlds=1),), also=("laplace_em",)),
+    Line(
+        "cars_conjoint",
+        f"replay --set cars_conjoint {_TWICE}",
+        (Few(4, worlds=1),),
+        ours=MORE_OF_OURS,
+        also=("laplace_em",),
+    ),
     Line(
         "cars_conjoint-once",
         "replay --set cars_conjoint --pairs once --seeds 2 --questions 10",
-        ours=MORE_OF_OURS,
+        ours=FEW_OF_OURS,
         also=("laplace_em",),
     ),
     _world("unlike_noise", "--worlds 8 --users 25 --questions 20", Few(1), without=(LORE,), ours=FEW_OF_OURS),
     Line(
         "adaptivity",
-        "learning-curve --world gaussian(6) --worlds 24 --users 4 --questions 6",
+        "learning-curve --world gaussian(6) --worlds 16 --users 6 --questions 6",
         title="Adaptivity",
         ours=("information_gain",),
     ),
@@ -167,10 +174,10 @@ LINES: tuple[Line, ...] = (
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
     _world("wrong_prior", _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS, also=("right_prior",)),
     *(_world(name, _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS) for name in ("agree(1)", "no_signal")),
-    _world("agree(0.5)", _SMALL, Few(1), ours=FEW_OF_OURS),  # with LoRe: its own kind of world
+    _world("agree(0.5)", _SMALL, Few(1), ours=FOR_HARM),  # with LoRe: its own kind of world
     _world("starter", _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS, also=("information_per_second",)),
     *(
-        _world(name, _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS)
+        _world(name, _SMALL, Few(1), without=(LORE,), ours=FOR_HARM)
         for name in (
             "agree(0)",
             "text_factors",
