@@ -74,7 +74,7 @@ def test_the_search_ends_where_the_evidence_is_highest() -> None:
         """Of all answers, by a sum over a grid; with what is guessed of the variance and the mean beforehand."""
         mass = np.exp(-((grid - mean) ** 2) / (2 * variance))
         logs = np.log(np.exp(curves) @ (mass / mass.sum()))
-        return float(logs.sum() - (np.log(variance) + 1 / variance) - mean**2 / 8)
+        return float(logs.sum() - (np.log(variance) + 2.25 / variance) - mean**2 / 8)
 
     mean, variance = float(found.mean[0]), float(found.covariance[0, 0])
     at = evidence(mean, variance)
