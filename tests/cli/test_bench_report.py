@@ -359,7 +359,8 @@ def test_page_is_headed_by_the_three_numbers_of_each_set(summary: Summary) -> No
 def test_page_keeps_its_order_and_says_what_is_missing(summary: Summary) -> None:
     check = {"format_version": 1, "kind": "check", "name": "newton", "title": "Mode", "goal": "found", "text": "Found."}
     world = {**summary, "name": "unlike_noise", "title": "unlike_noise"}
-    text = render_page([check, summary, world])
+    exchanged = {**summary, "name": "ablation", "title": "Parts exchanged"}
+    text = render_page([check, summary, world, exchanged])
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
 
     assert titles == [
@@ -368,6 +369,7 @@ def test_page_keeps_its_order_and_says_what_is_missing(summary: Summary) -> None
         "What is shown, and what is not",
         "Real people",
         "Worlds",
+        "Ablation",
         "Recipes of others",
         "PReF's world",
         "Speed",
@@ -379,6 +381,8 @@ def test_page_keeps_its_order_and_says_what_is_missing(summary: Summary) -> None
     assert "### Mode\n\nGoal: found.\n\nFound.\n" in text
     assert text.index("unlike_noise-curves.svg") < text.index("### gaussian(2)")  # the first worlds come first
     assert "gaussian-2-curves.svg" not in text  # and only they are drawn
+    assert text.count("### Parts exchanged\n") == 1
+    assert text.index("## Ablation") < text.index("### Parts exchanged") < text.index("## Recipes of others")
 
 
 def test_page_counts_a_verdict_where_it_was_found(summary: Summary) -> None:
