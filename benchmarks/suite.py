@@ -19,7 +19,7 @@ ASKED_FOR = "in_context"  # named in every command, so that the last one says wh
 # Where worlds are many and each takes seconds to fit a prior for: the default rule and what it must beat.
 FEW_OF_OURS = ("information_gain", "random", "spread_matched_random", "static", "pooled")
 MORE_OF_OURS = ("information_gain", "d_optimal", "pref", "target_variance", *FEW_OF_OURS[1:])
-FOR_HARM = ("information_gain", "random", "pooled")  # where four worlds tell harm and little else
+FOR_HARM = ("information_gain", "random", "pooled")  # where worlds are to tell harm, or what a prior is worth
 
 
 class Few(NamedTuple):
@@ -126,7 +126,7 @@ LINES: tuple[Line, ...] = (
         "--worlds 20 --users 12 --questions 10",
         Few(1, worlds=4),
         without=(LORE,),
-        ours=FEW_OF_OURS,
+        ours=FOR_HARM,
         also=("one_gaussian", "right_prior", "right_gaussian"),
     ),
     Line(
@@ -146,7 +146,7 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "cars_conjoint-once",
-        "replay --set cars_conjoint --pairs once --seeds 2 --questions 10",
+        "replay --set cars_conjoint --pairs once --seeds 1 --questions 10",
         ours=FEW_OF_OURS,
         also=("laplace_em",),
     ),
@@ -162,18 +162,19 @@ LINES: tuple[Line, ...] = (
         "equivalents",
         "learning-curve --world gaussian(6) --worlds 8 --users 40 --questions 40",
         title="Random equivalents",
-        ours=("information_gain", "static", "random"),
+        ours=("information_gain", "random"),
     ),
     Line(
         "llmfao",
         f"replay --set llmfao {_TWICE}",
         (Few(4, worlds=1),),
+        ours=MORE_OF_OURS,
         also=("information_per_second",),
     ),
     _world("attributes", "--worlds 5 --users 16 --questions 40", Few(2), ours=FEW_OF_OURS),
     Line("calibration", "calibration --world gaussian(6) --worlds 4 --users 100"),
-    _world("wrong_prior", _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS, also=("right_prior",)),
-    *(_world(name, _LARGE, Few(1, worlds=2), without=(LORE,), ours=FEW_OF_OURS) for name in ("agree(1)", "no_signal")),
+    _world("wrong_prior", _LARGE, Few(1, worlds=2), without=(LORE,), ours=FOR_HARM, also=("right_prior",)),
+    *(_world(name, _LARGE, Few(1, worlds=2), without=(LORE,), ours=FOR_HARM) for name in ("agree(1)", "no_signal")),
     _world("agree(0.5)", _SMALL, Few(1), ours=FOR_HARM),  # with LoRe: its own kind of world
     _world("starter", _SMALL, Few(1), without=(LORE,), ours=FEW_OF_OURS, also=("information_per_second",)),
     *(
