@@ -206,7 +206,7 @@ def test_batches_do_not_listen_until_they_are_complete() -> None:
         other = outcomes[:, :k].copy()
         other[:, 5 * (k // 5) :] *= -1  # what the open batch has brought so far
         assert np.array_equal(learn(History(rows[:, :k], other)).next_rows(), rows[:, k])
-    flipped = outcomes[:, :5] * [-1, 1, -1, 1, -1]
+    flipped = outcomes[:, :5] * np.array([-1, 1, -1, 1, -1], dtype=np.int8)
     assert not np.array_equal(learn(History(rows[:, :5], flipped)).next_rows(), rows[:, 5])
 
 
