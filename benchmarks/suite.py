@@ -1,4 +1,4 @@
-"""What `make bench` measures: the house checks, and the commands of prefq bench with settings that fit ten minutes.
+"""What `make bench` measures: the house checks, and the commands of prefq bench sized for a quarter of an hour.
 
 To measure something more, add a line. More users, worlds and seeds give narrower intervals and take longer.
 """

@@ -23,9 +23,9 @@ HEAD = """# Benchmarks
 This page is generated from the files in `benchmarks/results/` by `prefq bench report`; nothing on it is typed by hand.
 Every figure names the command that made it. ± is one standard error; differences are paired over the same users and
 positive where the strategy named first is better. Verdicts are those of 95 % t intervals over the units that are named:
-worlds, people, or the conversations of a record. The suite behind this page is sized for ten minutes on two cores, so
-worlds have few users and recipes of others fewer; each table says how many. Compare times within a run, not between
-machines.
+worlds, people, or the conversations of a record. The suite behind this page is sized for a quarter of an hour on two
+cores, so worlds have few users and recipes of others fewer; each table says how many. Compare times within a run, not
+between machines.
 """
 PEOPLE = ("cars_conjoint", "polis", "llmfao")
 FIRST_WORLDS = ("gaussian(6)", "unlike_noise")
