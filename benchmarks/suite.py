@@ -114,7 +114,7 @@ def _world(
 
 
 _LARGE = "--worlds 8 --users 25 --questions 10"
-_SMALL = "--worlds 4 --users 12 --questions 10"
+_SMALL = "--worlds 8 --users 8 --questions 10"
 _ON_RECORD, _TWICE = "--seeds 1 --questions 10", "--seeds 2 --questions 20"
 
 # The longest first, so that no core waits at the end.
@@ -162,7 +162,7 @@ LINES: tuple[Line, ...] = (
         "equivalents",
         "learning-curve --world gaussian(6) --worlds 8 --users 40 --questions 40",
         title="Random equivalents",
-        ours=("information_gain", "random"),
+        ours=("information_gain", "static", "random"),
     ),
     Line(
         "llmfao",
