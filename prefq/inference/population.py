@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError
 from prefq.inference.groups import Group
 from prefq.inference.mixture_em import Search, search
-from prefq.inference.population_plan import OnStep, all_alike, narrowest, plan_of, pooled, saying, toward_pooled
+from prefq.inference.population_plan import OnStep, all_alike, plan_of, pooled, saying, toward_pooled
 from prefq.vocabulary import (
     Array,
     FeatureSpace,
@@ -180,8 +180,7 @@ def fit_population_prior_with_info(
         on_step=saying(tell, "fitting the prior"),
     )
     if len(found.population.gaussians) == 1:
-        alike = all_alike(group, plan.response_model, found)
-        found = narrowest(group, plan.response_model, found) if alike is None else alike
+        found = all_alike(group, plan.response_model, found) or found
         found = toward_pooled(group, plan.response_model, found)
     prior = _in_words(found, group, space, plan.response_model)
     evidence = float(found.log_evidence.sum()) / len(group.outcomes)

@@ -14,7 +14,6 @@ from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.mixture_em import (
     IMPERSONAL_RANGE,
-    LEAST_PERSONAL,
     MAX_ITERATIONS,
     MEAN_SD,
     Population,
@@ -38,7 +37,6 @@ LEAST_USERS = 20  # of whom half can be held out
 COMMON_USERS = 20.0  # users' worth of evidence that the mean is the pooled regression
 GIVEN_UP = 5.0  # nats over all users, at most, for calling a group one of the same taste
 TELLING = 1.0  # logits, root mean square, of personal margins that a group must rule out to be of one taste
-NARROWER = (0.85, 0.7, 0.5, 0.35, 0.25)  # shares of a covariance that are tried
 SAMPLE_USERS = 300  # that decisions are made on; the prior itself is fitted on all
 MOST_COMPONENTS = 5  # that "auto" tries
 LAPSE_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -204,27 +202,6 @@ def _chosen_components(halves: list[Group], plan: Plan, tell: OnStep) -> int:
         if not _much_better(evidence, best):
             break
         chosen, best = n, evidence
-    return chosen
-
-
-def narrowest(group: Group, model: ResponseModel, found: Search) -> Search:
-    """What was found, with the smallest covariance that costs no more than the standard error of its cost over users.
-
-    Answers overrule too narrow a prior, and too wide a one believes their noise. Of fewer than `LEAST_USERS` that
-    standard error is not known.
-    """
-    if group.n_users < LEAST_USERS:
-        return found
-    (gaussian,), felt = found.population.gaussians, group.felt(model)
-    best, chosen = evidence_of(felt, model, found.population), found
-    for share in NARROWER:
-        narrow = Gaussian(gaussian.mean, share * gaussian.covariance)
-        population = found.population._replace(gaussians=(at_least(LEAST_PERSONAL, narrow, felt.typical),))
-        evidence = evidence_of(felt, model, population)
-        cost = best - evidence
-        if cost.sum() > cost.std() * len(cost) ** 0.5:
-            break
-        chosen = found._replace(population=population, log_evidence=evidence)
     return chosen
 
 

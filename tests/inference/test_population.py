@@ -10,7 +10,6 @@ from prefq.inference.groups import Group
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.mixture_em import Population, evidence_of, search
 from prefq.inference.population import fit_population_prior, fit_population_prior_with_info, pooled_coefficients
-from prefq.inference.population_plan import narrowest
 from prefq.vocabulary import Array, Comparisons, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 PLAIN = ResponseModel()
@@ -152,21 +151,6 @@ def test_what_two_people_share_is_not_everybodys() -> None:
     many = fit_population_prior(*answers_of(np.tile(tastes, (40, 1)), 30, rng), response_model=PLAIN)
     assert (personal(prior).sd > 0.7).all()
     assert (prior.coefficients.sd > 3 * many.coefficients.sd).all()
-
-
-@pytest.mark.parametrize("n_users", [15, 30, 1200])
-def test_the_covariance_is_the_smallest_that_answers_do_not_contradict(n_users: int) -> None:
-    rng = np.random.default_rng(22)
-    group = Group.of(*answers_of(1.5 * rng.normal(size=(n_users, 2)), 6, rng))
-    found = search(group, PLAIN, Population(np.array([0.9, 0.1]), (Gaussian([0, 0], np.eye(2)),)), shrinkage=2)
-    chosen = narrowest(group, PLAIN, found)
-    (before,), (after,) = found.population.gaussians, chosen.population.gaussians
-    share = after.covariance[0, 0] / before.covariance[0, 0]
-    np.testing.assert_allclose(after.covariance, share * before.covariance)
-    np.testing.assert_array_equal(after.mean, before.mean)
-    cost = evidence_of(group, PLAIN, found.population) - evidence_of(group, PLAIN, chosen.population)
-    assert cost.sum() <= cost.std() * n_users**0.5
-    assert {15: share == 1, 30: share < 0.8, 1200: share > 0.8}[n_users]
 
 
 def test_camps_are_found_and_a_single_one_is_left_whole() -> None:
