@@ -47,11 +47,12 @@ def write_profile(profile: "Profile", evidence: "Evidence", settings: Settings) 
     """A profile on standard output: in words, and as a chart where there is a terminal to draw on, else in numbers."""
     from prefq.profiles.evidence import basis, score_sentence
     from prefq.profiles.stated_words import stated_sentences
-    from prefq.profiles.summary import counted_sentences, summarize, taste_sentences
+    from prefq.profiles.summary import beside, counted_sentences, summarize, taste_sentences
     from prefq_cli.evidence import all_sentences
     from prefq_cli.texts import one_line
 
-    user, rests_on, axes = one_line(profile.user_id), basis(profile.n_answers, evidence), summarize(profile)
+    user, axes = one_line(profile.user_id), summarize(profile)
+    rests_on = basis(profile.n_answers, evidence, beside(profile))
     if settings.plain or not sys.stdout.isatty():
         tested = [] if evidence.score is None else [score_sentence(evidence.score)]
         told = [*tested, *taste_sentences(profile), *stated_sentences(profile), *counted_sentences(axes)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefq.profiles.evidence import Evidence, SealedScore, basis, score_sentence
 from prefq.profiles.stated_words import stated_sentences
-from prefq.profiles.summary import sentences, summarize, taste_sentences
+from prefq.profiles.summary import beside, sentences, summarize, taste_sentences
 from prefq.vocabulary import Choice
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def profile_json(profile: "Profile | None", session: "Session") -> dict[str, Any
     return {
         "sealed": sealed_json(session),
         "profile": None if profile is None else profile.to_dict(),
-        "basis": None if profile is None else basis(profile.n_answers, evidence),
+        "basis": None if profile is None else basis(profile.n_answers, evidence, beside(profile)),
         "axes": [axis.to_dict() for axis in axes],
         "sentences": [] if profile is None else all_sentences(profile, evidence),
         "no_personal_taste": None if profile is None else profile.no_personal_taste,

@@ -46,8 +46,10 @@ def comparisons(n_answers: int) -> str:
     return "1 comparison" if n_answers == 1 else f"{n_answers} comparisons"
 
 
-def basis(n_answers: int, evidence: Evidence | None = None) -> str:
+def basis(n_answers: int, evidence: Evidence | None = None, beside: str = "") -> str:
     """Which answers a profile of `n_answers` comparisons uses; the bare count where the evidence is of other answers.
+
+    What it uses beside them stands where the count ends.
 
     Examples
     --------
@@ -55,13 +57,13 @@ def basis(n_answers: int, evidence: Evidence | None = None) -> str:
     '15 comparisons: 9 from the questions, 6 from the test; 1 reply was both bad or skip, which compares nothing'
     """
     if evidence is None or evidence.n_chosen + evidence.n_sealed != n_answers:
-        return comparisons(n_answers)
+        return f"{comparisons(n_answers)}{beside}"
     parts = f": {evidence.n_chosen} from the questions, {evidence.n_sealed} from the test" if evidence.n_sealed else ""
     silent = ""
     if n_silent := evidence.n_silent:
         replies = "1 reply was" if n_silent == 1 else f"{n_silent} replies were"
         silent = f"; {replies} both bad or skip, which compares nothing"
-    return f"{comparisons(n_answers)}{parts}{silent}"
+    return f"{comparisons(n_answers)}{parts}{beside}{silent}"
 
 
 def score_sentence(score: SealedScore) -> str:

@@ -23,7 +23,8 @@ LIKELY = 0.875  # and likely; lower would put words into the mouth of people who
 SLIGHT = 0.2  # logits, 55 of 100 choices: effects that are smaller have no direction worth a sentence
 IMPERSONAL = 0.8  # probability of no personal taste from which on answers are called the group's average, or chance
 UNLIKE_THE_GROUP = "Your answers fit badly into the group that the prior was learned from, so it counts for less here."
-PERSONAL = 0.05  # and below which a taste of one's own is called shown
+PERSONAL = 0.05  # and below which a taste of one's own is called shown, or probable where the answers did not show it
+SHOWN = 3.0  # by how much answers must speak for a taste of one's own, as a ratio of their probabilities, to show it
 CHOICES_EXPLAINED = (
     "Choices are between two answers that differ in this alone, as far as the ones you saw usually did; "
     "nine times in ten the truth lies in the range."
@@ -149,12 +150,22 @@ def taste_sentences(profile: Profile) -> list[str]:
     if (share := profile.no_personal_taste) is None:
         return []
     told = f"probability of no personal taste: {_percent(share)}"
-    if share >= IMPERSONAL:
+    if share >= IMPERSONAL and profile.n_answers:
         seen = "fit the group's average taste" if profile.prior.n_users else "look like chance"
         return [f"Your answers {seen}; no taste of your own can be told yet ({told})."]
     if share >= PERSONAL:
         return [f"You may have a taste of your own; the answers do not settle it ({told})."]
+    if _spoken_for_a_taste(profile, share) < SHOWN:
+        return [f"You probably have a taste of your own, as most people; the answers add little to that ({told})."]
     return [f"Your answers show a taste of your own ({told})."]
+
+
+def beside(profile: Profile) -> str:
+    """What a profile was learned from beside the person's comparisons, beginning with a space; empty if nothing."""
+    n_others = profile.prior.n_users
+    stated = " and what was said beforehand" if profile.stated is not None and profile.stated.names else ""
+    others = f" and the answers of {n_others} other {'person' if n_others == 1 else 'people'}" if n_others else ""
+    return stated + others
 
 
 def axis_label(name: str, opposite: str) -> str:
@@ -197,12 +208,12 @@ def system_prompt(profile: Profile, score: SealedScore | None = None) -> str:
     known = _known(axes)
     lines = [f"- {_instruction(axis)}{'' if axis.verdict is Verdict.CLEAR else ' (likely)'}" for axis in known]
     little, unknown = _of(axes, Verdict.MINOR), _of(axes, Verdict.OPEN)
-    learned = comparisons(profile.n_answers) + _beside_what_was_said(profile)
+    learned = comparisons(profile.n_answers) + beside(profile)
     if lines:
         heading = f"How this person likes answers to be written, learned from {learned}{':' if score is None else '.'}"
     else:
         heading = f"How this person likes answers to be written is not known yet ({learned})."
-    if (profile.no_personal_taste or 0.0) >= IMPERSONAL:
+    if (profile.no_personal_taste or 0.0) >= IMPERSONAL and profile.n_answers:
         seen = "fit the average taste of the group" if profile.prior.n_users else "look like chance"
         lines.insert(0, f"So far the answers {seen}; nothing personal is known yet.")
     lines = [heading, *([] if score is None else [score_sentence(score)]), *lines]
@@ -224,7 +235,7 @@ def markdown(profile: Profile, evidence: Evidence | None = None) -> str:
         [
             f"# Preferences of {_cell(profile.user_id)}",
             "",
-            f"From {basis(profile.n_answers, evidence)}{_beside_what_was_said(profile)}{when}.",
+            f"From {basis(profile.n_answers, evidence, beside(profile))}{when}.",
             "",
             *(f"- {_cell(sentence)}" for sentence in [*taste_sentences(profile), *sentences(axes, score)]),
             "",
@@ -299,8 +310,11 @@ def _of(axes: Sequence[AxisSummary], verdict: Verdict) -> list[str]:
     return [_either(axis) for axis in axes if axis.verdict is verdict]
 
 
-def _beside_what_was_said(profile: Profile) -> str:
-    return " and what was said beforehand" if profile.stated is not None and profile.stated.names else ""
+def _spoken_for_a_taste(profile: Profile, share: float) -> float:
+    """How many times likelier the answers are of people with a taste of their own, given that of none after them."""
+    assert profile.prior.impersonal is not None
+    before = float(profile.prior.coefficients.weights[profile.prior.impersonal])
+    return (1 - share) / share * before / (1 - before) if 0 < share < 1 and before < 1 else math.inf
 
 
 def _either(axis: AxisSummary) -> str:

@@ -156,3 +156,17 @@ def test_a_mixture_survives_a_file(tmp_path: object) -> None:
 def test_a_component_that_is_not_there_cannot_say_it() -> None:
     with pytest.raises(InputError, match="the prior says no personal taste by its component 1 and the profile has 1"):
         prefq.Profile("ada", Gaussian(GROUP, np.eye(2)), WITH_NOBODY, 3, np.ones(2), "digest")
+
+
+def test_what_the_group_says_is_not_put_into_the_answers_mouth() -> None:
+    components = WITH_NOBODY.coefficients.components
+    nearly_all = replace(WITH_NOBODY, coefficients=GaussianMixture([0.97, 0.03], components), n_users=40)
+    told = "(probability of no personal taste: 3 %)"
+    profile = prefq.fit_profile(POOL, [], user_id="ada", prior=nearly_all)
+    assert taste_sentences(profile) == [
+        f"You probably have a taste of your own, as most people; the answers add little to that {told}."
+    ]
+    assert "0 comparisons and the answers of 40 other people" in system_prompt(profile)
+    assert "From 0 comparisons and the answers of 40 other people." in markdown(profile)
+    answered = prefq.fit_profile(POOL, answers(np.array([-4.0, 3.0])), user_id="ada", prior=nearly_all)
+    assert taste_sentences(answered)[0].startswith("Your answers show a taste of your own")
