@@ -16,6 +16,7 @@ from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
 Rows = NDArray[np.intp]
 
 BLOCK_ANSWERS = 6_000  # rows that are worked on at once: bounds memory, and keeps what is read again in cache
+WIDEST = 1e150  # of differences: the squares of these, and of what is as much below 1, are numbers still
 PADDED = 1.25  # users of up to so many times the fewest answers share a block, padded with rows of no evidence
 
 
@@ -69,6 +70,7 @@ class Group:
         comparisons = Comparisons(differences, outcomes, strengths)
         if not comparisons.differences.shape[1]:
             raise InputError("differences have no columns; give at least one feature.")
+        _require_squares(comparisons.differences)
         numbers = _numbered(users, len(comparisons.outcomes))
         heard = np.abs(comparisons.differences).max(axis=1) > 0
         if not heard.any():
@@ -164,6 +166,17 @@ def typical_differences(differences: Array) -> Array:
     scales = np.where(varies, largest, 1.0)
     scales = scales * np.sqrt(np.square(differences / scales).mean(axis=0))
     return np.asarray(np.where(varies, scales, np.median(scales[varies])))
+
+
+def _require_squares(differences: Array) -> None:
+    """Raise InputError, which names the column, where differences are too large or too small to be squared."""
+    largest = np.abs(differences).max(axis=0, initial=0.0)
+    wrong = np.flatnonzero((largest > WIDEST) | ((largest > 0) & (largest < 1 / WIDEST)))
+    if wrong.size:
+        raise InputError(
+            f"the differences in column {wrong[0] + 1} of {largest.size} go up to {largest[wrong[0]]:.3g}, and must lie "
+            f"between {1 / WIDEST:g} and {WIDEST:g} to be squared; give this feature in another unit."
+        )
 
 
 def _numbered(users: Iterable[Hashable], n_answers: int) -> Rows:

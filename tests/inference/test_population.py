@@ -340,6 +340,11 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence() -> None:
         fit_population_prior(differences, outcomes, users, shrinkage=0.0)
     with pytest.raises(InputError, match="other values"):
         fit_population_prior(differences, [1, 2, 3], users)
+    for unit in (1e300, 1e-300):
+        with pytest.raises(
+            InputError, match=r"column 2 of 3 go up to 1e[+-]300, .*; give this feature in another unit"
+        ):
+            fit_population_prior(differences * [1, unit, 1], outcomes, users)
 
 
 def test_whoever_watches_can_end_it() -> None:
