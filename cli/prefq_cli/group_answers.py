@@ -23,11 +23,15 @@ Row = Mapping[str, Any]
 
 
 class GroupFile(NamedTuple):
-    """Answers as `prefq.fit_population_prior` takes them, and the features that their differences are of."""
+    """Answers as `prefq.fit_population_prior` takes them, and the features that their differences are of.
+
+    scales are the typical differences in the pool, if it is known.
+    """
 
     comparisons: Comparisons
     users: list[str]
     feature_space: FeatureSpace
+    scales: Array | None = None
 
 
 def load_answers(path: Path, pool: "CandidatePool | None") -> GroupFile:
@@ -98,7 +102,7 @@ def of_pool(answers: Sequence[tuple[str, Answer]], pool: "CandidatePool") -> Gro
     users = [user for user, part in parts for _ in range(part.outcomes.size)]
     if not users:
         raise InputError("no answer says which response was preferred, or that both are as good; nothing is learned.")
-    return GroupFile(comparisons, users, pool.feature_space)
+    return GroupFile(comparisons, users, pool.feature_space, pool.feature_scales())
 
 
 def _of_differences(
@@ -120,7 +124,8 @@ def _of_differences(
     ).reshape(-1, space.n_features)
     outcomes = [OUTCOMES[answers[i][1].choice] for i in kept]
     strengths: Array = np.array([_strength(answers[i][1]) for i in kept], dtype=np.float64)
-    return GroupFile(Comparisons(differences, outcomes, strengths), [answers[i][0] for i in kept], space)
+    scales = None if pool is None else pool.feature_scales()
+    return GroupFile(Comparisons(differences, outcomes, strengths), [answers[i][0] for i in kept], space, scales)
 
 
 def _answer(row: Row, number: int, path: Path) -> tuple[str, Answer]:

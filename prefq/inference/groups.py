@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError
-from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel
+from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel, real_array
 
 Rows = NDArray[np.intp]
 
@@ -46,7 +46,7 @@ class Group:
     counts : (n_users,)
         Answers of each user, all above 0; their rows follow one another.
     scales : (n_features,)
-        Root mean square of each feature's differences in the caller's units.
+        Typical difference of each feature in the caller's units: what was given, or the root mean square of these.
     n_left_out
         Rows without a difference.
     """
@@ -65,6 +65,7 @@ class Group:
         users: Iterable[Hashable],
         *,
         strengths: ArrayLike | None = None,
+        scales: ArrayLike | None = None,
     ) -> "Group":
         """Check and sort answers; parameters and errors are those of `prefq.fit_population_prior`."""
         comparisons = Comparisons(differences, outcomes, strengths)
@@ -81,12 +82,13 @@ class Group:
         order = np.flatnonzero(heard)
         order = order[np.argsort(numbers[order], kind="stable")]
         _, counts = np.unique(numbers[order], return_counts=True)
-        scales = typical_differences(comparisons.differences[order])
+        own = typical_differences(comparisons.differences[order])
+        units = own if scales is None else _checked_scales(scales, own)
         return cls(
-            comparisons.differences[order] / scales,
+            comparisons.differences[order] / units,
             comparisons.grades[order],
             counts.astype(np.intp),
-            scales,
+            units,
             int((~heard).sum()),
         )
 
@@ -166,6 +168,17 @@ def typical_differences(differences: Array) -> Array:
     scales = np.where(varies, largest, 1.0)
     scales = scales * np.sqrt(np.square(differences / scales).mean(axis=0))
     return np.asarray(np.where(varies, scales, np.median(scales[varies])))
+
+
+def _checked_scales(scales: ArrayLike, own: Array) -> Array:
+    """Typical differences that were given, those of the answers where they are zero."""
+    given = real_array(scales, "scales", ndim=1)
+    if given.shape != own.shape or (given < 0).any():
+        raise InputError(
+            f"scales are {len(given)} numbers, the least {given.min(initial=np.inf):g}; give a typical difference of 0 or "
+            f"more for each of the {len(own)} features."
+        )
+    return np.asarray(np.where(given > 0, given, own))
 
 
 def _require_squares(differences: Array) -> None:

@@ -78,6 +78,7 @@ def fit_population_prior(
     n_components: int | Literal["auto"] = 1,
     feature_space: FeatureSpace | None = None,
     strengths: ArrayLike | None = None,
+    scales: ArrayLike | None = None,
     response_model: ResponseModel | None = None,
     shrinkage: float | None = None,
     on_step: OnStep | None = None,
@@ -103,6 +104,9 @@ def fit_population_prior(
         The features; by default they are named x0, x1, ….
     strengths : (n_answers,), optional
         Strength of each preference in (0, 1], NaN where none was given.
+    scales : (n_features,), optional
+        Typical difference of each feature between responses, as `CandidatePool.feature_scales` has it; by default the
+        root mean square of these differences, which is far from typical where answers are few.
     response_model
         How replies arise, if that is known; by default it is fitted: ties, position bias and grades where there are
         any, lapses and noise of unlike pairs where they predict users better who were held out.
@@ -145,6 +149,7 @@ def fit_population_prior(
         n_components=n_components,
         feature_space=feature_space,
         strengths=strengths,
+        scales=scales,
         response_model=response_model,
         shrinkage=shrinkage,
         on_step=on_step,
@@ -160,12 +165,13 @@ def fit_population_prior_with_info(
     n_components: int | Literal["auto"] = 1,
     feature_space: FeatureSpace | None = None,
     strengths: ArrayLike | None = None,
+    scales: ArrayLike | None = None,
     response_model: ResponseModel | None = None,
     shrinkage: float | None = None,
     on_step: OnStep | None = None,
 ) -> tuple[PopulationPrior, PopulationInfo]:
     """`fit_population_prior`, and how the prior was found; parameters and errors are the same."""
-    group = Group.of(differences, outcomes, users, strengths=strengths)
+    group = Group.of(differences, outcomes, users, strengths=strengths, scales=scales)
     space = _checked_space(group, feature_space, response_model)
     wanted = _checked_components(n_components, group.n_users)
     if shrinkage is not None and (shrinkage := real_number(shrinkage, "shrinkage")) <= 0:

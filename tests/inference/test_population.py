@@ -278,6 +278,30 @@ def test_little_to_learn_from_gives_a_sane_prior(name: str, n_components: int) -
     fit_posterior(prior.coefficients, Comparisons(*answers[:2]), response_model=prior.response_model)
 
 
+def test_of_one_answer_the_units_are_those_that_are_given() -> None:
+    one = ([[0.01, 1.0]], [1], ["ada"])
+    prior = fit_population_prior(*one, scales=[1.0, 1.0])
+    assert (personal(prior).sd < 3).all()
+    assert personal(fit_population_prior(*one)).sd[0] > 50  # as if .01 were a difference like others
+    thousandfold = fit_population_prior([[10.0, 1.0]], [1], ["ada"], scales=[1000.0, 1.0])
+    np.testing.assert_allclose(1000 * personal(thousandfold).sd[0], personal(prior).sd[0], rtol=1e-6)
+    with pytest.raises(InputError, match="scales are 1 numbers, the least 1; give a typical difference"):
+        fit_population_prior(*one, scales=[1.0])
+    with pytest.raises(InputError, match="the least -1"):
+        fit_population_prior(*one, scales=[1.0, -1.0])
+
+
+@pytest.mark.parametrize("n_users", [20, 40, 100])
+def test_intervals_of_a_prior_from_few_people_cover_new_ones(n_users: int) -> None:
+    covered = []
+    for seed in range(6):
+        rng = np.random.default_rng([23, seed])
+        tastes = 0.5 + 0.6 * rng.normal(size=(n_users + 400, 4))
+        prior = personal(fit_population_prior(*answers_of(tastes[:n_users], 12, rng), response_model=PLAIN))
+        covered.append((np.abs(tastes[n_users:] - prior.mean) < 1.645 * prior.sd).mean())
+    assert np.mean(covered) > 0.84  # of 90 %; .70 to .79 when the covariance was the smallest that fits
+
+
 @pytest.mark.parametrize("kind", ["all first", "separable", "duplicated", "contradictory"])
 def test_odd_answers_give_a_finite_prior(kind: str) -> None:
     rng = np.random.default_rng(17)

@@ -85,7 +85,8 @@ def test_nobody_is_given_the_taste_of_a_group_that_tosses_coins() -> None:
 
     assert [axis.verdict.value for axis in summarize(coin)] == ["makes little difference"]
     assert system_prompt(coin) == (
-        "How this person likes answers to be written is not known yet (10 comparisons and the answers of 200 other people).\n"
+        "How this person likes answers to be written is not known yet "
+        "(10 comparisons and the answers of 200 other people).\n"
         "So far the answers fit the average taste of the group; nothing personal is known yet.\n"
         "Makes little difference: neutral or warm.\n"
         "Being correct and complete comes before style."

@@ -79,6 +79,7 @@ def fit(
             group.comparisons.outcomes,
             group.users,
             strengths=group.comparisons.strengths,
+            scales=group.scales,
             feature_space=group.feature_space,
             n_components="auto" if components == AUTO else _whole(components),
             on_step=_teller(),
