@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError
-from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel, real_array
+from prefq.vocabulary import Array, Comparisons, Gaussian, ResponseModel, counted, real_array
 
 Rows = NDArray[np.intp]
 
@@ -175,8 +175,8 @@ def _checked_scales(scales: ArrayLike, own: Array) -> Array:
     given = real_array(scales, "scales", ndim=1)
     if given.shape != own.shape or (given < 0).any():
         raise InputError(
-            f"scales are {len(given)} numbers, the least {given.min(initial=np.inf):g}; give a typical difference of 0 or "
-            f"more for each of the {len(own)} features."
+            f"scales are {len(given)} numbers, the least {given.min(initial=np.inf):g}; give a typical difference of 0 "
+            f"or more for each of the {len(own)} features."
         )
     return np.asarray(np.where(given > 0, given, own))
 
@@ -187,8 +187,8 @@ def _require_squares(differences: Array) -> None:
     wrong = np.flatnonzero((largest > WIDEST) | ((largest > 0) & (largest < 1 / WIDEST)))
     if wrong.size:
         raise InputError(
-            f"the differences in column {wrong[0] + 1} of {largest.size} go up to {largest[wrong[0]]:.3g}, and must lie "
-            f"between {1 / WIDEST:g} and {WIDEST:g} to be squared; give this feature in another unit."
+            f"the differences in column {wrong[0] + 1} of {largest.size} go up to {largest[wrong[0]]:.3g}, and must "
+            f"lie between {1 / WIDEST:g} and {WIDEST:g} to be squared; give this feature in another unit."
         )
 
 
@@ -197,7 +197,8 @@ def _numbered(users: Iterable[Hashable], n_answers: int) -> Rows:
     names = users.tolist() if isinstance(users, np.ndarray) else list(users)
     if len(names) != n_answers:
         raise InputError(
-            f"there are {len(names)} users and {n_answers} rows of differences; give the user of each row."
+            f"{counted(len(names), 'user')} and {counted(n_answers, 'row')} of differences arrived; "
+            "give the user of each row."
         )
     seen: dict[Hashable, int] = {}
     try:

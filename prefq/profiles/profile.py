@@ -275,7 +275,7 @@ def fit_profile(
     answers: Sequence[Answer],
     *,
     user_id: str,
-    prior: Gaussian | PopulationPrior | None = None,
+    prior: Coefficients | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     created: str | None = None,
     stated: StatedEvidence | None = None,

@@ -12,7 +12,7 @@ from prefq.pool.candidate_pool import CandidatePool, Rows
 from prefq.questions.hashes import shown_question
 from prefq.questions.joint import most_informative_rows
 from prefq.questions.selection import MAX_QUESTIONS
-from prefq.vocabulary import Array, Gaussian, PopulationPrior, Question, ResponseModel, whole_number
+from prefq.vocabulary import Array, Coefficients, PopulationPrior, Question, ResponseModel, whole_number
 
 MOST_CANDIDATES = 4096  # questions that are weighed; of a larger pool the widest fifth, thinned evenly to so many
 WIDE_SHARE = 0.2
@@ -32,7 +32,7 @@ class DesignInfo(NamedTuple):
 def design_questionnaire(
     pool: CandidatePool,
     *,
-    prior: Gaussian | PopulationPrior | None = None,
+    prior: Coefficients | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     n_questions: int = MAX_QUESTIONS,
     seed: int = 0,
@@ -79,7 +79,7 @@ def design_questionnaire(
 def design_with_info(
     pool: CandidatePool,
     *,
-    prior: Gaussian | PopulationPrior | None = None,
+    prior: Coefficients | PopulationPrior | None = None,
     response_model: ResponseModel | None = None,
     n_questions: int = MAX_QUESTIONS,
     seed: int = 0,
