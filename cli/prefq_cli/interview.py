@@ -12,7 +12,7 @@ from prefq.errors import InputError
 from prefq.profiles.summary import axis_label
 from prefq.questions.explanation import settled_shares
 from prefq.session import Session
-from prefq.vocabulary import Choice, Question
+from prefq.vocabulary import Choice, Question, counted
 from prefq_cli.keys import ENTER, NAMED, REDRAW, Keys, terminal_size
 from prefq_cli.layout import KEY_HINTS, MARGIN, QuestionView
 from prefq_cli.opening import now
@@ -65,7 +65,7 @@ class Interview:
     def run(self, *, sealed: bool | None) -> None:
         """Ask until the session ends, then the sealed round: if `sealed`, or if the person agrees where it is None."""
         if self.session.answers and self.session.state.stopped is None:
-            self._note = f"Welcome back: {_counted(len(self.session.answers), 'answer')} kept."
+            self._note = f"Welcome back: {counted(len(self.session.answers), 'answer')} kept."
         elif not self.session.events:
             self._note = "Which of the two would you rather get? Press 1 or 2; no Enter."
         self._ask_on()
@@ -279,7 +279,3 @@ def _broken(digest: str) -> str:
 
 def _minutes(minutes: float) -> str:
     return "less than 1 min left" if minutes < 1 else f"about {round(minutes)} min left"
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -21,6 +21,7 @@ from prefq.vocabulary import (
     GaussianMixture,
     PopulationPrior,
     ResponseModel,
+    counted,
     real_number,
     shown,
     whole_number,
@@ -214,7 +215,7 @@ def _checked_components(n_components: int | str, n_users: int) -> int | None:
     wanted = whole_number(n_components, "n_components", "a number of at least 1, or 'auto'", least=1)
     if wanted > n_users:
         raise InputError(
-            f"n_components is {shown(wanted)} and there are {n_users} users with answers that tell something; "
+            f"n_components is {shown(wanted)} and only {counted(n_users, 'user')} gave answers that tell something; "
             "give at most as many components as users, or 'auto'."
         )
     return wanted

@@ -18,6 +18,7 @@ from prefq.vocabulary.answers import (
 from prefq.vocabulary.checks import (
     MAX_SHOWN,
     Array,
+    counted,
     digest_of,
     exact_fields,
     frozen,
@@ -73,6 +74,7 @@ __all__ = [
     "Response",
     "ResponseModel",
     "coefficients_from_dict",
+    "counted",
     "covariance_factor",
     "digest_of",
     "exact_fields",

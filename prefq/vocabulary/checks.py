@@ -49,6 +49,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things whose plural ends in s: 1 answer, 2 answers."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def require_instance(value: object, kind: type, name: str) -> None:
     """Raise InputError unless the value is one of this class."""
     if not isinstance(value, kind):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError, MismatchError
 from prefq.vocabulary.checks import (
     Array,
+    counted,
     digest_of,
     exact_fields,
     real_array,
@@ -338,4 +339,4 @@ class PopulationPrior:
 
 def _short(space: FeatureSpace) -> str:
     names = ", ".join(space.names[:3]) + (", …" if space.n_features > 3 else "")
-    return f"{space.n_features} features {names}, digest {space.digest[:8]}"
+    return f"{counted(space.n_features, 'feature')} {names}, digest {space.digest[:8]}"

@@ -350,7 +350,7 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence() -> None:
         fit_population_prior(differences, outcomes, users[:2])
     with pytest.raises(InputError, match="3 features and the feature space 2"):
         fit_population_prior(differences, outcomes, users, feature_space=FeatureSpace(["a", "b"]))
-    with pytest.raises(InputError, match="n_components is 3 and there are 2 users"):
+    with pytest.raises(InputError, match="n_components is 3 and only 2 users gave"):
         fit_population_prior(differences, outcomes, users, n_components=3)
     with pytest.raises(InputError, match="give a number of at least 1, or 'auto'"):
         fit_population_prior(differences, outcomes, users, n_components=0)
