@@ -172,7 +172,7 @@ class Profile:
         >>> pool = prefq.CandidatePool.from_arrays([[0.0], [1.0]], [[0, 1]])
         >>> profile = prefq.fit_profile(pool, [prefq.Answer("1-0", "first")], user_id="ada")
         >>> profile.score([[0.0], [1.0]]).mean.round(2)
-        array([0. , 0.8])
+        array([0.  , 0.72])
         """
         matrix = self.feature_space.rows(features, "features")
         return Scores(matrix @ self.coefficients.mean, np.sqrt(self._variances(matrix)))

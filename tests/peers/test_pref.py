@@ -9,11 +9,13 @@ import pytest
 
 from prefq.inference.laplace import fit_posterior
 from prefq.inference.population import pooled_coefficients
+from prefq.questions.acquisition import pref as pref_score
 from prefq.simulation.attributes import attributes
 from prefq.simulation.curves import learning_curve
 from prefq.simulation.measures import auc
 from prefq.simulation.panels import History, Panel, Study
-from prefq.simulation.strategies import OURS, Begin, LinearBelief
+from prefq.simulation.rules import highest
+from prefq.simulation.strategies import Begin, LinearBelief, by_laplace, listening
 from prefq.vocabulary import Array, Comparisons, Gaussian
 
 MakePanel = Callable[..., Panel]
@@ -127,12 +129,12 @@ def test_predictions_plug_the_weights_in(pref: ModuleType, study: Study, history
 def test_with_the_prior_it_asks_as_our_acquisition_of_that_name(
     pref: ModuleType, study: Study, history: History
 ) -> None:
-    ours = next(each for each in OURS if each.name == "pref")
+    ours = listening(highest(pref_score), heard=by_laplace)
     belief = learned(pref.begin_with_prior, study, history)
     posterior, _ = fit_posterior(study.prior, Comparisons(study.differences[0][history.rows[0]], history.outcomes[0]))
 
     assert belief.coefficients.means[0] == pytest.approx(posterior.mean, abs=1e-7)
-    assert (belief.next_rows() == ours.begin(study, rng=np.random.default_rng(0))(history).next_rows()).all()
+    assert (belief.next_rows() == ours(study, rng=np.random.default_rng(0))(history).next_rows()).all()
 
 
 def test_with_the_prior_the_first_question_is_still_random(pref: ModuleType, study: Study) -> None:

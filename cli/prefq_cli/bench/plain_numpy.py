@@ -52,5 +52,5 @@ def select(
     gains = information_gain(differences @ w, np.einsum("ij,ij->i", differences @ covariance, differences))
     gains[asked] = -np.inf
     best = int(gains.argmax())
-    fresh = int(np.where(np.isin(prompts, prompts[asked]), -np.inf, gains).argmax())
-    return fresh if gains[best] - gains[fresh] <= 0.2 * gains[best] else best
+    fresh = np.where(np.isin(prompts, prompts[asked]), -np.inf, gains)
+    return int(fresh.argmax()) if gains[best] - fresh.max() <= 0.2 * gains[best] else best

@@ -6,10 +6,11 @@ How a size is timed is in `timing`. The summary of kind "speed" has, besides wha
   n, cpu}}, ratio (processor time of `select` over that of `pass`), steps {most, median} (of ten steps, in passes),
   users_per_second, same_question, mib {features, arrays, before, peak}, peers {name: {not_run, ms, ratio, mib}}}; p50
   and p95 are by the clock, cpu is the median of processor time; the calls are `first` (on a new pool, tables included),
-  `step` (from an answer to the next question, answers 1 to 10), `select` (after ten answers), `choose` (of that, from
-  the posterior to the question), `posterior` (of ten answers), `laplace` (the same by Laplace's method), `pass` (one
-  product of the differences of all questions, in single precision, with a vector), `plain` and `plain_posterior`
-  (plain NumPy's `select` and its posterior, by Laplace's method);
+  `step` (from an answer to the next question, answers 1 to 10), `select` (after ten answers), `select_of_two` (the same
+  under the default prior, of whose people one in ten has no taste), `choose` (of `select`, from the posterior to the
+  question), `posterior` (of ten answers), `laplace` (the same by Laplace's method), `pass` (one product of the
+  differences of all questions, in single precision, with a vector), `plain` and `plain_posterior` (plain NumPy's
+  `select` and its posterior, by Laplace's method);
 - `start_up`: {call: {p50, p95, n}}, in ms;
 - `text` and `tables`, as `report` shows them.
 """
@@ -178,7 +179,8 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
             f"{_range(entry['ms']['select']['p50'] for entry in at)} ms, {_range(entry['ratio'] for entry in at)} "
             f"times one pass over their differences; plain NumPy takes {_range(map(_against, at))} times as long as "
             f"prefq. Of that the posterior takes {_range(entry['ms']['posterior']['p50'] for entry in at)} ms, the "
-            f"choice {_range(entry['ms']['choose']['p50'] for entry in at)} ms."
+            f"choice {_range(entry['ms']['choose']['p50'] for entry in at)} ms; under the default prior, a mixture, "
+            f"the whole takes {_range(entry['ms']['select_of_two']['p50'] for entry in at)} ms."
         )
         yield (
             f"Of the ten steps of a session with {n_questions:,} questions the slowest takes "
@@ -217,10 +219,19 @@ def tables(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ],
     }  # fmt: skip
     yield {
-        "title": "What it is made of: the posterior, and the choice",
-        "heading": ["questions", "features", "posterior", "95th percentile", "choice", "95th percentile"],
+        "title": "What it is made of: the posterior, and the choice; and the whole under the default prior, a mixture",
+        "heading": [
+            "questions",
+            "features",
+            "posterior",
+            "95th percentile",
+            "choice",
+            "95th percentile",
+            "mixture",
+        ],
         "rows": [
-            [*_name(entry), *_cells(entry, "posterior", "posterior p95", "choose", "choose p95")] for entry in entries
+            [*_name(entry), *_cells(entry, "posterior", "posterior p95", "choose", "choose p95", "select_of_two")]
+            for entry in entries
         ],
     }
     yield {

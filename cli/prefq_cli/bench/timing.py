@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import prefq
 from prefq.inference.ep import fit_posterior_ep
-from prefq.pool.candidate_pool import CandidatePool
+from prefq.pool.candidate_pool import NO_TASTE, CandidatePool
 from prefq.questions.acquisition import information_gain
 from prefq.questions.hashes import shown_question
 from prefq.questions.margins import PoolMargins
@@ -33,6 +33,7 @@ from prefq.vocabulary import (
     Coefficients,
     Comparisons,
     Gaussian,
+    GaussianMixture,
     PopulationPrior,
     parse_question_id,
 )
@@ -127,13 +128,20 @@ def start_up(rounds: int) -> dict[str, list[float]]:
 
 
 def make_pool(n_questions: int, n_features: int, rng: np.random.Generator) -> CandidatePool:
-    """Ten responses to each prompt and all 45 pairs of them; prompts differ in spread by √Gamma(2, ½)."""
+    """Ten responses to each prompt and all 45 pairs of them; prompts differ in spread by √Gamma(2, ½).
+
+    Its prior is the Gaussian of the default prior, without those who have no taste: what recipes of others and plain
+    NumPy can take.
+    """
     n_prompts = -(-n_questions // len(PAIRS))
     features = rng.normal(size=(n_prompts, RESPONSES, n_features))
     features *= np.sqrt(rng.gamma(2, 0.5, size=(n_prompts, 1, 1)))
     pairs = (RESPONSES * np.arange(n_prompts)[:, None, None] + PAIRS).reshape(-1, 2)[:n_questions]
     prompts = np.repeat(np.arange(n_prompts), RESPONSES).tolist()
-    return CandidatePool.from_arrays(features.reshape(-1, n_features).astype(np.float32), pairs, prompt_ids=prompts)
+    narrow = features.reshape(-1, n_features).astype(np.float32)
+    pool = CandidatePool.from_arrays(narrow, pairs, prompt_ids=prompts)
+    gaussian, _nobody = pool.starting_point().coefficients.components
+    return CandidatePool.from_arrays(narrow, pairs, prompt_ids=prompts, prior=gaussian)
 
 
 def measure_prefq(size: Size) -> dict[str, Any]:
@@ -152,6 +160,7 @@ def measure_prefq(size: Size) -> dict[str, Any]:
     while clock.goes_on("select", LEAST_ROUNDS, size.rounds):
         chosen = clock("select", calls.select)
         clock("pass", one_pass)
+        clock("select_of_two", calls.select_of_two)
         clock("choose", calls.choose)
         clock("posterior", calls.posterior)
         clock("laplace", calls.laplace)
@@ -230,15 +239,23 @@ class _Calls(NamedTuple):
     start: PopulationPrior
     comparisons: Comparisons
     found: Coefficients
+    of_two: GaussianMixture
 
     @classmethod
     def of(cls, pool: CandidatePool, answers: Sequence[prefq.Answer]) -> "_Calls":
         start, comparisons = pool.starting_point(), pool.comparisons(answers)
-        return cls(pool, answers, start, comparisons, fit_posterior_ep(start.coefficients, comparisons)[0])
+        believed, n_features = start.coefficients, pool.n_features
+        nobody = Gaussian(np.zeros(n_features), np.zeros((n_features, n_features)))
+        of_two = GaussianMixture([1 - NO_TASTE, NO_TASTE], [*believed.components, nobody])
+        return cls(pool, answers, start, comparisons, fit_posterior_ep(believed, comparisons)[0], of_two)
 
     def select(self) -> prefq.Question | None:
         """All that a program calls to get the next question."""
         return prefq.select_next_question(self.pool, self.answers, max_questions=None)
+
+    def select_of_two(self) -> prefq.Question | None:
+        """The same where the prior is a mixture: some people have no taste."""
+        return prefq.select_next_question(self.pool, self.answers, prior=self.of_two, max_questions=None)
 
     def choose(self) -> prefq.Question:
         """From the posterior to the question."""
