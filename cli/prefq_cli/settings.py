@@ -5,6 +5,7 @@ The options that several commands share are declared here, so that they look ali
 
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,6 +92,12 @@ def number_setting(name: str, environ: Mapping[str, str] = os.environ) -> float 
         from prefq.errors import InputError
 
         raise InputError(f"{name} is {given!r}; give a number, or unset it.") from None
+
+
+def program() -> str:
+    """What calls prefq in a later command: its name where the shell finds it, else the path that it was called by."""
+    called = Path(sys.argv[0])
+    return "prefq" if shutil.which("prefq") or called.stem != "prefq" else shlex.quote(str(called))
 
 
 def user_option(user_id: str, environ: Mapping[str, str] = os.environ) -> str:

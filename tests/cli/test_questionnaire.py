@@ -292,19 +292,33 @@ def test_a_prior_from_a_file_decides_what_is_asked(prefq_: Prefq, pool_folder: P
     assert made["prior"] == prior.digest()
 
 
-def test_profiles_of_sheets_begin_where_a_prior_says(
+def test_profiles_of_sheets_begin_with_the_prior_that_the_questionnaire_was_made_with(
     prefq_: Prefq, sheets: Path, pool_folder: Path, tmp_path: Path
 ) -> None:
     space = prefq.load_pool(pool_folder).feature_space
     prior = prefq.PopulationPrior(prefq.Gaussian([2.0, 0.0, -1.0], np.diag([1.0, 0.1, 2.0])), space, n_users=9)
     path = tmp_path / "prior.json"
     path.write_text(json.dumps(prior.to_dict()), encoding="utf-8")
-    sheet = ("pool", "answers", sheets, "--answers", "1a 2b 3= 4a 5b")
-    assert prefq_(*sheet, "--user", "ada", "--prior", path).code == 0
-    assert prefq_(*sheet, "--user", "bob").code == 0
+    own = tmp_path / "my sheets"
+    made = prefq_("pool", "questionnaire", pool_folder, "--n", 5, "--out", own, "--prior", path)
+    assert made.out.endswith(f"then: prefq pool answers '{own}' '{own}/answers.csv' --prior {path}\n")
+    line = ("--answers", "1a 2b 3= 4a 5b")
+    for folder, user, options, way in (
+        (own, "ada", (), "give that one with --prior FILE."),
+        (sheets, "bob", ("--prior", path), "leave --prior out."),
+    ):
+        sheet = ("pool", "answers", folder, *line, "--user", user)
+        right = next(each for each in ((), ("--prior", path)) if each != options)
+        for _ in range(2):  # before and after the answers are stored
+            refused = prefq_(*sheet, *options)
+            assert (refused.code, refused.out, refused.err.count("\n")) == (5, "", 1)
+            assert "was made with another prior (" in refused.err
+            assert refused.err.endswith(f"; {way}\n")
+            assert prefq_(*sheet, *right).code == 0
     with store() as opened:
         assert opened.load_profile("ada").prior == prior
-        assert opened.load_profile("bob").prior != prior
+        assert opened.load_profile("bob").prior == prefq.load_pool(pool_folder).starting_point()
+    sheet = ("pool", "answers", own, *line)
     other = dict(prior.to_dict(), feature_space=prefq.FeatureSpace(["a", "b", "c"]).to_dict())
     path.write_text(json.dumps(other), encoding="utf-8")
     refused = prefq_(*sheet, "--user", "cyd", "--prior", path)

@@ -1,5 +1,6 @@
 """prefq pool questionnaire and prefq pool answers: the same questions for everybody on paper, and back from it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prefq_cli.exit_codes import ExitCode
-from prefq_cli.settings import DEFAULT_POOL, JsonOption, StoreOption, read_settings
+from prefq_cli.settings import DEFAULT_POOL, JsonOption, StoreOption, program, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,8 +83,7 @@ def questionnaire(
         )
     return write(
         f"Questionnaire {made.id}: {len(questions)} questions, {words} words to read, {total:.2f} nats expected.\n"
-        f"Print {folder / SHEET_HTML}. Enter answers in {folder / TABLE}, then: prefq pool answers {out} "
-        f"{folder / TABLE}"
+        f"Print {folder / SHEET_HTML}. Enter answers in {folder / TABLE}, then: {_then(folder, prior)}"
     )
 
 
@@ -106,7 +106,7 @@ def answers(
     ] = None,
     prior: Annotated[
         str | None,
-        typer.Option("--prior", metavar="FILE", help="Profiles begin where this prior says instead of the pool's."),
+        typer.Option("--prior", metavar="FILE", help="What the questionnaire was made with, if not the pool's prior."),
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -134,12 +134,19 @@ def answers(
     settings = read_settings(store=store, as_json=as_json)
     name = made.pool_name if pool is None else pool
     start = None if prior is None else loaded.starting_point(read_prior(prior))  # refused before anything is typed in
+    made.require_prior(start or loaded.starting_point(), loaded)
     sheets = _sheets(made, table, user, line)
     with SqlStore.open(settings.store) as opened:
         outcome = _Outcome(made, start, as_json)
         for sheet in sheets:
             outcome.take(sheet, opened, loaded, name)
     outcome.report()
+
+
+def _then(folder: Path, prior: str | None) -> str:
+    """The command that reads the answers back."""
+    words = [program(), "pool", "answers", *map(shlex.quote, (str(folder), str(folder / TABLE)))]
+    return " ".join(words if prior is None else [*words, "--prior", shlex.quote(prior)])
 
 
 class _Outcome:

@@ -11,6 +11,7 @@ from prefq.vocabulary import digest_of, exact_fields, parse_question_id, real_nu
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
+    from prefq.vocabulary import PopulationPrior
 
 KIND = "prefq questionnaire"
 FORMAT_VERSION = 1
@@ -55,6 +56,15 @@ class Questionnaire:
                 f"questionnaire {self.id} was made from another pool ({self.pool_digest[:8]}, not "
                 f"{pool.digest()[:8]}); give that one with --pool."
             )
+
+    def require_prior(self, start: "PopulationPrior", pool: "CandidatePool") -> None:
+        """Raise MismatchError unless the questions were chosen against this prior, where answers are to begin."""
+        if start.digest() == self.prior:
+            return
+        way = "leave --prior out" if pool.starting_point().digest() == self.prior else "give that one with --prior FILE"
+        raise MismatchError(
+            f"questionnaire {self.id} was made with another prior ({self.prior[:8]}, not {start.digest()[:8]}); {way}."
+        )
 
     def to_json(self) -> str:
         """The text of the machine file."""
