@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from prefq.errors import InputError, NotFoundError
-from prefq.vocabulary import OUTCOMES, Answer, Array, Comparisons, FeatureSpace, parse_choice
+from prefq.vocabulary import OUTCOMES, Answer, Array, Comparisons, FeatureSpace, parse_choice, parse_question_id
 
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
@@ -64,6 +64,7 @@ def load_answers(path: Path, pool: "CandidatePool | None") -> GroupFile:
     if QUESTION in columns:
         if pool is None:
             raise InputError(f"{path.name} names questions by {QUESTION}; say with --pool which pool they are of.")
+        _require_questions(answers, pool, path)
         return of_pool(answers, pool)
     names = [name.removeprefix(DIFFERENCE) for name in columns if name.startswith(DIFFERENCE)]
     if not names:
@@ -103,6 +104,18 @@ def of_pool(answers: Sequence[tuple[str, Answer]], pool: "CandidatePool") -> Gro
     if not users:
         raise InputError("no answer says which response was preferred, or that both are as good; nothing is learned.")
     return GroupFile(comparisons, users, pool.feature_space, pool.feature_scales())
+
+
+def _require_questions(answers: Sequence[tuple[str, Answer]], pool: "CandidatePool", path: Path) -> None:
+    """Raise InputError, which names the row, for a question that is not in the pool."""
+    first_rows: dict[str, int] = {}
+    for number, (_, answer) in enumerate(answers, 1):
+        first_rows.setdefault(answer.question_id, number)
+    for question, number in first_rows.items():
+        try:
+            pool.question_rows([parse_question_id(question)])
+        except InputError as error:
+            raise InputError(f"row {number} of {path.name}: {error}") from None
 
 
 def _of_differences(
@@ -163,19 +176,29 @@ def _rows(path: Path) -> Sequence[Row]:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 return list(csv.DictReader(file))
         if path.suffix == ".jsonl":
-            return _objects(path.read_text(encoding="utf-8").splitlines(), path)
+            return _objects(path.read_text(encoding="utf-8").split("\n"), path)
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
             found: list[Row] = pq.read_table(path).to_pylist()
             return found
+    except InputError:
+        raise
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path.name} cannot be read ({' '.join(str(error).split())[:200]}).") from error
     raise InputError(f"{path.name} is of no known kind; give {KNOWN}.")
 
 
 def _objects(lines: Iterable[str], path: Path) -> list[Row]:
-    rows = [json.loads(line) for line in lines if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path.name} holds a line that is no object; give one JSON object an answer.")
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f"line {number} of {path.name} is no JSON object; give one an answer.")
+        rows.append(row)
     return rows

@@ -8,6 +8,14 @@ import typer
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file or folder that is there already.")]
 
 
+def require_folder(file: Path | None) -> None:
+    """Raise NotFoundError if the folder of a file to be written is not there."""
+    from prefq.errors import NotFoundError
+
+    if file is not None and not file.parent.is_dir():
+        raise NotFoundError(f"{str(file)!r} cannot be written: there is no folder {str(file.parent)!r}; make it first.")
+
+
 def require_free(path: Path | None, *, force: bool) -> None:
     """Raise InputError if there is a file or a folder with something in it, unless it may be replaced."""
     from prefq.errors import InputError

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,13 @@ def test_every_kind_of_file_gives_the_same_prior(
     differences = pool.features[pool.pairs[2:, 0]] - pool.features[pool.pairs[2:, 1]]
     outcomes = [1 if row["choice"] == "first" else -1 for row in rows if row["choice"] in ("first", "second")]
     users = np.repeat(np.arange(12), len(differences))
-    expected = fit_population_prior(np.tile(differences, (12, 1)), outcomes, users, feature_space=pool.feature_space)
+    expected = fit_population_prior(
+        np.tile(differences, (12, 1)),
+        outcomes,
+        users,
+        scales=pool.feature_scales(),
+        feature_space=pool.feature_space,
+    )
     found = prefq.PopulationPrior.from_dict(json.loads(output.read_text()))
     assert found.feature_space == pool.feature_space
     np.testing.assert_allclose(found.coefficients.mean, expected.coefficients.mean, atol=1e-6)
@@ -252,7 +259,9 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(
     assert prefq_("prior", "show", output).code == 0
     assert prefq_(*fit, "--into", into).code == 2
     assert prefq_(*fit, "--into", into, "--force").code == 0
-    assert prefq_(*fit, "--output", tmp_path / "no" / "prior.json").code == 1
+    nowhere = prefq_(*fit, "--output", tmp_path / "no" / "prior.json")
+    assert (nowhere.code, nowhere.out, nowhere.err.count("\n")) == (3, "", 1)  # before anything is fitted, too
+    assert "there is no folder" in nowhere.err
 
 
 @pytest.mark.parametrize(
@@ -261,7 +270,10 @@ def test_nothing_is_overwritten_unless_it_is_asked_for(
         ([{"user_id": "a", "question_id": "0-1"}], "expected choice too"),
         ([{"user_id": "a", "question_id": "0-1", "choice": "left"}], "row 1 of answers.jsonl: choice is 'left'"),
         ([{"user_id": "", "question_id": "0-1", "choice": "first"}], "row 1 of answers.jsonl has no user_id"),
-        ([{"user_id": "a", "question_id": "0-9", "choice": "first"}], "'0-9' is not in the pool"),
+        (
+            [{"user_id": "a", "question_id": "0-9", "choice": "first"}],
+            "row 1 of answers.jsonl: question '0-9' is not in the pool",
+        ),
         ([{"user_id": "a", "question_id": "0-1", "choice": "skip"}], "no answer says which"),
         ([{"user_id": "a", "choice": "first"}], "neither question_id nor columns difference_NAME"),
         ([{"user_id": "a", "choice": "first", "difference_x": 1.0}], "has differences of x and the pool the features"),
@@ -277,6 +289,71 @@ def test_wrong_answers_are_refused_in_a_sentence(
     assert (told.code, told.out) == (2, "")
     assert message in told.err
     assert not output.exists()
+
+
+def test_a_broken_line_is_named(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
+    good, path = '{"user_id": "a", "question_id": "0-1", "choice": "first"}\n', tmp_path / "answers.jsonl"
+    for broken in ('{"user_id": "a", ', "[1]"):
+        path.write_text(f"{good}\n{broken}\n{good}")
+        told = prefq_("prior", "fit", path, "--pool", pool_folder, "--output", tmp_path / "prior.json")
+        assert told.err == "Error: line 3 of answers.jsonl is no JSON object; give one an answer.\n"
+
+
+def test_the_row_of_a_question_that_is_not_in_the_pool_is_named(
+    prefq_: Prefq, pool_folder: Path, rows: Rows, tmp_path: Path
+) -> None:
+    path = write([*rows[:7], {**rows[0], "question_id": "0-9"}, *rows[7:]], tmp_path / "answers.csv")
+    told = prefq_("prior", "fit", path, "--pool", pool_folder, "--output", tmp_path / "prior.json")
+    assert (told.code, "row 8 of answers.csv: question '0-9' is not in the pool" in told.err) == (2, True)
+
+
+def fit_of_one_feature(prefq_: Prefq, folder: Path, choices: Sequence[str], scale: float = 1.0) -> Any:
+    """What is said of a prior fitted on three people's replies to random differences in one feature."""
+    differences = scale * np.random.default_rng(2).normal(size=len(choices))
+    rows = [
+        {"user_id": "abc"[i % 3], "choice": choice, "difference_price": float(differences[i])}
+        for i, choice in enumerate(choices)
+    ]
+    path = write(rows, folder / "d.csv")
+    return prefq_("prior", "fit", path, "--components", 1, "--output", folder / "prior.json", "--force")
+
+
+def test_a_log_of_one_side_and_one_of_ties_are_pointed_out(prefq_: Prefq, tmp_path: Path) -> None:
+    one_sided, at_bound = "Warning: every preference is for the", "Warning: the tie threshold is at its upper bound"
+    for choices, side in ((["first"] * 12, "first"), (["second"] * 11 + ["tie"], "second")):
+        told = fit_of_one_feature(prefq_, tmp_path, choices)
+        assert f"{one_sided} {side} response." in told.err
+        assert at_bound not in told.err
+    assert at_bound in fit_of_one_feature(prefq_, tmp_path, ["tie"] * 30).err
+    for choices in (["first"] * 9, ["first"] * 11 + ["second"]):
+        told = fit_of_one_feature(prefq_, tmp_path, choices)
+        assert (told.code, "Warning" in told.err) == (0, False)
+
+
+def test_what_was_written_and_how_to_begin_with_it_is_said(prefq_: Prefq, pool_folder: Path, tmp_path: Path) -> None:
+    told = fit_of_one_feature(prefq_, tmp_path, ["first", "second", "tie"])
+    output, into = tmp_path / "prior.json", tmp_path / "fitted"
+    assert told.err.splitlines()[-1] == (f"Wrote {output}. Begin with it: prefq onboard --pool POOL --prior {output}")
+    answer = write([{"user_id": "a", "question_id": "0-1", "choice": "first"}], tmp_path / "one.csv")
+    where = ("--output", output, "--into", into, "--force", "--json")
+    told = prefq_("prior", "fit", answer, "--pool", pool_folder, *where)
+    assert told.json["n_users"] == 1
+    assert told.err.splitlines()[-2:] == [
+        f"Wrote {output}. Begin with it: prefq onboard --pool {pool_folder} --prior {output}",
+        f"Saved the pool with this prior in {into}. Begin with it: prefq onboard --pool {into}",
+    ]
+
+
+@pytest.mark.parametrize("unit", [1e8, 1e-8])
+def test_three_digits_are_shown_in_whatever_unit(prefq_: Prefq, tmp_path: Path, unit: float) -> None:
+    choices = ["first", "second", "second", "tie", "first", "first"]
+    shown = fit_of_one_feature(prefq_, tmp_path, choices, unit).out.splitlines()
+    prior = prefq.PopulationPrior.from_dict(json.loads((tmp_path / "prior.json").read_text()))
+    row = next(line.split() for line in shown if line.startswith("price"))
+    own = prior.coefficients.components[0]
+    for cell, value in zip(row[1:], (own.mean[0], own.sd[0]), strict=True):
+        assert float(cell) == pytest.approx(value, rel=5e-3)
+    assert re.fullmatch(r"[+-]\d\.\d\d(e[+-]\d\d)?|[+-]\d+", row[1])
 
 
 def test_what_is_missing_is_named(prefq_: Prefq, tmp_path: Path) -> None:

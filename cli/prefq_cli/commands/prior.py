@@ -1,15 +1,16 @@
 """prefq prior: fit where new users start on the answers of a group, and show it."""
 
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prefq_cli.exit_codes import ExitCode
-from prefq_cli.outputs import ForceOption, require_free, write_file
-from prefq_cli.settings import JsonOption, PlainOption, PoolOption, Settings, StoreOption, read_settings
+from prefq_cli.outputs import ForceOption, require_folder, require_free, write_file
+from prefq_cli.settings import JsonOption, PlainOption, Settings, StoreOption, program, read_settings
 
 if TYPE_CHECKING:
     from prefq.inference.population import PopulationInfo
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Fit and show where new users start.")
 
 AUTO = "auto"
+LEAST_ONE_SIDED = 10  # preferences, all for one side, before it is taken for more than chance
 FEW_USERS = 20  # whose prior is called a guess: as many as the pooled regression counts for in its mean
 
 
@@ -31,7 +33,16 @@ def fit(
             help="CSV, JSON lines or Parquet with user_id, choice, and question_id or difference_NAME columns.",
         ),
     ] = None,
-    pool: PoolOption = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            "--pool",
+            envvar="PREFQ_POOL",
+            metavar="POOL",
+            help="What question_id in ANSWERS is of: 'starter' (bundled) or a folder. Needed with question_id and with "
+            "--into; 'starter' by default with --from-sessions.",
+        ),
+    ] = None,
     from_sessions: Annotated[
         bool, typer.Option("--from-sessions", help="Take the answers of the store's sessions with this pool instead.")
     ] = False,
@@ -71,6 +82,7 @@ def fit(
         raise InputError("answers come from a file or from the store; give a file, or --from-sessions.")
     for place in (output, into):
         require_free(place, force=force)
+    require_folder(output)
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     group = _group(answers, pool, needs_pool=into is not None, settings=settings)
     try:
@@ -89,9 +101,11 @@ def fit(
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     _save(prior, output, into, pool)
     if as_json:
-        return write_json({**_facts(prior), "fit": info._asdict()})
-    _show(prior, settings)
-    return _remarks(info)
+        write_json({**_facts(prior), "fit": info._asdict()})
+    else:
+        _show(prior, settings)
+    for sentence in (*_remarks(group, prior, info), *_written(output, into, pool, from_sessions=from_sessions)):
+        tell(sentence)
 
 
 @app.command()
@@ -208,10 +222,8 @@ def _show(prior: "PopulationPrior", settings: Settings) -> None:
     heads = ["mean", "spread"] if len(groups) == 1 else [_share(group["weight"]) for group in groups]
     rows = []
     for name in prior.feature_space.names:
-        cells = [f"{group['mean'][name]:+.2f} ± {group['sd'][name]:.2f}" for group in groups]
-        if len(groups) == 1:
-            cells = [f"{groups[0]['mean'][name]:+.2f}", f"{groups[0]['sd'][name]:.2f}"]
-        rows.append((name, *cells))
+        pairs = [(_digits(group["mean"][name], "+"), _digits(group["sd"][name])) for group in groups]
+        rows.append((name, *(pairs[0] if len(pairs) == 1 else map(" ± ".join, pairs))))
     for sentence in (_origin(prior), *_tastes(facts)):
         write_words(sentence)
     write_table(rows, ("axis", *heads), settings)
@@ -256,13 +268,46 @@ def _replies(model: "ResponseModel") -> list[str]:
     return told
 
 
+def _digits(value: float, sign: str = "") -> str:
+    """Three significant digits, whatever the unit; `sign` as in format specifications."""
+    return f"{value + 0.0:{sign}#.3g}".removesuffix(".")  # + 0.0: no minus before zero
+
+
 def _share(share: float) -> str:
     """A share as a percentage that claims no more than below 1 and above 99."""
     return "below 1%" if share < 0.01 else "above 99%" if share > 0.99 else f"{share:.0%}"
 
 
-def _remarks(info: "PopulationInfo") -> None:
-    from prefq_cli.console import tell
+def _remarks(group: "GroupFile", prior: "PopulationPrior", info: "PopulationInfo") -> Iterator[str]:
+    """What of the answers was not used, and what about them is strange."""
+    from prefq.inference.response_fit import MAX_THRESHOLD
+    from prefq.vocabulary import counted
 
     if info.n_left_out:
-        tell(f"{info.n_left_out} answers to pairs without a difference tell nothing, and were left out.")
+        told = "tells" if info.n_left_out == 1 else "tell"
+        yield f"{counted(info.n_left_out, 'answer')} to pairs without a difference {told} nothing: left out."
+    preferences = group.comparisons.outcomes[group.comparisons.outcomes != 0]
+    if len(preferences) >= LEAST_ONE_SIDED and abs(preferences.sum()) == len(preferences):
+        side = "first" if preferences[0] > 0 else "second"
+        yield (
+            f"Warning: every preference is for the {side} response. That looks like a log of chosen and rejected ones "
+            "whose sides were never shuffled; what the side is worth cannot be told from it."
+        )
+    if prior.response_model.tie_threshold >= MAX_THRESHOLD:
+        yield (
+            f"Warning: the tie threshold is at its upper bound, {MAX_THRESHOLD:g} logits; too many answers are ties to "
+            "say much about tastes."
+        )
+
+
+def _written(output: Path | None, into: Path | None, pool: str | None, *, from_sessions: bool) -> Iterator[str]:
+    """What was written, and the command that begins with it."""
+    from prefq_cli.settings import DEFAULT_POOL
+
+    if output is not None:
+        known = pool or (DEFAULT_POOL if from_sessions else None)
+        where = "" if known == DEFAULT_POOL else " --pool POOL" if known is None else f" --pool {shlex.quote(known)}"
+        yield f"Wrote {output}. Begin with it: {program()} onboard{where} --prior {shlex.quote(str(output))}"
+    if into is not None:
+        begin = f"{program()} onboard --pool {shlex.quote(str(into))}"
+        yield f"Saved the pool with this prior in {into}. Begin with it: {begin}"
