@@ -214,6 +214,19 @@ def test_ask_and_tell_step_by_step(prefq_: Prefq, pool_folder: Path) -> None:
     assert prefq_("profile", "list", "--json").json["profiles"][0]["user_id"] == "ada"
 
 
+def test_a_later_command_is_called_as_this_one_was_where_the_shell_would_not_find_it(
+    prefq_: Prefq, pool_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def how_to_go_on() -> str:
+        return prefq_("onboard", "--pool", pool_folder, "--json", keys="").err.splitlines()[-1].partition("with: ")[2]
+
+    monkeypatch.setattr("sys.argv", [".venv/bin/prefq", "onboard"])  # as make onboard calls it
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert how_to_go_on() == ".venv/bin/prefq onboard"
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    assert how_to_go_on() == "prefq onboard"
+
+
 @pytest.mark.usefixtures("empty_store")
 def test_sessions_are_listed(prefq_: Prefq, pool_folder: Path) -> None:
     assert prefq_("sessions").err == "There are no sessions yet; begin one with prefq onboard.\n"
@@ -223,6 +236,8 @@ def test_sessions_are_listed(prefq_: Prefq, pool_folder: Path) -> None:
     rows = prefq_("sessions").out.splitlines()
     assert rows[0].split() == ["session", "user", "answers", "state", "last", "touched", "(UTC)", "pool"]
     assert [row.split()[1:4] for row in rows[1:]] == [["bo", "1", "unfinished"], ["ada", "1", "finished"]]
+    assert prefq_("sessions", "--user", "q").err.startswith("There are no sessions of q; the store has ")
+    assert prefq_("sessions", "--user", "q", "--json").json["sessions"] == []
     listed = prefq_("sessions", "--user", "ada", "--json").json["sessions"]
     assert [each["user_id"] for each in listed] == ["ada"]
 

@@ -182,7 +182,7 @@ def test_a_feature_space_of_other_rewards_is_refused_by_name() -> None:
     with pytest.raises(MismatchError) as caught:
         space.require(other, "the prior")
     assert str(caught.value) == (
-        "the prior belongs to another feature space (1 features a, digest 22222222, not 4 features a, b, c, …, "
+        "the prior belongs to another feature space (1 feature a, digest 22222222, not 4 features a, b, c, …, "
         "digest 11111111); use one made with the same base rewards."
     )
 

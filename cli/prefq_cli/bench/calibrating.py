@@ -192,7 +192,7 @@ class CalibrationRun:
         notes = [
             f"Prior {self.worlds.prior}: "
             + ("each world's own population, an ablation." if self.worlds.prior == TRUE else "learned from a group."),
-            f"Questions are those of information_gain. ± is one standard error over {len(units)} worlds.",
+            f"Questions are those of information_gain. {_error_told(len(units), n_users)}",
             *exact_notes(self.worlds.exact, methods),
             *response_notes([part.about["response_model"] for part in parts]),
             *dict.fromkeys(note for part in parts for note in part.about["notes"]),
@@ -266,6 +266,12 @@ def _at(name: str, n_answers: int, parts: Sequence[Part]) -> dict[str, Any]:
             "se": [_number(share.se) for share in shares],
         },
     }
+
+
+def _error_told(n_worlds: int, n_users: int) -> str:
+    if n_worlds == 1:
+        return f"One world: ± is one standard error over its {n_users} users and says nothing of other worlds."
+    return f"± is one standard error over {n_worlds} worlds."
 
 
 def _share(bins: Array, place: int) -> float:

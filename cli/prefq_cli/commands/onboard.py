@@ -11,6 +11,7 @@ from prefq_cli.settings import (
     PlainOption,
     Settings,
     StoreOption,
+    program,
     read_settings,
     store_option,
     user_option,
@@ -118,13 +119,14 @@ def _hold(interview: "Interview", *, sealed: bool | None, stated: str | None) ->
 
 
 def _report(interview: "Interview", settings: Settings, code: ExitCode, again: str) -> None:
+    from prefq.vocabulary import counted
     from prefq_cli.console import tell, write_json, write_profile
     from prefq_cli.evidence import evidence_of, profile_json
 
     session, profile = interview.session, interview.profile
     if code:
         how = "Interrupted" if code is ExitCode.INTERRUPTED else "Ended early"
-        count = f"{_counted(len(session.answers))} saved" if session.answers else "no answer yet"
+        count = f"{counted(len(session.answers), 'answer')} saved" if session.answers else "no answer yet"
         tell(f"{how}: {count}. Go on with: {again}")
     if interview.remark:
         tell(interview.remark)
@@ -137,9 +139,9 @@ def _report(interview: "Interview", settings: Settings, code: ExitCode, again: s
             tell(f"\n{_why_stopped(session, interview.pool)}")
         if session.test_questions:
             tell(f"\n{_tests_told(len(session.test_questions))}")
-        tell(f"\n{_time_taken(session)}\nAs a system prompt:\nprefq profile export --format prompt{options}")
+        tell(f"\n{_time_taken(session)}\nAs a system prompt:\n{program()} profile export --format prompt{options}")
         if evidence.score is not None:
-            tell(f"The predictions that were sealed:\nprefq profile show --json{options}")
+            tell(f"The predictions that were sealed:\n{program()} profile show --json{options}")
 
 
 def _again(interview: "Interview", settings: Settings, wanted: Wanted) -> str:
@@ -149,19 +151,22 @@ def _again(interview: "Interview", settings: Settings, wanted: Wanted) -> str:
     session = interview.session
     by_user = unfinished(interview.store, session.user_id) == session.id
     which = user_option(session.user_id) if by_user else f" --session {session.id}"
-    return f"prefq onboard{which}{store_option(settings)}{moved_pool_option(session, wanted)}"
+    return f"{program()} onboard{which}{store_option(settings)}{moved_pool_option(session, wanted)}"
 
 
 def _time_taken(session: "Session") -> str:
+    from prefq.vocabulary import counted
+
     seconds = round(sum(answer.seconds or 0.0 for answer in session.answers))
     minutes, rest = divmod(seconds, 60)
-    return f"Answering took {f'{minutes} min ' if minutes else ''}{rest} s for {_counted(len(session.answers))}."
+    took = f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"Answering took {took} for {counted(len(session.answers), 'answer')}."
 
 
 def _why_stopped(session: "Session", pool: "CandidatePool") -> str:
     """Why the questions ended, and what they did not reach; a sealed round comes after that."""
     from prefq.events import Sealed, Stopped
-    from prefq.vocabulary import Choice
+    from prefq.vocabulary import Choice, counted
     from prefq_cli.interview import settled_words
 
     reason = ""
@@ -172,16 +177,12 @@ def _why_stopped(session: "Session", pool: "CandidatePool") -> str:
     n_asked = sum(answer.choice is not Choice.SKIP for answer in session.chosen_answers)
     reached, wanted = session.progress(pool).settled, session.settings.sure
     missed = f" {settled_words(reached, wanted)}." if reached is not None and reached < wanted else ""
-    return f"Stopped after {_counted(n_asked)}: {reason}{missed}"
+    return f"Stopped after {counted(n_asked, 'answer')}: {reason}{missed}"
 
 
 def _tests_told(n_tests: int) -> str:
     were = "One of the questions was" if n_tests == 1 else f"{n_tests} of the questions were"
     return f"{were} drawn at random before the first, to measure how well the other answers predict."
-
-
-def _counted(n_answers: int) -> str:
-    return "1 answer" if n_answers == 1 else f"{n_answers} answers"
 
 
 def _session_json(session: "Session", pool: "CandidatePool", code: ExitCode) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from prefq_cli.settings import DEFAULT_POOL, JsonOption, PlainOption, read_setti
 if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools of questions.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools; questionnaire, answers, gaps."
+)
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="'starter' (bundled) or a folder.")]
 for command in (questionnaire, answers, gaps):
     app.command()(command)

@@ -14,14 +14,19 @@ def sessions(
       prefq sessions --user ada --json
     """
     from prefq.storage.sql import SqlStore
+    from prefq.vocabulary import counted
     from prefq_cli.console import tell, write_json, write_table
     from prefq_cli.opening import user_name
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
+    name = None if user is None else user_name(user)
     with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
-        found = opened.list_sessions(None if user is None else user_name(user))
+        found = opened.list_sessions(name)
+        n_others = 0 if found or name is None else len(opened.list_sessions())
     if as_json:
         return write_json({"sessions": [each._asdict() for each in found]})
+    if n_others:
+        return tell(f"There are no sessions of {name}; the store has {counted(n_others, 'session')} of others.")
     if not found:
         return tell("There are no sessions yet; begin one with prefq onboard.")
     rows = [
