@@ -73,7 +73,7 @@ class Progress(NamedTuple):
     max_questions adds the questions that may still come before the session stops, none once it has; remaining maps each
     feature to the share of its prior variance that is left, 1 where nothing is known yet or the answers only made it
     less certain; minutes_left is reading time for the questions that may still come. settled is the share of the pool's
-    pairs whose order is expected to be right, None in a session that does not stop by it.
+    pairs whose order is not expected to be wrong, None in a session that does not stop by it.
     """
 
     n_answers: int

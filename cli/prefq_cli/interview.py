@@ -3,6 +3,7 @@
 The session decides everything. What it becomes is stored before the next thing is shown.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -267,8 +268,8 @@ class Interview:
 
 
 def settled_words(reached: float, wanted: float) -> str:
-    """How much of the order is settled; rounded down, so that it never reads as reached when it is not."""
-    return f"{int(100 * reached)}% of pairs expected in your order, {wanted:.0%} wanted"
+    """How much of the order is open; rounded up, so that it never reads as settled when it is not."""
+    return f"{math.ceil(100 * (1 - reached))}% of pairs expected the wrong way round, {1 - wanted:.0%} may be"
 
 
 def _broken(digest: str) -> str:

@@ -136,7 +136,7 @@ def settled_order(targets: Array, sure: float = SURE, *, min_questions: int = MI
     targets : (n_pairs, n_features)
         Differences of the pairs whose order matters.
     sure
-        Share of the pairs, above one half and below 1, that must be expected to be right.
+        Share of the pairs, above one half and below 1, that must be expected not to be the wrong way round.
     min_questions
         Never stop before this many answers.
 
@@ -150,10 +150,10 @@ def settled_order(targets: Array, sure: float = SURE, *, min_questions: int = MI
     def rule(posterior: Coefficients, n_answers: int, best_score: float, /) -> str | None:
         if n_answers < min_questions:
             return None
-        right = 1 - float(promised_wrong(posterior, pairs).mean())
-        if right < wanted:
+        wrong = float(promised_wrong(posterior, pairs).mean())
+        if 1 - wrong < wanted:
             return None
-        return f"the order is settled: {right:.0%} of pairs are expected to be right, {wanted:.0%} were asked for."
+        return f"the order is settled: {wrong:.0%} of pairs are expected the wrong way round, {1 - wanted:.0%} may be."
 
     return rule
 

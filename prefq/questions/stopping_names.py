@@ -29,7 +29,7 @@ def stopping_named(
     response_model
         How replies arise.
     sure
-        For ``"settled"``: share of the pairs that must be expected to be right.
+        For ``"settled"``: share of the pairs that must be expected not to be the wrong way round.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def require_stopping(name: str) -> None:
 
 
 def settled_share(pool: CandidatePool, posterior: Coefficients) -> float:
-    """Share of the pool's pairs whose likelier order is expected to be right."""
+    """Share of the pool's pairs whose likelier order is not expected to be wrong."""
     return 1 - float(promised_wrong(posterior, target_pairs(pool)).mean())
 
 

@@ -15,9 +15,9 @@ def test_a_rule_ends_the_session_and_says_why(prefq_: Prefq, pool_folder: Path) 
     assert done.code == 0
     assert done.json["session"]["stop"] == "settled"
     assert done.json["session"]["n_answers"] < 12
-    assert done.json["session"]["stopped"].endswith("of pairs are expected to be right, 60% were asked for.")
+    assert done.json["session"]["stopped"].endswith("of pairs are expected the wrong way round, 40% may be.")
     assert "1 of at most 12. " in done.err
-    assert "of pairs expected in your order, 60% wanted" in done.err
+    assert "of pairs expected the wrong way round, 40% may be" in done.err
 
 
 @pytest.mark.parametrize(("options", "budget"), [((), 10), (("--stop", "budget"), 10), (("--stop", "little-left"), 20)])

@@ -56,7 +56,7 @@ def test_a_goal_that_was_not_reached_is_told(terminal: Terminal) -> None:
         child.expect(f"{number} of at most 3")
         child.expect("Your choice")
         child.send("1")
-    child.expect(r"budget of 3 questions is used up\.\s\d\d% of pairs expected in your order, 95% wanted\.")
+    child.expect(r"budget of 3 questions is used up\.\s\d\d% of pairs expected the wrong way round, 5% may be\.")
     assert end(child) == 0
 
 

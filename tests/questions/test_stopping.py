@@ -115,7 +115,7 @@ def test_an_order_is_settled_when_enough_of_it_is_expected_to_be_right() -> None
     assert rule(Gaussian([0.99 * margin], [[1.0]]), 5, 1.0) is None
     assert rule(Gaussian([-1.01 * margin], [[1.0]]), 2, 1.0) is None
     told = rule(Gaussian([-1.01 * margin], [[1.0]]), 3, 1.0)
-    assert told == "the order is settled: 90% of pairs are expected to be right, 90% were asked for."
+    assert told == "the order is settled: 10% of pairs are expected the wrong way round, 10% may be."
 
 
 def test_the_best_is_settled_when_it_is_likely_enough_found() -> None:

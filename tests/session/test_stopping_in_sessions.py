@@ -40,7 +40,7 @@ def test_a_session_stops_once_its_order_is_settled() -> None:
     last = session.events[-1]
     assert isinstance(last, Stopped)
     assert last.reason.startswith("the order is settled: ")
-    assert last.reason.endswith("of pairs are expected to be right, 85% were asked for.")
+    assert last.reason.endswith("of pairs are expected the wrong way round, 15% may be.")
     assert 3 <= len(session.answers) < 40
     settled = session.progress(pool).settled
     assert settled is not None
