@@ -318,8 +318,7 @@ def test_profiles_of_sheets_begin_with_the_prior_that_the_questionnaire_was_made
     with store() as opened:
         assert opened.load_profile("ada").prior == prior
         assert opened.load_profile("bob").prior == prefq.load_pool(pool_folder).starting_point()
-    sheet = ("pool", "answers", own, *line)
     other = dict(prior.to_dict(), feature_space=prefq.FeatureSpace(["a", "b", "c"]).to_dict())
     path.write_text(json.dumps(other), encoding="utf-8")
-    refused = prefq_(*sheet, "--user", "cyd", "--prior", path)
+    refused = prefq_("pool", "answers", own, *line, "--user", "cyd", "--prior", path)
     assert (refused.code, "the prior belongs to another feature space" in refused.err) == (5, True)

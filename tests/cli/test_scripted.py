@@ -218,7 +218,8 @@ def test_a_later_command_is_called_as_this_one_was_where_the_shell_would_not_fin
     prefq_: Prefq, pool_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def how_to_go_on() -> str:
-        return prefq_("onboard", "--pool", pool_folder, "--json", keys="").err.splitlines()[-1].partition("with: ")[2]
+        early = prefq_("onboard", "--pool", pool_folder, "--json", keys="")
+        return str(early.err.splitlines()[-1].partition("with: ")[2])
 
     monkeypatch.setattr("sys.argv", [".venv/bin/prefq", "onboard"])  # as make onboard calls it
     monkeypatch.setenv("PATH", str(tmp_path))
