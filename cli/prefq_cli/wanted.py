@@ -83,7 +83,7 @@ StopOption = Annotated[
 SureOption = Annotated[
     float | None,
     typer.Option(
-        "--sure", metavar="P", help="For --stop settled: share of pairs expected not to be the wrong way round; 0.8 by default."
+        "--sure", metavar="P", help="For --stop settled: share of pairs expected not to be wrong; 0.8 by default."
     ),
 ]
 NewOption = Annotated[
