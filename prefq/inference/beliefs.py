@@ -13,7 +13,7 @@ from prefq.inference.laplace import curvatures
 from prefq.inference.laplace_batch import Gaussians, fit_posteriors, same_for_all
 from prefq.inference.likelihood import log_likelihood, sigmoid
 from prefq.inference.predictive import preference_probability
-from prefq.vocabulary import Array, Coefficients, ResponseModel
+from prefq.vocabulary import Array, Coefficients, Gaussian, GaussianMixture, ResponseModel
 
 
 class Mixtures(NamedTuple):
@@ -41,6 +41,11 @@ class Mixtures(NamedTuple):
         """Those of some users."""
         parts = tuple(Gaussians(means[users], factors[users]) for means, factors in self.components)
         return Mixtures(self.weights[users], parts)
+
+    def of_user(self, user: int, n_components: int | None = None) -> Coefficients:
+        """That of one user, of the first components only where the others have no weight."""
+        parts = [Gaussian.from_factor(means[user], factors[user]) for means, factors in self.components[:n_components]]
+        return parts[0] if len(parts) == 1 else GaussianMixture(self.weights[user, :n_components], parts)
 
     def of_components(self, differences: Array) -> tuple[Array, Array]:
         """Mean and variance (n_components, n_users, n) of margins of differences (1 or n_users, n, n_features)."""
@@ -124,16 +129,12 @@ def ep_posteriors(
 ) -> Mixtures:
     """Posteriors of every component by expectation propagation, weighed by evidence; parameters as above.
 
-    Raises
-    ------
-    InferenceError
-        When those of one user do not converge.
+    Of a user for whom it does not converge, once in thousands where people slip often, they are the ones that came
+    closest: good enough to choose a question by, and to measure with. `prefq.fit_posterior_ep` raises an error there.
     """
     if not outcomes.shape[1]:
         return priors
     settled = [settle(each, differences, outcomes, response_model) for each in priors.components]
-    for each in settled:
-        each.required()
     evidence = np.stack([each.log_evidence for each in settled], axis=1)
     return Mixtures(reweighed(priors.weights, evidence), tuple(each.posteriors for each in settled))
 

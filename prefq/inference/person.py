@@ -5,7 +5,10 @@ One way for whatever forms a posterior of a person: selection, profiles and sess
 
 from typing import NamedTuple
 
+from prefq.errors import InferenceError
+from prefq.inference.beliefs import ep_posteriors, mixture_for_all
 from prefq.inference.ep import fit_posterior_ep
+from prefq.inference.likelihood import Felt
 from prefq.inference.stated import StatedEvidence, with_stated
 from prefq.inference.surprise import Surprise, checked_prior, widened
 from prefq.vocabulary import Coefficients, Comparisons, PopulationPrior
@@ -24,18 +27,33 @@ class Believed(NamedTuple):
     surprise: Surprise | None
 
 
-def believed(group: PopulationPrior, comparisons: Comparisons, stated: StatedEvidence | None = None) -> Believed:
+def believed(
+    group: PopulationPrior, comparisons: Comparisons, stated: StatedEvidence | None = None, *, to_tell: bool = True
+) -> Believed:
     """What is believed of a person after their answers; parameters as of `personal_start`.
+
+    Parameters
+    ----------
+    to_tell
+        Whether the person is told of it; a question may also be chosen by what came closest to converging.
 
     Raises
     ------
     MismatchError
         As of `personal_start`.
     InferenceError
-        When the posterior does not converge.
+        When the posterior does not converge and is to be told.
     """
     start, surprise = personal_start(group, comparisons, stated)
-    posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=start.response_model)
+    model = start.response_model
+    try:
+        posterior, _ = fit_posterior_ep(start.coefficients, comparisons, response_model=model)
+    except InferenceError:
+        if to_tell:
+            raise
+        answers = Felt.of(comparisons, model)
+        alone = mixture_for_all(start.coefficients, 1)
+        posterior = ep_posteriors(alone, answers.differences[None], answers.outcomes[None], model).of_user(0)
     return Believed(group if surprise is None else widened(group), start, posterior, surprise)
 
 

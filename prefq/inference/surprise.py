@@ -90,7 +90,7 @@ def checked_prior(prior: PopulationPrior, comparisons: Comparisons) -> tuple[Pop
     Raises
     ------
     InferenceError
-        When a posterior does not converge.
+        When a prior is so wide that a posterior is singular in double precision.
     """
     if not (prior.n_users and comparisons.outcomes.size):
         return prior, None
@@ -147,8 +147,6 @@ def log_bayes_factors(
         with np.errstate(divide="ignore"):
             of_prior = np.log(own.weights)
         settled = [settle(each, *answers) for each in (*own.components, _widest(own))]
-        for each in settled:
-            each.required()
         of_prior = of_prior + np.stack([each.log_evidence for each in settled[:-1]], axis=1)
         gains[users] = settled[-1].log_evidence - np.logaddexp.reduce(of_prior, axis=1)
     return gains

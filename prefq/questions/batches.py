@@ -205,7 +205,7 @@ def _added(
 ) -> list[Best]:
     """Rows of the questions to ask beside the last of the asked ones, and what each adds in nats."""
     asked, comparisons = pool.asked(answers)
-    person, model = believed(group, comparisons, stated), group.response_model
+    person, model = believed(group, comparisons, stated, to_tell=False), group.response_model
     margins = margins_of(pool, person, stated).all()
     costs = np.ones(pool.n_questions) if cost is None else costs_of(pool, cost)
     alone = mixture_information_gain_bound(*margins, response_model=model) / costs

@@ -21,8 +21,6 @@ from prefq.vocabulary import (
     Answer,
     Coefficients,
     Comparisons,
-    Gaussian,
-    GaussianMixture,
     PopulationPrior,
     Question,
     ResponseModel,
@@ -117,11 +115,6 @@ def _believed(
     surprised = priors.weights[:, n_components:].sum(axis=1) > 0
     for user in range(len(answers)):
         own = PoolMargins.of(margins.pool, widened(start).coefficients, model) if surprised[user] else margins
-        components = posteriors.components[: len(own.prior.components)]
-        factors = [component.factors[user] for component in components]
-        gaussians = [
-            Gaussian.from_factor(component.means[user], factor)
-            for component, factor in zip(components, factors, strict=True)
-        ]
-        weights = posteriors.weights[user, : len(components)]
-        yield own.under(gaussians[0] if len(gaussians) == 1 else GaussianMixture(weights, gaussians), factors=factors)
+        n_own = len(own.prior.components)
+        factors = [component.factors[user] for component in posteriors.components[:n_own]]
+        yield own.under(posteriors.of_user(user, n_own), factors=factors)

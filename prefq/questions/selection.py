@@ -120,7 +120,7 @@ def select_next_question(
     MismatchError
         For a prior or stated evidence of another feature space.
     InferenceError
-        When the posterior does not converge.
+        When a prior is so wide that the posterior is singular in double precision.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def select_with_info(
     allowed = allowed_by(constraints, pool, asked, seed=seed)
     if not allowed.any():
         return None, info._replace(reason="the constraints allow no further question of the pool.")
-    found = believed(group, comparisons, stated)
+    found = believed(group, comparisons, stated, to_tell=False)
 
     row, best = choose(rule, margins_of(pool, found, stated), asked, allowed, costs=costs, seed=seed)
     if costs is not None:
@@ -223,7 +223,8 @@ def score_questions(
         As in `select_next_question`.
     """
     rule = acquisition_named(acquisition)
-    found = believed(pool.starting_point(prior, response_model), pool.comparisons(answers), stated)
+    group = pool.starting_point(prior, response_model)
+    found = believed(group, pool.comparisons(answers), stated, to_tell=False)
     margins = margins_of(pool, found, stated).all()
     return score_situation(rule, Situation(pool, found.posterior, margins, found.group.response_model, seed))
 

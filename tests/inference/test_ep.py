@@ -275,8 +275,8 @@ def test_users_who_do_not_settle_leave_the_others_as_they_are_alone() -> None:
     with pytest.raises(InferenceError, match="did not converge"):
         together.required()
     believed = Mixtures(np.ones((2, 1)), (Gaussians(means, factors),))
-    with pytest.raises(InferenceError, match="did not converge"):
-        ep_posteriors(believed, differences, outcomes, MODELS["grades"])
+    closest = ep_posteriors(believed, differences, outcomes, MODELS["grades"])
+    np.testing.assert_array_equal(closest.components[0].means, together.posteriors.means)
     assert together.change[1] <= TOLERANCE
     np.testing.assert_allclose(together.posteriors.means[1], alone.posteriors.means[0], atol=1e-5)
     np.testing.assert_allclose(together.posteriors.covariances[1], alone.posteriors.covariances[0], atol=1e-5)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import prefq
-from prefq.errors import InputError
+from prefq.errors import InferenceError, InputError
+from prefq.inference import ep_batch, mixing
 from prefq.pool.recent import Recent
 from prefq.questions.margins import REMEMBERED
 from prefq.vocabulary import Answer, Coefficients, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
@@ -74,6 +75,17 @@ def test_many_more_than_are_fitted_together() -> None:
     alone = {user % 14: prefq.select_next_question(pool, answers[user]) for user in range(14)}
     assert list(prefq.select_for_users(pool, answers)) == [alone[user % 14] for user in range(280)]
     assert prefq.select_for_users(pool, []) == ()
+
+
+def test_a_posterior_that_does_not_converge_chooses_and_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, answers = make_pool(), played(make_pool(), 9)[-1]
+    monkeypatch.setattr(ep_batch, "WHOLE_SWEEPS", 1)
+    monkeypatch.setattr(mixing, "MAX_SWEEPS", 1)
+    question = prefq.select_next_question(pool, answers)
+    assert question is not None
+    assert prefq.select_for_users(pool, [answers, []])[0] == question
+    with pytest.raises(InferenceError, match="did not converge"):
+        prefq.fit_profile(pool, answers, user_id="ada")
 
 
 def test_bad_input_has_a_sentence() -> None:

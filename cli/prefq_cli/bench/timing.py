@@ -43,6 +43,7 @@ from prefq_cli.bench.workers import ONE_THREAD
 
 N_ANSWERS = 10
 RESPONSES = 10  # to a prompt; all 45 pairs of them are questions
+SEEN_PROMPTS = 200  # from which the default prior is made
 PAIRS = np.stack(np.triu_indices(RESPONSES, 1), axis=1)
 LEAST_ROUNDS, LEAST_PLAIN, LEAST_SESSIONS = 5, 3, 1
 SECONDS = 2.0  # after which no further round or session begins, the least done
@@ -139,8 +140,8 @@ def make_pool(n_questions: int, n_features: int, rng: np.random.Generator) -> Ca
     pairs = (RESPONSES * np.arange(n_prompts)[:, None, None] + PAIRS).reshape(-1, 2)[:n_questions]
     prompts = np.repeat(np.arange(n_prompts), RESPONSES).tolist()
     narrow = features.reshape(-1, n_features).astype(np.float32)
-    pool = CandidatePool.from_arrays(narrow, pairs, prompt_ids=prompts)
-    gaussian, _nobody = pool.starting_point().coefficients.components
+    few = CandidatePool.from_arrays(narrow[: RESPONSES * SEEN_PROMPTS], pairs[: len(PAIRS) * SEEN_PROMPTS])
+    gaussian, _nobody = few.starting_point().coefficients.components
     return CandidatePool.from_arrays(narrow, pairs, prompt_ids=prompts, prior=gaussian)
 
 
