@@ -58,7 +58,7 @@ def _is_kept(comparison: Mapping[str, Any], ablations: Set[str]) -> bool:
     if (reference, measure) == ("pooled", "log_loss"):
         return comparison["strategy"] in LOOKS
     of_promise = reference == "static" or reference in ablations
-    return comparison["strategy"] == RULE and of_promise and measure in ("log_loss", "accuracy")
+    return comparison["strategy"] in {RULE, *ablations} and of_promise and measure in ("log_loss", "accuracy")
 
 
 def _text(value: Any, indent: str = "") -> str:
