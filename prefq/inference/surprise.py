@@ -106,18 +106,8 @@ def checked(
 ) -> Mixtures:
     """What `checked_prior` does, for many users: priors widened for those whose answers contradict them.
 
-    Where there are such users the mixtures have one component more, of weight 0 for the others.
-
-    Parameters
-    ----------
-    priors
-        Before the answers, one mixture a user.
-    differences : (n_users, n_answers, n_features)
-        As felt; a row of zeros carries no evidence.
-    outcomes : (n_users, n_answers) int8
-        As in `Comparisons`.
-    response_model
-        How replies arise.
+    Where there are such users the mixtures have one component more, of weight 0 for the others. Parameters are those
+    of `prefq.inference.beliefs.laplace_posteriors`.
     """
     if not outcomes.shape[1]:
         return priors
@@ -137,8 +127,8 @@ def log_bayes_factors(
 ) -> Array:
     """How much better the wider prior predicts the answers of each user (n_users,), in nats.
 
-    Parameters are as of `checked`. It is not worked out, and minus infinity, where the prior predicts one answer at a
-    time no worse than a coin: a prior without a direction has little to gain there.
+    Parameters are those of `checked`. It is not worked out, and minus infinity, where the prior predicts one answer at
+    a time no worse than a coin: a prior without a direction has little to gain there.
     """
     gains = np.full(len(outcomes), -np.inf)
     users = np.flatnonzero(_worse_than_a_coin(priors, differences, outcomes, response_model))

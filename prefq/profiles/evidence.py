@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 from prefq.errors import InputError
+from prefq.vocabulary import counted
 
 
 class SealedScore(NamedTuple):
@@ -43,7 +44,7 @@ class Evidence(NamedTuple):
 
 def comparisons(n_answers: int) -> str:
     """The count in words."""
-    return "1 comparison" if n_answers == 1 else f"{n_answers} comparisons"
+    return counted(n_answers, "comparison")
 
 
 def basis(n_answers: int, evidence: Evidence | None = None, beside: str = "") -> str:

@@ -71,9 +71,8 @@ def least_variance_to_gain(gain: float, *, response_model: ResponseModel) -> flo
     for band in range(len(BANDS)):
         most, variances = _most_gain(response_model.tie_threshold, response_model.lapse_rate, band)
         if gain <= most[-1]:
-            return float(
-                variances[max(int(most.searchsorted(gain)) - 1, 0)]
-            )  # up to this point of the table all is below
+            below = max(int(most.searchsorted(gain)) - 1, 0)  # up to this point of the table all is below
+            return float(variances[below])
     return MAX_SD**2
 
 

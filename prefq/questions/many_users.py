@@ -113,8 +113,9 @@ def _believed(
         priors = checked(priors, differences, outcomes, model)
     posteriors = ep_posteriors(priors, differences, outcomes, model)
     surprised = priors.weights[:, n_components:].sum(axis=1) > 0
+    wider = PoolMargins.of(margins.pool, widened(start).coefficients, model) if surprised.any() else margins
     for user in range(len(answers)):
-        own = PoolMargins.of(margins.pool, widened(start).coefficients, model) if surprised[user] else margins
+        own = wider if surprised[user] else margins
         n_own = len(own.prior.components)
         factors = [component.factors[user] for component in posteriors.components[:n_own]]
         yield own.under(posteriors.of_user(user, n_own), factors=factors)

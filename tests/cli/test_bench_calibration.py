@@ -73,7 +73,7 @@ def test_the_summary_says_what_the_rows_say(prefq_: Prefq, tmp_path: Path) -> No
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     for text in (done.out, report):
         assert "nominal 90 % intervals of coefficients cover" in text
-        assert "EP" in text
+        assert f"EP: {n_met} of 11 promises kept" in text
         assert "The exact posterior is counted for the first 5 users of each world." in text
         assert "each world's own population, an ablation" in text
 

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prefq
+from prefq.inference.beliefs import ep_posteriors, mixture_for_all
 from prefq.inference.ep import fit_posterior_ep
+from prefq.inference.likelihood import Felt
 from prefq.inference.predictive import entropy
 from prefq.questions import search as search_module
 from prefq.questions.acquisition import information_gain
@@ -66,7 +68,9 @@ class Case:
         self.asked = rng.choice(self.pool.n_questions, n_asked, replace=False)
         first, second = self.pool.features[self.pool.pairs[self.asked]].astype(np.float64).swapaxes(0, 1)
         self.comparisons = Comparisons(first - second, rng.choice(self.model.outcomes, size=n_asked))
-        self.posterior, _ = fit_posterior_ep(self.prior, self.comparisons, response_model=self.model)
+        answers = Felt.of(self.comparisons, self.model)
+        alone = mixture_for_all(self.prior, 1)  # as selection has it, also where propagation does not converge
+        self.posterior = ep_posteriors(alone, answers.differences[None], answers.outcomes[None], self.model).of_user(0)
         self.margins = PoolMargins.of(self.pool, self.prior, self.model).under(self.posterior)
         self.costs = rng.uniform(1, 9, size=self.pool.n_questions) if rng.random() < 0.5 else None
         self.allowed = rng.random(self.pool.n_questions) < 0.8
