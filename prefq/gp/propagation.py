@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.errors import InferenceError
-from prefq.inference.ep_batch import TOLERANCE, settle
+from prefq.inference.ep_batch import settle
 from prefq.inference.laplace import singular_as_inference_error
 from prefq.inference.laplace_batch import Gaussians
 from prefq.vocabulary import Array, ResponseModel
@@ -69,10 +68,6 @@ def condition_margins(
     with singular_as_inference_error(n_answers):
         root = np.linalg.cholesky(covariances + jitter[:, None, None] * eye)
         settled = settle(start, np.concatenate([root, means[..., None]], axis=2), outcomes, response_model)
-    if not (change := float(settled.change.max())) <= TOLERANCE:
-        raise InferenceError(
-            f"expectation propagation over {n_answers} answers did not converge: it still changed by {change:.1e}, "
-            f"expected at most {TOLERANCE:.0e}; check the scale of the prior and the residual against the features."
-        )
+    settled.required()
     mean, left = settled.posteriors.means[:, :n_answers], settled.posteriors.covariances[:, :n_answers, :n_answers]
     return Told(np.asarray(root, dtype=np.float64), mean, eye - left, settled.log_evidence)
