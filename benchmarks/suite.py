@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKS = ("step_speed",)
-LONG_CHECKS = ("startup", "newton", "starter_gain", "words", "kill")  # minutes; by name only, as are `LONG_LINES`
+LONG_CHECKS = (
+    "startup",
+    "newton",
+    "prior_fit",
+    "starter_gain",
+    "words",
+    "kill",
+)  # minutes; by name only, as are `LONG_LINES`
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")

@@ -12,8 +12,9 @@ from prefq.questions.margins import PoolMargins
 from prefq.questions.selection import choose
 from prefq.vocabulary import ResponseModel, parse_question_id
 from prefq_cli.bench import plain_numpy
+from prefq_cli.bench.memory import N_ANSWERS, make_pool
 from prefq_cli.bench.speed import _hopeless
-from prefq_cli.bench.timing import N_ANSWERS, Size, bytes_needed, make_pool, one_user
+from prefq_cli.bench.timing import Size, bytes_needed, one_user
 
 Prefq = Any  # the fixture of conftest.py
 

@@ -25,10 +25,11 @@ import typer
 
 from prefq.errors import InputError
 from prefq_cli.bench.folders import SUMMARY, Folder
+from prefq_cli.bench.memory import N_ANSWERS
 from prefq_cli.bench.progress import Shown, progress
 from prefq_cli.bench.provenance import provenance
 from prefq_cli.bench.strategies import ALL, PEER, Chosen, choose
-from prefq_cli.bench.timing import N_ANSWERS, NotRun, Size, measured, start_up, told
+from prefq_cli.bench.timing import NotRun, Size, measured, start_up, told
 from prefq_cli.console import tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings

@@ -1,4 +1,4 @@
-"""Times and memory of selection: each size in a fresh process with one thread, ours and other ways in turn.
+"""Times of selection: each size in a fresh process with one thread, ours and other ways in turn; memory in another.
 
 Run as ``python -m prefq_cli.bench.timing JSON`` it measures one size and prints what it found; `measured` runs it so.
 """
@@ -11,9 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,13 +36,10 @@ from prefq.vocabulary import (
     parse_question_id,
 )
 from prefq_cli.bench import plain_numpy
+from prefq_cli.bench.memory import N_ANSWERS, PAIRS, RESPONSES, make_pool, mib, peak_memory, session
 from prefq_cli.bench.strategies import Address, load
 from prefq_cli.bench.workers import ONE_THREAD
 
-N_ANSWERS = 10
-RESPONSES = 10  # to a prompt; all 45 pairs of them are questions
-SEEN_PROMPTS = 200  # from which the default prior is made
-PAIRS = np.stack(np.triu_indices(RESPONSES, 1), axis=1)
 LEAST_ROUNDS, LEAST_PLAIN, LEAST_SESSIONS = 5, 3, 1
 SECONDS = 2.0  # after which no further round or session begins, the least done
 N_USERS, USERS_ROUNDS = 220, 3  # twenty with 0 answers, twenty with 1, and so on up to 10
@@ -85,6 +80,7 @@ def measured(size: Size) -> dict[str, Any] | NotRun:
     if (needed := bytes_needed(size)) > size.memory_gib * GIB:
         return NotRun(f"needs about {needed / GIB:.1f} GiB of memory, more than {size.memory_gib:g}")
     command = [sys.executable, "-m", "prefq_cli.bench.timing", json.dumps(asdict(size))]
+    apart = [sys.executable, "-m", "prefq_cli.bench.memory", *map(str, (size.n_questions, size.n_features, size.seed))]
     limit = SETUP_SECONDS + 2 * size.rounds * size.call_seconds
     try:
         ended = subprocess.run(
@@ -97,6 +93,13 @@ def measured(size: Size) -> dict[str, Any] | NotRun:
     if ended.returncode:
         return NotRun(_why(ended.returncode, ended.stderr, size))
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    if size.strategy is None:
+        told_apart = subprocess.run(
+            apart, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=False
+        )
+        if told_apart.returncode:
+            return NotRun(_why(told_apart.returncode, told_apart.stderr, size))
+        found["mib"] = json.loads(told_apart.stdout)
     return found
 
 
@@ -128,30 +131,13 @@ def start_up(rounds: int) -> dict[str, list[float]]:
 # --- in the process that measures ----------------------------------------------------------------------------
 
 
-def make_pool(n_questions: int, n_features: int, rng: np.random.Generator) -> CandidatePool:
-    """Ten responses to each prompt and all 45 pairs of them; prompts differ in spread by √Gamma(2, ½).
-
-    Its prior is the Gaussian of the default prior, without those who have no taste: what recipes of others and plain
-    NumPy can take.
-    """
-    n_prompts = -(-n_questions // len(PAIRS))
-    features = rng.normal(size=(n_prompts, RESPONSES, n_features))
-    features *= np.sqrt(rng.gamma(2, 0.5, size=(n_prompts, 1, 1)))
-    pairs = (RESPONSES * np.arange(n_prompts)[:, None, None] + PAIRS).reshape(-1, 2)[:n_questions]
-    prompts = np.repeat(np.arange(n_prompts), RESPONSES).tolist()
-    narrow = features.reshape(-1, n_features).astype(np.float32)
-    few = CandidatePool.from_arrays(narrow[: RESPONSES * SEEN_PROMPTS], pairs[: len(PAIRS) * SEEN_PROMPTS])
-    gaussian, _nobody = few.starting_point().coefficients.components
-    return CandidatePool.from_arrays(narrow, pairs, prompt_ids=prompts, prior=gaussian)
-
-
 def measure_prefq(size: Size) -> dict[str, Any]:
-    """Our calls and plain NumPy's, each in turn with one pass over the differences of all questions; and memory."""
+    """Our calls and plain NumPy's, each in turn with one pass over the differences of all questions."""
     rng = np.random.default_rng([size.seed, size.n_questions, size.n_features])
-    before = resident_memory()
     pool = make_pool(size.n_questions, size.n_features, rng)
     clock = _Clock()
-    answers, memory = _held_in_memory(pool, before, clock, rng)
+    clock("first", lambda: prefq.select_next_question(pool, []))
+    answers = session(pool, rng, lambda call: call())
     plain = _Plain.of(pool, answers)
     one_pass = _one_pass(plain.differences, rng)
     steps = _sessions(pool, clock, one_pass, size, rng)
@@ -176,23 +162,7 @@ def measure_prefq(size: Size) -> dict[str, Any]:
         "steps": steps,
         "users_per_second": _users_per_second(pool, rng),
         "same_question": set(parse_question_id(chosen.id)) == set(pool.pairs[theirs].tolist()),
-        "mib": memory,
     }
-
-
-def _held_in_memory(
-    pool: CandidatePool, before: int, clock: "_Clock", rng: np.random.Generator
-) -> tuple[list[prefq.Answer], dict[str, float]]:
-    """A session's answers, and the memory that the process held when it began and at most while it chose questions."""
-    forget_peak_memory()
-    clock("first", lambda: prefq.select_next_question(pool, []))
-    answers = _session(pool, rng, lambda call: call())
-    prefq.select_next_question(pool, answers, max_questions=None)
-    held = peak_memory()
-    margins, columns = 2 * 8 * pool.n_questions, 4 * N_ANSWERS * pool.n_questions
-    arrays = pool.features.nbytes + pool.pairs.nbytes + margins + columns
-    told_of = {"features": pool.features.nbytes, "arrays": arrays, "before": before, "peak": held}
-    return answers, {name: _mib(n_bytes) for name, n_bytes in told_of.items()}
 
 
 def _one_pass(differences: Array, rng: np.random.Generator) -> Callable[[], object]:
@@ -210,7 +180,7 @@ def _sessions(
     The time of a step is the median over the sessions of processor time.
     """
     while clock.goes_on("step", LEAST_SESSIONS * N_ANSWERS, size.rounds * N_ANSWERS):
-        _session(pool, rng, lambda call: (clock("step", call), clock("pass", one_pass))[0])
+        session(pool, rng, lambda call: (clock("step", call), clock("pass", one_pass))[0])
     of_steps = np.median(np.reshape(clock.cpu["step"], (-1, N_ANSWERS)), axis=0) / np.median(clock.cpu["pass"])
     return {name: float(f"{value:.3g}") for name, value in (("most", of_steps.max()), ("median", np.median(of_steps)))}
 
@@ -299,7 +269,7 @@ def measure_peer(size: Size) -> dict[str, Any]:
     clock.restart()
     while clock.goes_on("select", 1, size.rounds):
         call("select")
-    return {"ms": clock.told(), "mib": {"peak": _mib(peak_memory())}}
+    return {"ms": clock.told(), "mib": {"peak": mib(peak_memory())}}
 
 
 def one_user(pool: CandidatePool, rng: np.random.Generator) -> tuple[Study, History]:
@@ -332,40 +302,6 @@ def told(times: Sequence[float]) -> dict[str, float]:
     """Median, 95th percentile and number of times, from seconds to milliseconds."""
     p50, p95 = np.quantile(times, [0.5, 0.95]) * 1e3
     return {"p50": float(f"{p50:.4g}"), "p95": float(f"{p95:.4g}"), "n": len(times)}
-
-
-def forget_peak_memory() -> None:
-    """Have `peak_memory` count from now on, where the system can."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def resident_memory() -> int:
-    """The memory that this process holds, in bytes; the most that it has held where the system tells no more."""
-    return _status("VmRSS") or peak_memory()
-
-
-def _status(name: str) -> int | None:
-    """A number of bytes in what Linux says about this process."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines() if ":" in line)
-    return int(lines[name].split()[0]) * 1024
-
-
-def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
-    if (peak := _status("VmHWM")) is not None:  # the kernel's other count goes on from the process that began this one
-        return peak
-    from resource import RUSAGE_SELF, getrusage
-
-    peak = getrusage(RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _mib(n_bytes: int) -> float:
-    return round(n_bytes / 2**20, 1)
 
 
 def _alarm(seconds: float) -> None:
@@ -432,21 +368,6 @@ class _Plain(NamedTuple):
 
     def fit(self) -> tuple[Array, Array]:
         return plain_numpy.fit(self.mean, self.covariance, self.differences[self.asked], self.outcomes)
-
-
-def _session(
-    pool: CandidatePool, rng: np.random.Generator, step: Callable[[Callable[[], Any]], Any]
-) -> list[prefq.Answer]:
-    """Ten answers of somebody; `step` makes each call from an answer to the next question."""
-    prior = pool.starting_point().coefficients
-    user = prefq.SimulatedUser(rng.multivariate_normal(prior.mean, prior.covariance))
-    question = prefq.select_next_question(pool, [])
-    answers: list[prefq.Answer] = []
-    for _ in range(N_ANSWERS):
-        assert question is not None
-        answers.append(user.answer(pool, question, rng=rng))
-        question = step(lambda: prefq.select_next_question(pool, answers, max_questions=None))
-    return answers
 
 
 def _score_all(file: str, n_questions: int) -> None:
