@@ -39,27 +39,50 @@ class BaseRewards(Protocol):
         """
 
 
-def load_rewards(name: str | PathLike[str]) -> BaseRewards:
+def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | None = None) -> BaseRewards:
     """Base rewards by name or folder.
 
     Parameters
     ----------
     name
         ``"starter"`` for the bundled ones, even where a folder of this name exists, or a folder of rewards
-        (``"./starter"``).
+        (``"./starter"``): those that were learned from a group (`prefq.rewards.linear.LinearRewards`), or of style.
+    encoder
+        Folder or name of the encoder of learned rewards, where it is no longer where it was when they were learned. It
+        is loaded, and checked to be the same, when the first text is given.
 
     Raises
     ------
     NotFoundError
         When there is no such folder.
     InputError
-        When the folder holds no rewards, or some that are incomplete, were changed, or are of a newer prefq.
+        When the folder holds no rewards, or some that are incomplete, were changed, or are of a newer prefq; or when an
+        encoder is given for rewards that read none.
     StorageError
         When a file cannot be read.
     """
+    from prefq.rewards import linear
+    from prefq.rewards.folder import kind_of
     from prefq.rewards.style import load_style_rewards
 
     text = fspath(name) if isinstance(name, str | PathLike) else name
     if not isinstance(text, str) or not text or "\0" in text:
         raise InputError(f"the rewards are {name!r}; give 'starter' or a folder, as a text or a path.")
-    return load_style_rewards(STARTER_FOLDER if name == STARTER else Path(text))
+    folder = STARTER_FOLDER if name == STARTER else Path(text)
+    if kind_of(folder) == linear.KIND:
+        return linear.load_linear_rewards(folder, encoder=encoder)
+    rewards = load_style_rewards(folder)
+    if encoder is not None:
+        raise InputError(f"encoder is {str(encoder)!r}, and the rewards {text!r} read no encoder; leave it out.")
+    return rewards
+
+
+def require_texts(prompts: Sequence[str], responses: Sequence[str]) -> None:
+    """Raise InputError unless both are sequences of as many texts."""
+    if isinstance(prompts, str) or isinstance(responses, str):
+        raise InputError("prompts or responses are one text; give a list of texts for each.")
+    if len(prompts) != len(responses):
+        raise InputError(f"there are {len(prompts)} prompts and {len(responses)} responses; give as many of each.")
+    wrong = [text for text in (*prompts, *responses) if not isinstance(text, str)]
+    if wrong:
+        raise InputError(f"prompts or responses hold {wrong[0]!r}; every one must be a text.")

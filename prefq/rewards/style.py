@@ -7,23 +7,22 @@ rewards.json   names, weights and scales, the SHA-256 of the lexicon, and a chec
 lexicon.txt    the words that are counted, by category
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from prefq.errors import InputError, NotFoundError, StorageError
+from prefq.errors import InputError
+from prefq.rewards.base import require_texts
+from prefq.rewards.folder import MANIFEST, read_folder, write_folder
 from prefq.rewards.text_statistics import STATISTICS_VERSION, Lexicon, statistics_of
 from prefq.vocabulary import Array, FeatureSpace, digest_of
 
 KIND = "prefq style rewards"
 FORMAT_VERSION = 1
-MANIFEST, LEXICON = "rewards.json", "lexicon.txt"
+LEXICON = "lexicon.txt"
 DECIMALS = 6  # of a feature: fewer than what differs between processors and libraries, more than anyone reads
 SQUASH = 2.0  # standard deviations up to which a statistic counts almost in proportion, and beyond which less and less
 
@@ -112,13 +111,7 @@ class StyleRewards:
         InputError
             When there are not as many prompts as responses, or one is no text.
         """
-        if isinstance(prompts, str) or isinstance(responses, str):
-            raise InputError("prompts or responses are one text; give a list of texts for each.")
-        if len(prompts) != len(responses):
-            raise InputError(f"there are {len(prompts)} prompts and {len(responses)} responses; give as many of each.")
-        wrong = [text for text in (*prompts, *responses) if not isinstance(text, str)]
-        if wrong:
-            raise InputError(f"prompts or responses hold {wrong[0]!r}; every one must be a text.")
+        require_texts(prompts, responses)
         rows = [self._row(response) for response in responses]
         return np.array(rows, dtype=np.float64).reshape(len(responses), len(self.names))
 
@@ -138,21 +131,12 @@ class StyleRewards:
             "opposites": self.opposites,
             "version": self.version,
             "digest": self.feature_space.digest,
-            "files": {LEXICON: hashlib.sha256(self.lexicon_text.encode()).hexdigest()},
             "statistics": self.statistics,
             "means": self.means.tolist(),
             "scales": self.scales.tolist(),
             "weights": self.weights.tolist(),
         }
-        manifest = json.dumps(fields | {"checksum": _checksum(fields)}, ensure_ascii=False, allow_nan=False, indent=1)
-        try:
-            target = Path(folder)
-            target.mkdir(parents=True, exist_ok=True)
-            for name, text in ((LEXICON, self.lexicon_text), (MANIFEST, manifest + "\n")):
-                (target / f"{name}.new").write_bytes(text.encode())
-                (target / f"{name}.new").replace(target / name)
-        except OSError as error:
-            raise StorageError(f"the rewards cannot be written to {str(folder)!r} ({error.strerror}).") from error
+        write_folder(folder, fields, {LEXICON: self.lexicon_text.encode()})
 
     def _row(self, response: str) -> Array:
         """Features of one response (n_features,); by itself, so that no other text can change its round-off."""
@@ -178,22 +162,12 @@ def load_style_rewards(folder: Path) -> StyleRewards:
     StorageError
         When a file cannot be read.
     """
-    if not folder.exists():
-        raise NotFoundError(f"there are no rewards in {str(folder)!r}; give 'starter', or a folder of rewards.")
-    try:
-        manifest = _read_manifest(folder)
-        lexicon = folder / LEXICON
-        if not lexicon.is_file():
-            raise InputError(f"the rewards in {str(folder)!r} lack their file {LEXICON}; fetch or make them again.")
-        content = lexicon.read_bytes()
-    except OSError as error:
-        raise StorageError(f"the rewards in {str(folder)!r} cannot be read ({error.strerror}).") from error
-    if {LEXICON: hashlib.sha256(content).hexdigest()} != manifest.get("files"):
-        raise InputError(f"{LEXICON} of the rewards in {str(folder)!r} was changed; fetch or make the rewards again.")
+    versions = {"format_version": FORMAT_VERSION, "statistics_version": STATISTICS_VERSION}
+    manifest, contents = read_folder(folder, KIND, versions, (LEXICON,))
     try:
         names, opposites, statistics = (tuple(manifest[key]) for key in ("names", "opposites", "statistics"))
         arrays = (manifest[key] for key in ("means", "scales", "weights"))
-        rewards = StyleRewards(names, opposites, manifest["version"], content.decode(), statistics, *arrays)
+        rewards = StyleRewards(names, opposites, manifest["version"], contents[LEXICON].decode(), statistics, *arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the rewards in {str(folder)!r} cannot be used ({error}).") from error
     if rewards.feature_space.digest != manifest.get("digest"):
@@ -201,42 +175,6 @@ def load_style_rewards(folder: Path) -> StyleRewards:
             f"the rewards in {str(folder)!r} are not what their {MANIFEST} says; fetch or make them again."
         )
     return rewards
-
-
-def _read_manifest(folder: Path) -> Mapping[str, Any]:
-    """The manifest, with kind, versions and checksum checked."""
-    path, of_rewards = folder / MANIFEST, f"{MANIFEST} in {str(folder)!r}"
-    if not path.is_file():
-        raise InputError(
-            f"{str(folder)!r} holds no {MANIFEST}; give 'starter', or a folder that rewards were saved in."
-        )
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise InputError(f"{of_rewards} is no JSON object; it was damaged or cut short, so fetch or make it again.")
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{of_rewards} is not of rewards (its kind is {manifest.get('kind')!r}, not {KIND!r}).")
-    for name, known in (("format_version", FORMAT_VERSION), ("statistics_version", STATISTICS_VERSION)):
-        version = manifest.get(name)
-        if isinstance(version, int) and version > known:
-            raise InputError(
-                f"{of_rewards} has {name} {version}, and this prefq reads up to {known}; install a newer one."
-            )
-        if version != known:
-            raise InputError(
-                f"{of_rewards} has {name} {version!r}, and this prefq reads {known}; make the rewards again."
-            )
-    if manifest.get("checksum") != _checksum(manifest):
-        raise InputError(f"{of_rewards} was changed after it was written; fetch or make the rewards again.")
-    return manifest
-
-
-def _checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields without the checksum, however they are ordered and spaced."""
-    fields = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _checked(values: object, name: str, shape: tuple[int, ...]) -> Array:

@@ -15,7 +15,8 @@ import pytest
 import prefq
 from prefq.errors import InputError, NotFoundError, StorageError
 from prefq.rewards.base import STARTER_FOLDER
-from prefq.rewards.style import LEXICON, MANIFEST, StyleRewards, load_style_rewards
+from prefq.rewards.folder import MANIFEST
+from prefq.rewards.style import LEXICON, StyleRewards, load_style_rewards
 from prefq.vocabulary import Array
 
 REWARDS = load_style_rewards(STARTER_FOLDER)

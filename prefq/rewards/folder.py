@@ -1,0 +1,141 @@
+"""Folders of base rewards: a manifest with checksums, and the files beside it; what is in them is the rewards' own.
+
+rewards.json   kind and format version, the fields of the rewards, the SHA-256 of each file beside it, and a checksum
+               over its own fields
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefq.errors import InputError, NotFoundError, StorageError
+
+MANIFEST = "rewards.json"
+AGAIN = "fetch or make the rewards again"
+
+
+def kind_of(folder: Path) -> object:
+    """The kind that the manifest names; None where there is no manifest that can be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return manifest.get("kind") if isinstance(manifest, dict) else None
+
+
+def read_folder(
+    folder: Path, kind: str, versions: Mapping[str, int], names: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Manifest of rewards, and the content of each file of these names, all checked.
+
+    Parameters
+    ----------
+    folder
+        That `write_folder` wrote.
+    kind
+        Which rewards are expected.
+    versions
+        Fields of the manifest that are versions, and the one that this prefq reads.
+    names
+        The files beside the manifest.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such folder.
+    InputError
+        When it is no folder of these rewards, is incomplete, was changed, or was written by a newer prefq.
+    StorageError
+        When a file cannot be read.
+    """
+    if not folder.exists():
+        raise NotFoundError(f"there are no rewards in {str(folder)!r}; give 'starter', or a folder of rewards.")
+    try:
+        manifest = _read_manifest(folder, kind, versions)
+        contents = {name: _read_listed(folder, name, manifest.get("files")) for name in names}
+    except OSError as error:
+        raise StorageError(f"the rewards in {str(folder)!r} cannot be read ({error.strerror}).") from error
+    return manifest, contents
+
+
+def write_folder(
+    folder: str | os.PathLike[str], fields: Mapping[str, Any], contents: Mapping[str, bytes], *, indent: int = 1
+) -> None:
+    """Write a folder that `read_folder` reads: each file whole or not at all, and the manifest last.
+
+    Of a folder that is written to while it holds other rewards, an interruption between two files leaves one that is
+    refused as changed, never a mixture that is read. Other files in the folder stay.
+
+    Raises
+    ------
+    StorageError
+        When the folder cannot be written.
+    """
+    listed = dict(fields) | {"files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}}
+    text = json.dumps(listed | {"checksum": checksum(listed)}, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for name, content in {**contents, MANIFEST: (text + "\n").encode()}.items():
+            _write(target / name, content)
+    except OSError as error:
+        raise StorageError(f"the rewards cannot be written to {str(folder)!r} ({error.strerror}).") from error
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields without the checksum, however they are ordered and spaced."""
+    fields = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _read_manifest(folder: Path, kind: str, versions: Mapping[str, int]) -> dict[str, Any]:
+    """The manifest, with kind, versions and checksum checked."""
+    path, of_rewards = folder / MANIFEST, f"{MANIFEST} in {str(folder)!r}"
+    if not path.is_file():
+        raise InputError(
+            f"{str(folder)!r} holds no {MANIFEST}; give 'starter', or a folder that rewards were saved in."
+        )
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise InputError(f"{of_rewards} is no JSON object; it was damaged or cut short, so fetch or make it again.")
+    if manifest.get("kind") != kind:
+        raise InputError(f"{of_rewards} is not of rewards (its kind is {manifest.get('kind')!r}, not {kind!r}).")
+    for name, known in versions.items():
+        version = manifest.get(name)
+        if isinstance(version, int) and version > known:
+            raise InputError(
+                f"{of_rewards} has {name} {version}, and this prefq reads up to {known}; install a newer one."
+            )
+        if version != known:
+            raise InputError(
+                f"{of_rewards} has {name} {version!r}, and this prefq reads {known}; make the rewards again."
+            )
+    if manifest.get("checksum") != checksum(manifest):
+        raise InputError(f"{of_rewards} was changed after it was written; {AGAIN}.")
+    return manifest
+
+
+def _read_listed(folder: Path, name: str, listed: object) -> bytes:
+    """Content of a file, checked on the very bytes that are used."""
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"the rewards in {str(folder)!r} lack their file {name}; fetch or make them again.")
+    content = path.read_bytes()
+    if not isinstance(listed, dict) or hashlib.sha256(content).hexdigest() != listed.get(name):
+        raise InputError(f"{name} of the rewards in {str(folder)!r} was changed or cut short; {AGAIN}.")
+    return content
