@@ -1,0 +1,227 @@
+"""ScoreTable: responses with columns of scores that somebody already has, read from CSV or Parquet.
+
+What the columns are worth as base rewards is in `prefq.rewards.scores`.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prefq.errors import InputError, NotFoundError
+from prefq.vocabulary import Array, counted, real_array, shown
+
+PROMPT, RESPONSE = "prompt", "response"
+KNOWN = "CSV (.csv) or Parquet (.parquet)"
+MISSING = ("", "nan", "na", "null", "none")  # how files without types write that there is no score
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+class TableReport(NamedTuple):
+    """What of a file was kept.
+
+    n_rows counts all rows; n_incomplete those that lack a score, n_repeated those that say again what an earlier one
+    said; not_scores names the columns that hold no numbers and were left aside.
+    """
+
+    n_rows: int
+    n_incomplete: int
+    n_repeated: int
+    not_scores: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreTable:
+    """Responses and their scores.
+
+    Parameters
+    ----------
+    prompts, responses : (n_items,)
+        Texts, or any names that tell prompts and responses apart.
+    names : (n_columns,)
+        Of the columns.
+    scores : (n_items, n_columns)
+        In the units of whoever scored.
+    report
+        What of a file was kept, where there is one.
+
+    Raises
+    ------
+    InputError
+        When the parts do not fit together, or a score is not finite.
+
+    Examples
+    --------
+    >>> from prefq.rewards.score_tables import ScoreTable
+    >>> ScoreTable(("Why?",) * 3, ("So.", "Well.", "Hm."), ("judge",), [[1], [4], [2]]).pairs().tolist()
+    [[0, 1], [0, 2], [1, 2]]
+    """
+
+    prompts: tuple[str, ...]
+    responses: tuple[str, ...]
+    names: tuple[str, ...]
+    scores: Array
+    report: TableReport | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            prompts: tuple[str, ...],
+            responses: tuple[str, ...],
+            names: tuple[str, ...],
+            scores: ArrayLike,
+            report: TableReport | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        scores = real_array(self.scores, "scores", ndim=2)
+        if scores.shape != (len(self.prompts), len(self.names)) or len(self.responses) != len(self.prompts):
+            raise InputError(
+                f"scores have shape {scores.shape}, for {len(self.prompts)} prompts, {len(self.responses)} responses "
+                f"and {len(self.names)} columns; give one row a response and one number a column."
+            )
+        object.__setattr__(self, "scores", scores)
+
+    @property
+    def prompt_codes(self) -> NDArray[np.int64]:
+        """A number for each item's prompt (n_items,), in order of first appearance."""
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(prompt, len(numbers)) for prompt in self.prompts], dtype=np.int64)
+
+    def pairs(self) -> NDArray[np.int64]:
+        """All pairs of responses to one prompt (n_pairs, 2), as rows of items."""
+        return pairs_within(self.prompt_codes)
+
+
+def pairs_within(prompt_codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """All pairs (n_pairs, 2) of items with the same code, prompt by prompt, the earlier item first."""
+    order = np.argsort(prompt_codes, kind="stable")
+    ends = np.flatnonzero(np.diff(prompt_codes[order])) + 1
+    pairs = [items[np.column_stack(np.triu_indices(len(items), 1))] for items in np.split(order, ends)]
+    return np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs])
+
+
+def read_scores(
+    path: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None = None,
+    prompt: str = PROMPT,
+    response: str = RESPONSE,
+) -> ScoreTable:
+    """Scores from a file, one row a response.
+
+    Parameters
+    ----------
+    path
+        CSV or Parquet with the columns `prompt` and `response` and columns of scores.
+    columns
+        Names of the columns of scores, in the order wanted; by default all others that hold numbers.
+    prompt, response
+        Names of the columns with the texts, or with ids that tell prompts and responses apart.
+
+    Returns
+    -------
+    ScoreTable
+        Rows that lack a score, and rows that repeat an earlier one, are left out and counted in its report.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such file.
+    InputError
+        When the file is of neither kind or cannot be read, a column is missing, a score is no number, a response is
+        scored twice and differently, or no row is left.
+    """
+    file = Path(path)
+    table = _columns_of(file)
+    missing = [name for name in (prompt, response, *(columns or ())) if name not in table]
+    if missing:
+        raise InputError(f"{file.name} has the columns {', '.join(table)}; expected {', '.join(missing)} too.")
+    wanted = [name for name in table if name not in (prompt, response)] if columns is None else list(columns)
+    found = {name: _numbers(table[name]) for name in wanted}
+    words = {name: row for name, (_, row) in found.items() if row is not None}
+    if columns is not None and words:
+        name, row = next(iter(words.items()))
+        raise InputError(f"row {row + 1} of {file.name} has {shown(table[name][row])} as {name}; give a finite number.")
+    names = tuple(name for name in wanted if name not in words)
+    if not names:
+        raise InputError(f"{file.name} has no column of numbers beside {prompt} and {response}; give scores.")
+    scores = np.column_stack([found[name][0] for name in names])
+    return _table(file, table[prompt], table[response], names, scores, tuple(words))
+
+
+def _table(
+    file: Path,
+    prompts: Sequence[Any],
+    responses: Sequence[Any],
+    names: tuple[str, ...],
+    scores: Array,
+    not_scores: tuple[str, ...],
+) -> ScoreTable:
+    """The table of the rows that are complete and say something new."""
+    seen: dict[tuple[str, str], int] = {}
+    n_incomplete = n_repeated = 0
+    for row, key in enumerate(zip(map(str, prompts), map(str, responses), strict=True)):
+        if np.isnan(scores[row]).any():
+            n_incomplete += 1
+        elif key not in seen:
+            seen[key] = row
+        elif (scores[row] == scores[seen[key]]).all():
+            n_repeated += 1
+        else:
+            raise InputError(
+                f"rows {seen[key] + 1} and {row + 1} of {file.name} score the same response differently; give one row "
+                "a response, such as their mean."
+            )
+    if not seen:
+        raise InputError(f"{file.name} has {counted(len(scores), 'row')} and none with every score; give some.")
+    kept = list(seen.values())
+    report = TableReport(len(scores), n_incomplete, n_repeated, not_scores)
+    return ScoreTable(tuple(key[0] for key in seen), tuple(key[1] for key in seen), names, scores[kept], report)
+
+
+def _numbers(values: Sequence[Any]) -> tuple[Array, int | None]:
+    """A column as numbers, NaN where there is none, and the first row that is something else."""
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        if value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING):
+            continue
+        try:
+            numbers[row] = float(value)
+        except (TypeError, ValueError):
+            return numbers, row
+        if isinstance(value, bool) or math.isinf(numbers[row]):
+            return numbers, row
+    return numbers, None
+
+
+def _columns_of(file: Path) -> Columns:
+    """Every column by name."""
+    if not file.is_file():
+        raise NotFoundError(f"there is no file {str(file)!r}; give the path of a table of scores.")
+    try:
+        if file.suffix == ".csv":
+            with file.open(encoding="utf-8-sig", newline="") as opened:
+                head, *rows = csv.reader(opened)
+            uneven = [number for number, row in enumerate(rows, 1) if len(row) != len(head)]
+            if uneven:
+                raise InputError(f"row {uneven[0]} of {file.name} has another number of fields than its head.")
+            return dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(head, ())
+        if file.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            found: Columns = pq.read_table(file).to_pydict()
+            return found
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{file.name} cannot be read ({' '.join(str(error).split())[:200]}).") from error
+    raise InputError(f"{file.name} is of no known kind; give {KNOWN}.")

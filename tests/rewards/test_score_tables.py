@@ -1,0 +1,114 @@
+"""Tables of scores: what is read, what is left out and counted, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import prefq
+from prefq.rewards.score_tables import ScoreTable, pairs_within, read_scores
+
+HEAD = "prompt,response,helpful,model,short\n"
+ROWS = [
+    'Why?,"So, well.",1.5,a,0\n',
+    "Why?,Hm.,-2,b,1\n",
+    "How?,Like this.,,a,1\n",  # lacks a score
+    "Why?,Hm.,-2,b,1\n",  # said before
+    "How?,Not so.,3e-1,c,0\n",
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "scores.csv"
+    path.write_text("﻿" + HEAD + "".join(ROWS), encoding="utf-8")
+    return path
+
+
+def test_csv(file: Path) -> None:
+    table = read_scores(file)
+    assert table.prompts == ("Why?", "Why?", "How?")
+    assert table.responses == ("So, well.", "Hm.", "Not so.")
+    assert table.names == ("helpful", "short")
+    np.testing.assert_array_equal(table.scores, [[1.5, 0], [-2, 1], [0.3, 0]])
+    assert table.report == (5, 1, 1, ("model",))
+    assert table.prompt_codes.tolist() == [0, 0, 1]
+
+
+def test_parquet_gives_the_same(file: Path, tmp_path: Path) -> None:
+    columns = {
+        "prompt": ["Why?", "Why?", "How?", "Why?", "How?"],
+        "response": ["So, well.", "Hm.", "Like this.", "Hm.", "Not so."],
+        "helpful": [1.5, -2.0, None, -2.0, 0.3],
+        "model": ["a", "b", "a", "b", "c"],
+        "short": [0, 1, 1, 1, 0],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "scores.parquet")
+    one, other = read_scores(file), read_scores(tmp_path / "scores.parquet")
+    assert (one.prompts, one.responses, one.names, one.report) == (
+        other.prompts,
+        other.responses,
+        other.names,
+        other.report,
+    )
+    np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_a_column_that_is_not_wanted_drops_no_row(file: Path) -> None:
+    table = read_scores(file, columns=["short"])
+    assert table.names == ("short",)
+    assert len(table.scores) == 4
+
+
+def test_other_names_for_the_texts(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("task,model,score\n1,a,2\n1,b,3\n", encoding="utf-8")
+    table = read_scores(path, prompt="task", response="model")
+    assert (table.prompts, table.responses, table.names) == (("1", "1"), ("a", "b"), ("score",))
+
+
+def test_all_pairs_within_prompts_and_none_across() -> None:
+    codes = np.array([0, 1, 0, 2, 1, 0])
+    assert pairs_within(codes).tolist() == [[0, 2], [0, 5], [2, 5], [1, 4]]
+    assert pairs_within(np.arange(3)).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        ("prompt,score\nWhy?,1\n", None, "has the columns prompt, score; expected response too"),
+        (HEAD + "".join(ROWS), ["warm"], "expected warm too"),
+        (HEAD + "".join(ROWS), ["model"], "row 1 of scores.csv has 'a' as model; give a finite number"),
+        ("prompt,response,s\nWhy?,So.,1\nWhy?,Hm.,inf\n", ["s"], "row 2 of scores.csv has 'inf' as s"),
+        ("prompt,response,s\nWhy?,So.,good\n", None, "no column of numbers beside prompt and response"),
+        ("prompt,response,s\nWhy?,So.,1\nWhy?,So.,2\n", None, "rows 1 and 2 of scores.csv score the same response"),
+        ("prompt,response,s\nWhy?,So.,\nWhy?,Hm.,nan\n", None, "has 2 rows and none with every score"),
+        ("prompt,response,s\nWhy?,So.\n", None, "row 1 of scores.csv has another number of fields than its head"),
+        ("", None, "scores.csv cannot be read"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, content: str, columns: list[str] | None, said: str) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(prefq.InputError, match=said):
+        read_scores(path, columns=columns)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(prefq.NotFoundError, match="there is no file"):
+        read_scores(tmp_path / "scores.csv")
+    (tmp_path / "scores.xlsx").write_bytes(b"PK")
+    with pytest.raises(prefq.InputError, match=r"is of no known kind; give CSV \(.csv\) or Parquet \(.parquet\)"):
+        read_scores(tmp_path / "scores.xlsx")
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(prefq.InputError, match=r"scores\.parquet cannot be read"):
+        read_scores(tmp_path / "scores.parquet")
+
+
+def test_tables_whose_parts_do_not_fit_are_refused() -> None:
+    with pytest.raises(prefq.InputError, match=r"scores have shape \(1, 2\), for 1 prompts, 1 responses and 1 columns"):
+        ScoreTable(("Why?",), ("So.",), ("s",), [[1.0, 2.0]])
+    with pytest.raises(prefq.InputError, match="scores holds NaN or infinite values"):
+        ScoreTable(("Why?",), ("So.",), ("s",), [[np.nan]])
