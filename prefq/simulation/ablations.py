@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from prefq.questions.acquisition import d_optimal
 from prefq.simulation.controls import in_random_order
+from prefq.simulation.learned_strategies import LEARNED
 from prefq.simulation.rules import RuleOf, best_utility, highest, most_informative, most_informative_per_second
 from prefq.simulation.starts import isotropic, laplace_em, one_gaussian, starting_from, true_moments, true_prior
 from prefq.simulation.strategies import Strategy, by_laplace, by_propagation, listening
@@ -80,5 +81,6 @@ BY_NAME_ONLY: Sequence[Strategy] = (
         listening(most_informative_per_second),
         "`information_gain` for each second of reading and choosing",
     ),
+    *LEARNED,
 )
 """Strategies that run only where they are named: ablations, and those that need what not every panel has."""

@@ -1,4 +1,4 @@
-"""The world `attributes`: personas made of two traits, judged with noise, read through learned reward features.
+"""The worlds `attributes` and `encoded_attributes`: personas of two traits, judged with noise, read with error.
 
 A stand-in for the "Attributes" data of PReF (arXiv 2503.06358), which are not public: seven traits of two poles, the
 84 personas that want two of the 14 in different traits, a judge that leans a little by itself, and features learned
@@ -13,13 +13,14 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.simulation.panels import Candidates, GroupAnswers, Outcomes, Panel
-from prefq.simulation.scenes import replies
+from prefq.simulation.scenes import ENCODINGS, replies
 from prefq.vocabulary import Array
 
 TRAITS = ("length", "formality", "humour", "elicitation", "politeness", "enthusiasm", "confidence")
 N_TRAINING_PERSONAS = 42  # half of the 84: the share of users that the released settings name for training
 N_TRAINING_PAIRS = 2000  # answered by all training personas; the features are learned from them
 N_TESTS = 100  # pairs, as in the released settings
+N_ENCODING = 64  # dimensions of `encoded_attributes`
 N_PROMPTS, N_CANDIDATES = 60, 16
 GROUP_ANSWERS = 100  # of each training persona to questions of the pool, to fit a prior on
 NOTES = (
@@ -73,6 +74,46 @@ class AttributesSettings:
 TUNED = AttributesSettings()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """How responses differ in a world, and who judges them.
+
+    Parameters
+    ----------
+    sds : (n_traits,)
+        Standard deviations of the responses' traits, times the root of two.
+    lean : (n_traits,)
+        What the judge wishes for whoever asks.
+    settings
+        What is tuned.
+    """
+
+    sds: Array
+    lean: Array
+    settings: AttributesSettings
+
+    @classmethod
+    def drawn(cls, settings: AttributesSettings, rng: np.random.Generator) -> "Judge":
+        """Which traits vary most, and where the judge leans."""
+        sds = rng.permutation(np.geomspace(1, settings.trait_decay, len(TRAITS)))
+        lean = rng.normal(size=len(TRAITS))
+        lean *= settings.lean / np.linalg.norm(lean * sds)
+        return cls(sds, lean, settings)
+
+    def pairs(self, n: int, rng: np.random.Generator) -> Array:
+        """Traits of both responses of each pair (2, n, n_traits)."""
+        spread = np.sqrt(rng.gamma(self.settings.spread_shape, 1 / self.settings.spread_shape, size=n))
+        return np.asarray(rng.normal(size=(2, n, len(TRAITS))) * self.sds * spread[:, None] / np.sqrt(2))
+
+    def read(self, traits: Array, rng: np.random.Generator) -> Array:
+        """Traits (…, n_traits) with the error of reading."""
+        return np.asarray(traits + rng.normal(size=traits.shape) * self.sds * self.settings.reading_error / np.sqrt(2))
+
+    def margins(self, wishes: Array, both: Array) -> Array:
+        """In logits (n_personas, n_pairs)."""
+        return np.asarray(self.settings.strength * (wishes + self.lean) @ (both[0] - both[1]).T)
+
+
 def personas() -> Array:
     """The personas as wishes (84, 7): +1 or -1 in the two traits that each cares about, 0 elsewhere."""
     wishes = []
@@ -116,37 +157,24 @@ def attributes(
     """
     training, held_out = split_personas(rng)
     users = np.resize(held_out, (n_users, len(TRAITS)))
-    sds = rng.permutation(np.geomspace(1, settings.trait_decay, len(TRAITS)))
-    lean = rng.normal(size=len(TRAITS))
-    lean *= settings.lean / np.linalg.norm(lean * sds)
+    judge = Judge.drawn(settings, rng)
 
-    def pairs(n: int) -> Array:
-        """Traits of both responses of each pair (2, n, n_traits)."""
-        spread = np.sqrt(rng.gamma(settings.spread_shape, 1 / settings.spread_shape, size=n))
-        return np.asarray(rng.normal(size=(2, n, len(TRAITS))) * sds * spread[:, None] / np.sqrt(2))
-
-    def read(traits: Array) -> Array:
-        return np.asarray(traits + rng.normal(size=traits.shape) * sds * settings.reading_error / np.sqrt(2))
-
-    def margins(wishes: Array, both: Array) -> Array:
-        return np.asarray(settings.strength * (wishes + lean) @ (both[0] - both[1]).T)
-
-    trained = pairs(N_TRAINING_PAIRS)
-    read_trained = read(trained)
-    answers = replies(margins(training, trained), rng)
+    trained = judge.pairs(N_TRAINING_PAIRS, rng)
+    read_trained = judge.read(trained, rng)
+    answers = replies(judge.margins(training, trained), rng)
     loadings = learned_features(read_trained[0] - read_trained[1], answers, settings)
 
-    pool, tests = pairs(n_pool), pairs(N_TESTS)
-    first, second = read(pool) @ loadings
-    test_first, test_second = read(tests) @ loadings
+    pool, tests = judge.pairs(n_pool, rng), judge.pairs(N_TESTS, rng)
+    first, second = judge.read(pool, rng) @ loadings
+    test_first, test_second = judge.read(tests, rng) @ loadings
     asked = np.argsort(rng.random((len(training), n_pool)), axis=1)[:, :GROUP_ANSWERS]
     group = GroupAnswers(
         (first - second)[asked].reshape(-1, settings.n_features),
-        replies(np.take_along_axis(margins(training, pool), asked, axis=1), rng).ravel(),
+        replies(np.take_along_axis(judge.margins(training, pool), asked, axis=1), rng).ravel(),
         np.repeat(np.arange(len(training)), asked.shape[1]),
     )
-    candidates = rng.normal(size=(N_PROMPTS, N_CANDIDATES, len(TRAITS))) * sds / np.sqrt(2)
-    pool_margins = margins(users, pool)
+    candidates = rng.normal(size=(N_PROMPTS, N_CANDIDATES, len(TRAITS))) * judge.sds / np.sqrt(2)
+    pool_margins = judge.margins(users, pool)
     return Panel(
         name,
         first[None],
@@ -155,14 +183,70 @@ def attributes(
         replies(pool_margins, rng),
         test_first[None],
         test_second[None],
-        (replies(margins(users, tests), rng) > 0).astype(np.float64),
+        (replies(judge.margins(users, tests), rng) > 0).astype(np.float64),
         group,
         candidates=Candidates(
-            (read(candidates) @ loadings)[None],
-            settings.strength * np.einsum("pcd,ud->upc", candidates, users + lean),
+            (judge.read(candidates, rng) @ loadings)[None],
+            settings.strength * np.einsum("pcd,ud->upc", candidates, users + judge.lean),
         ),
         margins=pool_margins,
         notes=NOTES,
+    )
+
+
+def encoded_attributes(
+    *,
+    n_users: int,
+    rng: np.random.Generator,
+    n_pool: int,
+    name: str = "encoded_attributes",
+    settings: AttributesSettings = TUNED,
+) -> Panel:
+    """As `attributes`, but prefq sees encodings: traits as read, and what nobody cares about, turned.
+
+    The group are the training personas, each with a reply to every question of the pool; base rewards and prior are
+    learned from these. `feature_scale` and `n_features` of the settings are not used.
+
+    Parameters
+    ----------
+    n_users, rng, n_pool, name, settings
+        As in `attributes`.
+    """
+    training, held_out = split_personas(rng)
+    users = np.resize(held_out, (n_users, len(TRAITS)))
+    judge = Judge.drawn(settings, rng)
+    turn, _ = np.linalg.qr(rng.normal(size=(N_ENCODING, N_ENCODING)))
+    idle_sds = np.geomspace(1, settings.trait_decay, N_ENCODING - len(TRAITS)) / np.sqrt(2)
+
+    def encode(traits: Array) -> Array:
+        idle = rng.normal(size=(*traits.shape[:-1], idle_sds.size)) * idle_sds
+        return np.asarray(np.concatenate([judge.read(traits, rng), idle], axis=-1) @ turn)
+
+    pool, tests = judge.pairs(n_pool, rng), judge.pairs(N_TESTS, rng)
+    (first, second), (test_first, test_second) = encode(pool), encode(tests)
+    group = GroupAnswers(
+        np.tile(first - second, (len(training), 1)),
+        replies(judge.margins(training, pool), rng).ravel(),
+        np.repeat(np.arange(len(training)), n_pool),
+    )
+    candidates = rng.normal(size=(N_PROMPTS, N_CANDIDATES, len(TRAITS))) * judge.sds / np.sqrt(2)
+    pool_margins = judge.margins(users, pool)
+    return Panel(
+        name,
+        first[None],
+        second[None],
+        np.ones((n_users, n_pool), dtype=bool),
+        replies(pool_margins, rng),
+        test_first[None],
+        test_second[None],
+        (replies(judge.margins(users, tests), rng) > 0).astype(np.float64),
+        group,
+        candidates=Candidates(
+            encode(candidates)[None], settings.strength * np.einsum("pcd,ud->upc", candidates, users + judge.lean)
+        ),
+        margins=pool_margins,
+        notes=(*NOTES, ENCODINGS),
+        true_heads=turn[: len(TRAITS)].T.copy(),
     )
 
 

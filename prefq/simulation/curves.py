@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prefq.errors import InputError, PrefqError
+from prefq.simulation.learned_strategies import SeenThrough
 from prefq.simulation.measures import accuracy, auc, best_of_n, log_loss
 from prefq.simulation.panels import History, Panel, Rows, Start, Study
 from prefq.simulation.strategies import Belief, OwnBelief, Strategy
@@ -89,8 +90,8 @@ def learning_curve(
             began = tick()
             belief = learn(history)
             rows = belief.next_rows() if n_answers < n_questions else None
-            if clock and isinstance(belief, OwnBelief):
-                belief.told()  # which would wait until something is predicted; what is learned is asked for only once
+            if clock and isinstance(own := _own_belief(belief), OwnBelief):
+                own.told()  # which would wait until something is predicted; what is learned is asked for only once
             seconds.append(tick() - began)
             taken.append(measure(belief, panel, history))
             if rows is not None:
@@ -113,6 +114,7 @@ def measure(belief: Belief, panel: Panel, history: History) -> dict[str, Array]:
     nothing = np.full(panel.n_users, np.nan)
     share, regret = _candidates(belief, panel, history.rows.shape[1])
     swapped, swapped_truth = _swapped(belief, panel, truth, history.rows.shape[1])
+    own = _own_belief(belief)
     return {
         "log_loss": log_loss(predicted, truth),
         "accuracy": accuracy(predicted, truth),
@@ -121,13 +123,18 @@ def measure(belief: Belief, panel: Panel, history: History) -> dict[str, Array]:
         "regret": regret,
         "swapped_log_loss": np.roll(log_loss(swapped, swapped_truth), 1),
         "swapped_accuracy": np.roll(accuracy(swapped, swapped_truth), 1),
-        "no_personal_taste": belief.no_personal_taste() if isinstance(belief, OwnBelief) else nothing,
+        "no_personal_taste": own.no_personal_taste() if isinstance(own, OwnBelief) else nothing,
         "words": nothing if panel.words is None else history.of(panel.words).sum(axis=1),
     }
 
 
 def _no_clock() -> float:
     return 0.0
+
+
+def _own_belief(belief: Belief) -> Belief:
+    """Without the encodings that it is asked about."""
+    return belief.belief if isinstance(belief, SeenThrough) else belief
 
 
 def _candidates(belief: Belief, panel: Panel, n_answers: int) -> tuple[Array, Array]:

@@ -96,6 +96,9 @@ class Panel:
         the tests.
     response_model_known
         Whether strategies are told `response_model`, so that it is not fitted.
+    true_heads : (n_dims, n_factors), optional
+        Where features are encodings, of which base rewards are to be learned: those that tastes weigh, as
+        encodings @ true_heads.
 
     Raises
     ------
@@ -123,6 +126,7 @@ class Panel:
     notes: tuple[str, ...] = ()
     test_stretch: float = 1.0
     response_model_known: bool = False
+    true_heads: Array | None = None
 
     def __post_init__(self) -> None:
         require_instance(self.response_model, ResponseModel, "response_model")
@@ -199,6 +203,7 @@ class Panel:
             self.notes,
             self.test_stretch,
             self.response_model_known,
+            self.true_heads,
         )
 
 
@@ -230,6 +235,8 @@ class Study:
         Factor that the features of test tasks carry, as in `Panel.tests`.
     true_prior
         The population that simulated users were drawn from: for ablations that say so, and for no other strategy.
+    true_heads : (n_dims, n_factors), optional
+        What tastes weigh where features are encodings: for ablations that say so.
     """
 
     first: Array
@@ -244,6 +251,7 @@ class Study:
     impersonal: int | None = None
     test_stretch: float = 1.0
     true_prior: Coefficients | None = None
+    true_heads: Array | None = None
 
     @classmethod
     def of(cls, panel: Panel, start: Start, n_questions_asked: int) -> "Study":
@@ -260,6 +268,7 @@ class Study:
             panel.words,
             test_stretch=panel.test_stretch,
             true_prior=panel.true_prior,
+            true_heads=panel.true_heads,
         )
         return study.starting_from(start)
 

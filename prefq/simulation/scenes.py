@@ -20,6 +20,11 @@ GROUP_USERS, GROUP_ANSWERS = 500, 30
 STATED_RELIABILITY = 0.6  # correlation of what people state with what they choose by, over the population
 TASTE_SCALE = 2.2  # logits a unit of each feature at six features
 
+ENCODINGS = (
+    "Features are encodings of texts. Strategies that learn no base rewards start from the pooled regression and one "
+    "spread for all dimensions."
+)
+
 
 class Scene(NamedTuple):
     """Items of a world, with every feature that tastes weigh.

@@ -7,10 +7,11 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.inference.laplace_batch import fit_posteriors, same_for_all
-from prefq.inference.population import fit_population_prior
+from prefq.inference.population import fit_population_prior, pooled_coefficients
+from prefq.inference.population_plan import START_VARIANCE
 from prefq.simulation.panels import GroupAnswers, Outcomes, Panel, Study
 from prefq.simulation.strategies import Begin, Learner
-from prefq.vocabulary import Array, Gaussian, PopulationPrior, ResponseModel
+from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, ResponseModel
 
 GUESSED_MARGIN = 1.5  # logits: root mean square margin under the prior of a pool without one
 WIDE_SD = 2.0  # logits a standard unit of each feature: where the search of `laplace_em` begins
@@ -22,8 +23,27 @@ Change = Callable[[Study], Study]
 
 
 def fitted_start(panel: Panel) -> PopulationPrior:
-    """The prior of a panel's new users, with its response model: what the product fits on the same answers."""
+    """The prior of a panel's new users, with its response model: what the product fits on the same answers.
+
+    Of encodings it is where such a fit begins, `around_pooled`: strategies that learn base rewards fit their own.
+    """
+    if panel.true_heads is not None:
+        return around_pooled(panel.group)
     return _fitted(panel.group, panel.response_model if panel.response_model_known else None, "auto")
+
+
+def fitted_prior(group: GroupAnswers) -> PopulationPrior:
+    """What the product fits on a group's answers."""
+    return _fitted(group, None, "auto")
+
+
+def around_pooled(group: GroupAnswers) -> PopulationPrior:
+    """The pooled regression, and one spread for all features in standard units: 1 logit for a typical difference."""
+    mean = pooled_coefficients(group.differences, group.outcomes)
+    mean_squares = np.square(group.differences).mean(axis=0)
+    variances = START_VARIANCE / (mean.size * np.where(mean_squares > 0, mean_squares, 1.0))
+    space = FeatureSpace(f"x{i}" for i in range(mean.size))
+    return PopulationPrior(Gaussian(mean, np.diag(variances)), space, n_users=np.unique(group.users).size)
 
 
 def starting_from(change: Change, begin: Begin) -> Begin:

@@ -14,8 +14,15 @@ from scipy.optimize import brentq
 
 from prefq.errors import InputError
 from prefq.inference.likelihood import reply_probabilities, sigmoid
-from prefq.simulation.attributes import attributes
-from prefq.simulation.learned_worlds import agree, raters, text_factors
+from prefq.simulation.attributes import attributes, encoded_attributes
+from prefq.simulation.learned_worlds import (
+    GROUP_TOTAL,
+    agree,
+    encoded_agree,
+    encoded_text_factors,
+    raters,
+    text_factors,
+)
 from prefq.simulation.panels import GroupAnswers, Panel, Stated
 from prefq.simulation.scenes import (
     GROUP_ANSWERS,
@@ -245,12 +252,29 @@ WORLDS: Mapping[str, Generator] = MappingProxyType(
             "a common taste with chance p, otherwise one of two opposed ones",
             (Parameter("p", 0.5, 0, 1), Parameter("n_group_users", 300, 2, 6000, whole=True)),
         ),
+        "encoded_text_factors": Generator(
+            encoded_text_factors,
+            "text_factors, prefq seeing the encodings: base rewards are to be learned",
+            (
+                Parameter("n_group_users", 300, 2, 6000, whole=True),
+                Parameter("d", 6, 1, 64, whole=True),
+                Parameter("n_answers", GROUP_TOTAL, 2, 1_000_000, whole=True),
+            ),
+        ),
+        "encoded_agree": Generator(
+            encoded_agree,
+            "agree, prefq seeing the encodings: base rewards are to be learned",
+            (Parameter("p", 0.5, 0, 1), Parameter("n_group_users", 300, 2, 6000, whole=True)),
+        ),
         "raters": Generator(
             raters,
             "eight raters who share c of their taste; the group is the other seven",
             (Parameter("c", 0.6, 0, 1),),
         ),
         "attributes": Generator(attributes, "two-trait personas and learned features, tuned to PReF's published curve"),
+        "encoded_attributes": Generator(
+            encoded_attributes, "attributes, prefq seeing encodings: base rewards are to be learned"
+        ),
         "clustered": Generator(clustered, "tastes around three centres"),
         "starter": Generator(
             starter,
