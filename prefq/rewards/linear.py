@@ -139,8 +139,7 @@ class LinearRewards:
         examples = tuple_of(self.examples, FeatureExamples, "examples", "FeatureExamples")
         if examples and len(examples) != len(names):
             raise InputError(f"there are examples of {len(examples)} features, not {len(names)}; give all or none.")
-        told = identity_fields(self.encoder_identity)
-        digest = digest_of(KIND, json.dumps(told, sort_keys=True), mean.tobytes(), heads.tobytes())
+        digest = digest_of(KIND, self.encoder_identity.key, mean.tobytes(), heads.tobytes())
         space = FeatureSpace(names, self.version, digest, opposites)
         values = {"mean": mean, "heads": heads, "names": names, "opposites": opposites, "examples": examples}
         values |= {"prior": _of_space(self.prior, space), "report": _json_copy(self.report), "_feature_space": space}
@@ -214,7 +213,8 @@ class LinearRewards:
         MismatchError
             When it is another one.
         """
-        from prefq.rewards.encoders import load_encoder
+        from prefq.rewards.encoder_tokens import RESPONSE_ONLY
+        from prefq.rewards.encoders import BOTH, RESPONSE, load_encoder
 
         wanted = self.encoder_identity
         try:
@@ -223,6 +223,8 @@ class LinearRewards:
                 device=device,
                 dtype=wanted.dtype,
                 pooling=wanted.pooling,
+                reads=RESPONSE if wanted.frame == RESPONSE_ONLY.digest else BOTH,
+                score=wanted.score,
                 max_tokens=wanted.max_tokens,
             )
         except NotFoundError as error:
@@ -230,11 +232,12 @@ class LinearRewards:
                 f"the encoder of these rewards is not at {self.encoder!r} ({error}) Give its place with encoder= or "
                 "--encoder."
             ) from error
-        differing = differing_fields(wanted, found.identity)
-        if differing:
+        if found.identity.key != wanted.key:
+            now = found.identity.to_dict()
+            differing = [name for name, value in wanted.to_dict().items() if name != "name" and value != now[name]]
             raise MismatchError(
-                f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (its "
-                f"{', '.join(differing)} differ); give the one they were learned on with encoder= or --encoder."
+                f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (another "
+                f"{' and '.join(differing)}); give the one they were learned on with encoder= or --encoder."
             )
         return found
 
@@ -329,17 +332,6 @@ def load_linear_rewards(folder: Path, *, encoder: str | os.PathLike[str] | None 
     if rewards.feature_space.digest != manifest.get("digest"):
         raise InputError(f"the rewards in {str(folder)!r} are not what their {MANIFEST} says; {AGAIN}.")
     return rewards
-
-
-def identity_fields(identity: "EncoderIdentity") -> dict[str, Any]:
-    """What of an encoder decides encodings: its identity but for the name, which a moved folder may have changed."""
-    return {name: value for name, value in identity.to_dict().items() if name != "name"}
-
-
-def differing_fields(wanted: "EncoderIdentity", found: "EncoderIdentity") -> list[str]:
-    """Fields in which two encoders differ in a way that decides encodings, in the identity's words."""
-    before, now = identity_fields(wanted), identity_fields(found)
-    return [name.replace("_", " ") for name in before if before[name] != now.get(name)]
 
 
 def _of_space(prior: PopulationPrior | None, space: FeatureSpace) -> PopulationPrior | None:
