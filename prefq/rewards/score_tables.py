@@ -109,6 +109,37 @@ def pairs_within(prompt_codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs])
 
 
+def moments_within(values: Array, prompt_codes: NDArray[np.int64]) -> Array:
+    """Mean outer product of the differences of two responses to one prompt: twice the covariance within prompts.
+
+    Every response counts alike, whereas over all pairs a prompt of 60 responses would count 1,770 times one of two.
+
+    Parameters
+    ----------
+    values : (n_items, n_columns)
+        Scores, attributes or features of responses.
+    prompt_codes : (n_items,)
+        A number, 0 or more, for each item's prompt.
+
+    Returns
+    -------
+    (n_columns, n_columns)
+        In the product of the columns' units; its diagonal holds the squares of typical differences.
+
+    Raises
+    ------
+    InputError
+        When no prompt has two responses.
+    """
+    counts = np.bincount(prompt_codes)
+    freedom = int(np.maximum(counts - 1, 0).sum())
+    if not freedom:
+        raise InputError("no prompt has two responses; give the scores of at least two responses to one prompt.")
+    means = np.stack([np.bincount(prompt_codes, column) for column in values.T], axis=1)
+    deviations = values - (means / np.maximum(counts, 1)[:, None])[prompt_codes]
+    return np.asarray(2 * deviations.T @ deviations / freedom)
+
+
 def read_scores(
     path: str | os.PathLike[str],
     *,

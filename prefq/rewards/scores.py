@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from prefq.errors import InputError
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import DEFAULT_RMS_MARGIN, NO_TASTE, CandidatePool
 from prefq.rewards.base import require_texts
 from prefq.rewards.folder import AGAIN, read_folder, write_folder
-from prefq.rewards.score_tables import ScoreTable
+from prefq.rewards.score_tables import ScoreTable, moments_within
 from prefq.vocabulary import (
     Array,
     Coefficients,
@@ -89,7 +89,7 @@ class ScoreRewards:
 
     Examples
     --------
-    >>> from prefq.rewards.score_tables import ScoreTable
+    >>> from prefq.rewards.score_tables import ScoreTable, moments_within
     >>> from prefq.rewards.scores import score_rewards
     >>> table = ScoreTable(("Why?",) * 3, ("So.", "Well.", "Hm."), ("judge",), [[1], [4], [1]])
     >>> rewards, report = score_rewards(table)
@@ -300,7 +300,7 @@ def score_rewards(
         negative, or is so large that it explains all differences of its column.
     """
     codes = table.prompt_codes
-    observed = _second_moments(table.scores, codes)
+    observed = moments_within(table.scores, codes)
     sizes = np.sqrt(np.diag(observed))
     still = sizes <= CONSTANT * np.abs(table.scores).max(axis=0)
     if still.any():
@@ -350,20 +350,6 @@ def pool_of_scores(table: ScoreTable, rewards: ScoreRewards, *, pairs: ArrayLike
         feature_space=rewards.feature_space,
         prior=rewards.prior or rewards.default_prior(),
     )
-
-
-def _second_moments(scores: Array, codes: NDArray[np.int64]) -> Array:
-    """Mean outer product of the differences of two responses to one prompt: twice the covariance within prompts.
-
-    Every response counts alike, whereas over all pairs a prompt of 60 responses would count 1,770 times one of two.
-    """
-    counts = np.bincount(codes)
-    freedom = int((counts - 1).sum())
-    if not freedom:
-        raise InputError("no prompt has two responses; give the scores of at least two responses to one prompt.")
-    means = np.stack([np.bincount(codes, column) for column in scores.T], axis=1) / counts[:, None]
-    deviations = scores - means[codes]
-    return np.asarray(2 * deviations.T @ deviations / freedom)
 
 
 def _pair_errors(names: tuple[str, ...], error_sds: Mapping[str, float], sizes: Array) -> Array:
