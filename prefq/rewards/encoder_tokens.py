@@ -5,6 +5,7 @@ two messages. Where both are longer than the model takes, the beginning of the p
 what there is room for; then the middle of the response, so that its beginning and its end stay.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,6 +148,11 @@ class TokenReader:
         begin = start + len(prompt) + len(frame.between)
         text = frame.before + prompt + frame.between + response + frame.after
         return text, (start, start + len(prompt), begin, begin + len(response)), is_long
+
+
+def token_digest(tokens: Tokens) -> int:
+    """A number of 64 bits that two texts share where their tokens are the same, and else do not."""
+    return int.from_bytes(hashlib.blake2b(tokens.tobytes(), digest_size=8).digest(), "little")
 
 
 def _kept(encoding: Any, parts: Parts, max_tokens: int) -> NDArray[np.int64]:

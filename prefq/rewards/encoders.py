@@ -25,7 +25,7 @@ from prefq.rewards.encoder_loading import (
     most_tokens,
     quiet,
 )
-from prefq.rewards.encoder_tokens import PLAIN, RESPONSE_ONLY, Frame, TokenReader, chat_frame
+from prefq.rewards.encoder_tokens import PLAIN, RESPONSE_ONLY, Frame, TokenReader, chat_frame, token_digest
 from prefq.vocabulary import digest_of, exact_fields, require_unicode
 
 OnProgress = Callable[[int, int], None]
@@ -106,6 +106,8 @@ class EncodedTexts(NamedTuple):
         Which texts were longer than the encoder takes, and cut.
     in_float32 : (n,)
         Which texts gave no finite numbers in half precision, and were encoded again in float32.
+    digests : (n,) uint64
+        Digest of the tokens of each text: the encoder cannot tell texts of one digest apart.
     n_halvings
         How many times a batch was halved because memory ran out.
     """
@@ -113,6 +115,7 @@ class EncodedTexts(NamedTuple):
     encodings: Encodings
     truncated: NDArray[np.bool_]
     in_float32: NDArray[np.bool_]
+    digests: NDArray[np.uint64]
     n_halvings: int
 
 
@@ -162,21 +165,23 @@ class Encoder:
             When there are not as many prompts as responses, one is no text, one alone does not fit into memory, or
             the model gives numbers that are not finite in float32.
         """
-        _check_texts(prompts, responses)
+        check_texts(prompts, responses)
         n = len(responses)
         lengths = np.array([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)])
         order = np.argsort(-lengths, kind="stable")
         encodings = np.empty((n, self.n_dims), dtype=np.float32)
-        truncated, n_halvings, n_done = np.zeros(n, dtype=bool), 0, 0
+        truncated, digests = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.uint64)
+        n_halvings = n_done = 0
         for rows, (tokens, cut) in self._read_ahead(prompts, responses, order):
             encodings[rows], halved = encode_tokens(self.network, tokens, self.batch_tokens)
-            truncated[rows], n_halvings, n_done = cut, n_halvings + halved, n_done + len(rows)
+            truncated[rows], digests[rows] = cut, [token_digest(row) for row in tokens]
+            n_halvings, n_done = n_halvings + halved, n_done + len(rows)
             if on_progress is not None:
                 on_progress(n_done, n)
         repeated = np.asarray(~np.isfinite(encodings).all(axis=1))
         if repeated.any():
             encodings[repeated] = self._again(prompts, responses, np.flatnonzero(repeated))
-        return EncodedTexts(encodings, truncated, repeated, n_halvings)
+        return EncodedTexts(encodings, truncated, repeated, digests, n_halvings)
 
     def _read_ahead(
         self, prompts: Sequence[str], responses: Sequence[str], order: NDArray[np.int64]
@@ -308,7 +313,8 @@ def _check_options(dtype: str, pooling: str, reads: str, max_tokens: int | None,
             raise InputError(f"{name} is {number!r}; give a whole number above 0.")
 
 
-def _check_texts(prompts: Sequence[str], responses: Sequence[str]) -> None:
+def check_texts(prompts: Sequence[str], responses: Sequence[str]) -> None:
+    """Raise InputError unless these are as many prompts as responses, all of them texts of valid Unicode."""
     if isinstance(prompts, str) or isinstance(responses, str):
         raise InputError("prompts or responses are one text; give a list of texts for each.")
     if len(prompts) != len(responses):
