@@ -16,6 +16,7 @@ from prefq.rewards.scores import score_rewards
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import learning_curve
 from prefq.simulation.learned_worlds import DIFFERENCE_SD, N_ENCODING, N_FEATURES, N_RATERS
+from prefq.simulation.panels import Start
 from prefq.simulation.scenes import draw, gaussian_population
 from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy
@@ -25,8 +26,10 @@ from prefq.vocabulary import Array, Gaussian
 LEAST_RATERS = 3  # one left out, and two to know how raters differ
 POOLED = "pooled"
 
-FeaturesOf = Callable[[GroupComparisons, Rows, np.random.Generator], Array]
-"""What prefq sees of the items (n_items, n_features), from the training raters' answers and their columns."""
+FeaturesOf = Callable[[GroupComparisons, Rows, np.random.Generator], tuple[Array, Start | None]]
+"""What prefq sees of the items (n_items, n_features), from the training raters' answers and their columns.
+
+And where a new rater starts, if whoever makes the features knows; otherwise it is fitted on the same answers."""
 
 OnStep = Callable[[str], None]
 
@@ -87,17 +90,17 @@ def strategies_to_compare() -> tuple[Strategy, ...]:
 def other_columns(table: ScoreTable) -> FeaturesOf:
     """Features are the training raters' own scores, in standard units: no text is read."""
 
-    def features(group: GroupComparisons, training: Rows, rng: np.random.Generator) -> Array:
+    def features(group: GroupComparisons, training: Rows, rng: np.random.Generator) -> tuple[Array, None]:
         names = tuple(table.names[column] for column in training)
         seen = ScoreTable(table.prompts, table.responses, names, table.scores[:, training])
-        return score_rewards(seen)[0].of_table(seen)
+        return score_rewards(seen)[0].of_table(seen), None
 
     return features
 
 
 def given_features(features: Array) -> FeaturesOf:
     """Features (n_items, n_features) are these, whoever is left out."""
-    return lambda group, training, rng: features
+    return lambda group, training, rng: (features, None)
 
 
 def leave_one_rater_out(
@@ -193,8 +196,9 @@ def _one_split(
         open_share=0.5,
         rng=scene_rng,
     )
-    panel = scene.panel(f"without {table.names[rater]}", features_of(scene.group, training, feature_rng))
-    start, met = fitted_start(panel), {}
+    features, known = features_of(scene.group, training, feature_rng)
+    panel = scene.panel(f"without {table.names[rater]}", features)
+    start, met = known or fitted_start(panel), {}
     for strategy, own_rng in zip(strategies, strategy_rng.spawn(len(strategies)), strict=True):
         measures = learning_curve(strategy, panel, start, n_questions=sizes.n_questions, rng=own_rng).measures
         met[strategy.name] = measures["accuracy"].mean(axis=0), measures["log_loss"].mean(axis=0)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 # One line a subcommand: `learning-curve` is the function `learning_curve` of the file learning_curve.py.
-NAMES: tuple[str, ...] = ("calibration", "learning-curve", "replay", "report", "sessions", "speed")
+NAMES: tuple[str, ...] = ("calibration", "learning-curve", "leave-one-out", "replay", "report", "sessions", "speed")
 
 
 class _OnDemand(Mapping[str, Any]):
