@@ -32,6 +32,8 @@ HELD_OUT = 0.1  # of the group's pairs, by which a method sees when to stop
 KEPT = 64  # factorizations and priors in memory
 RIDGE = 1e-6  # of the mean variance, so that point estimates on a line have a covariance
 KIND = "ablation"
+AVERAGE = "average"  # a method that learns one base reward
+UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
 
 
 class Method(Protocol):
@@ -106,7 +108,7 @@ def loaded(name: str) -> Method:
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
-    {name: loaded(name) for name in ("bayes", "pref", "rfm", "lore", "average")}
+    {name: loaded(name) for name in ("bayes", "pref", "rfm", "lore", AVERAGE)}
 )
 
 
@@ -239,6 +241,8 @@ class _Known:
 def _factorized(method: str, n_features: int, known: _Known) -> Factorization:
     encodings, group = comparisons_of(known.group)
     rng = np.random.default_rng(int(known.digest, 16))  # the same answers always give the same base rewards
+    if method in UNSTOPPED:
+        return METHODS[method](encodings, group, n_features, rng=rng, validation=None)
     held_out = (rng.random(len(encodings) // 2) < HELD_OUT)[group.pairs[:, 0] // 2]
     return METHODS[method](encodings, group.of_rows(~held_out), n_features, rng=rng, validation=group.of_rows(held_out))
 
@@ -257,22 +261,21 @@ def _learned(name: str, heads_of: HeadsOf, what: str, *, kind: str = "ours") -> 
     return Strategy(name, learned(heads_of, listening(most_informative)), f"{what}, then `information_gain`", kind=kind)
 
 
-def _strategies() -> Iterator[Strategy]:
-    """Of each method: with informative and with random questions, without a fitted prior, and of other ranks."""
-    for method in METHODS:
-        what = f"base rewards by `{method}`"
-        yield _learned(f"learned_{method}", by(method), what)
-        yield Strategy(f"learned_{method}_random", learned(by(method), begin_random), f"{what}, then random questions")
-        points = learned(by(method), listening(most_informative), basis_of=from_points)
-        yield Strategy(
-            f"learned_{method}_points", points, f"{what}, moments of their point estimates as prior", kind=KIND
-        )
-        for rank in RANKS:
-            yield _learned(f"learned_{method}_{rank}", by(method, rank), f"{rank} {what}", kind=KIND)
+def _strategies(method: str) -> Iterator[Strategy]:
+    """Of a method: with informative and with random questions, without a fitted prior, and of other ranks."""
+    heads_of, what = by(method, 1 if method == AVERAGE else N_FEATURES), f"base rewards by `{method}`"
+    yield _learned(f"learned_{method}", heads_of, what)
+    yield Strategy(f"learned_{method}_random", learned(heads_of, begin_random), f"{what}, then random questions")
+    if method == AVERAGE:
+        return
+    points = learned(heads_of, listening(most_informative), basis_of=from_points)
+    yield Strategy(f"learned_{method}_points", points, f"{what}, moments of point estimates as prior", kind=KIND)
+    for rank in RANKS:
+        yield _learned(f"learned_{method}_{rank}", by(method, rank), f"{rank} {what}", kind=KIND)
 
 
 LEARNED: Sequence[Strategy] = (
-    *_strategies(),
+    *(strategy for method in METHODS for strategy in _strategies(method)),
     _learned("true_features", true_heads, "the features that tastes weigh, not learned", kind=KIND),
     _learned("every_dimension", every_dimension, "every dimension of the encodings", kind=KIND),
 )

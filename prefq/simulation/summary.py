@@ -23,7 +23,9 @@ Json: TypeAlias = dict[str, Any]
 
 # From the least that a strategy must beat to the most; a pair of them is compared once, the later with the earlier.
 REFERENCES = ("pooled", "random", "spread_matched_random", "static")
-DEFAULT_RULE = "information_gain"  # of ours, compared with every peer
+# Of ours, compared with all others but controls; the second learns base rewards first, where these are to be learned.
+DEFAULT_RULES = ("information_gain", "learned_bayes")
+DEFAULT_RULE = DEFAULT_RULES[0]
 CEILING = "right_prior"  # what no prior can be ahead of, compared with priors of one Gaussian
 BELOW_CEILING = ("one_gaussian", "right_gaussian")
 COMPARED_MEASURES = ("log_loss", "accuracy", "auc", "best_of_n", "regret")
@@ -304,9 +306,9 @@ def _pairs(strategies: Sequence[Strategy]) -> Iterator[tuple[str, str]]:
     for name in names:
         stop = REFERENCES.index(name) if name in REFERENCES else len(REFERENCES)
         yield from ((name, reference) for reference in REFERENCES[:stop] if reference in names)
-    if DEFAULT_RULE in names:
-        others = (strategy.name for strategy in strategies if strategy.kind != "control")
-        yield from ((DEFAULT_RULE, name) for name in others if name != DEFAULT_RULE)
+    others = [strategy.name for strategy in strategies if strategy.kind != "control"]
+    for place, rule in enumerate(DEFAULT_RULES):
+        yield from ((rule, name) for name in others if rule in names and name not in DEFAULT_RULES[: place + 1])
     everybody = [strategy.name for strategy in strategies]
     yield from ((CEILING, name) for name in BELOW_CEILING if CEILING in everybody and name in everybody)
 

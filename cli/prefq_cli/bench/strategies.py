@@ -16,9 +16,10 @@ from typing import NamedTuple
 from prefq.errors import InputError, NotFoundError
 from prefq.simulation.ablations import ABLATIONS, BY_NAME_ONLY, CROSSED
 from prefq.simulation.controls import CONTROLS
+from prefq.simulation.learned_strategies import LEARNED
 from prefq.simulation.strategies import OURS, Strategy
 
-ALL, ABLATION = "all", "ablation"
+ALL, ABLATION, LEARNED_ONES = "all", "ablation", "learned"
 PEER = "peer"
 
 
@@ -64,7 +65,7 @@ def choose(names: Sequence[str] | None, peers: Path | None) -> tuple[Chosen, ...
     ----------
     names
         `all`, or None, is every one there is but those of `prefq.simulation.ablations`, which `ablation` names, with
-        what they are compared with.
+        what they are compared with; `learned` names those that learn base rewards by each method, and `pooled`.
     peers
         Folder of Python files with a sequence STRATEGIES each; files whose name begins with an underscore are theirs.
 
@@ -90,6 +91,8 @@ def choose(names: Sequence[str] | None, peers: Path | None) -> tuple[Chosen, ...
     wanted = {ALL} if names is None else set(names)
     if ABLATION in wanted:
         wanted = wanted - {ABLATION} | {*CROSSED, *(each.name for each in ABLATIONS)}
+    if LEARNED_ONES in wanted:
+        wanted = wanted - {LEARNED_ONES} | {"pooled", *(each.name for each in LEARNED if each.kind != ABLATION)}
     if ALL in wanted:
         wanted = wanted - {ALL} | (by_name.keys() - {each.name for each in BY_NAME_ONLY})
     if unknown := sorted(wanted - by_name.keys()):

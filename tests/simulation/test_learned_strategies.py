@@ -1,0 +1,187 @@
+"""Base rewards are learned once, from the group alone, and questions and predictions are those of the base rewards."""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefq.errors import InputError
+from prefq.inference.population import pooled_coefficients
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo
+from prefq.rewards.group import GroupComparisons
+from prefq.simulation import learned_strategies
+from prefq.simulation.ablations import BY_NAME_ONLY
+from prefq.simulation.controls import CONTROLS, begin_random
+from prefq.simulation.curves import learning_curve
+from prefq.simulation.guards import check_strategy, side_swapped
+from prefq.simulation.learned_strategies import (
+    LEARNED,
+    METHODS,
+    Basis,
+    as_found,
+    by,
+    comparisons_of,
+    from_points,
+    learned,
+    oriented,
+    true_heads,
+)
+from prefq.simulation.panels import GroupAnswers, Panel, Study
+from prefq.simulation.rules import most_informative
+from prefq.simulation.starts import fitted_start
+from prefq.simulation.strategies import OURS, Strategy, listening
+from prefq.simulation.synthetic import make_world
+from prefq.vocabulary import Array, Gaussian
+
+STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS, *BY_NAME_ONLY)}
+WORLD = "text_factors(40)"
+PRIOR = Gaussian(np.linspace(0.5, -0.5, 6), np.diag(np.linspace(1.0, 2.0, 6)))
+INFO = FactorizationInfo("spy", 1, (), (), 1, "it is one")
+
+
+def make(name: str = f"encoded_{WORLD}", n_users: int = 6) -> Panel:
+    return make_world(name, n_users=n_users, n_pool=150, rng=np.random.default_rng(2))
+
+
+class Spy:
+    """A method that keeps what it was given, and learns the pooled regression."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Array, GroupComparisons, GroupComparisons]] = []
+
+    def __call__(
+        self,
+        encodings: Array,
+        group: GroupComparisons,
+        n_features: int,
+        *,
+        rng: np.random.Generator,
+        validation: GroupComparisons | None,
+    ) -> Factorization:
+        assert validation is not None
+        self.seen.append((encodings, group, validation))
+        head = pooled_coefficients(group.differences(encodings), group.outcomes)
+        return Factorization(head[:, None], np.ones((group.n_users, 1)), INFO)
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    found = Spy()
+    monkeypatch.setattr(learned_strategies, "METHODS", MappingProxyType({"spy": found}))
+    return found
+
+
+def curve_of(strategy: Strategy, panel: Panel, start: Any = None) -> Any:
+    start = start or Gaussian(np.zeros(panel.first.shape[-1]), np.eye(panel.first.shape[-1]))
+    return learning_curve(strategy, panel, start, n_questions=4, rng=np.random.default_rng(0))
+
+
+def test_on_the_true_heads_it_is_the_strategy_on_the_true_features() -> None:
+    begin = learned(true_heads, listening(most_informative), basis_of=lambda found, _: Basis(found.heads, PRIOR))
+    encoded, plain = make(), make(WORLD)
+
+    found = curve_of(Strategy("x", begin, ""), encoded)
+    expected = curve_of(STRATEGIES["information_gain"], plain, PRIOR)
+
+    np.testing.assert_array_equal(found.history.rows, expected.history.rows)
+    for measure in ("log_loss", "accuracy", "auc", "best_of_n", "regret", "swapped_log_loss"):
+        np.testing.assert_allclose(found.measures[measure], expected.measures[measure], atol=1e-9)
+
+
+def test_a_fitted_prior_knows_the_population_of_the_true_features() -> None:
+    curve = curve_of(STRATEGIES["true_features"], make(n_users=40))
+    accuracy = curve.measures["accuracy"].mean(axis=0)
+
+    assert accuracy[0] > 0.6  # a mean taste off zero
+    assert accuracy[4] > accuracy[0] + 0.03
+    assert np.isfinite(curve.measures["no_personal_taste"]).all()
+
+
+def test_true_features_are_refused_where_nobody_knows_them() -> None:
+    panel = make(WORLD)
+    with pytest.raises(InputError, match="worlds whose name begins with 'encoded_'"):
+        STRATEGIES["true_features"].begin(Study.of(panel, PRIOR, 1), rng=np.random.default_rng(0))
+
+
+def test_comparisons_are_the_answers_and_equal_differences_are_one_pair() -> None:
+    differences = np.array([[1.0, 2.0], [3.0, -1.0], [1.0, 2.0], [0.5, 0.0]])
+    answers = GroupAnswers(differences, np.array([1, -1, -1, 0], dtype=np.int8), np.array([9, 4, 4, 9]))
+    encodings, group = comparisons_of(answers)
+
+    np.testing.assert_array_equal(group.differences(encodings), differences)
+    assert group.outcomes.tolist() == [1, -1, -1, 0]
+    assert [group.user_ids[user] for user in group.users] == ["9", "4", "4", "9"]
+    assert (group.pairs[0] == group.pairs[2]).all()
+    assert len(encodings) == 6
+    np.testing.assert_allclose(encodings.sum(axis=0), 0)
+
+
+def test_which_side_was_shown_first_does_not_matter_to_what_is_learned_from() -> None:
+    panel = make()
+    one, other = oriented(panel.group), oriented(side_swapped(panel).group)
+
+    np.testing.assert_array_equal(one.differences, other.differences)
+    np.testing.assert_array_equal(one.outcomes, other.outcomes)
+    margins = (panel.group.differences * panel.group.outcomes[:, None]).sum(axis=1)
+    np.testing.assert_allclose((one.differences * one.outcomes[:, None]).sum(axis=1), margins)
+    assert not np.signbit(oriented(GroupAnswers(-np.eye(2), one.outcomes[:2], one.users[:2])).differences).any()
+
+
+def test_pairs_of_a_tenth_are_held_out_and_all_answers_are_used(spy: Spy) -> None:
+    panel = make()
+    by("spy")(Study.of(panel, fitted_start(panel), 1))
+    ((encodings, group, validation),) = spy.seen
+
+    assert not set(group.pairs[:, 0]) & set(validation.pairs[:, 0])
+    assert group.n_comparisons + validation.n_comparisons == len(panel.group.outcomes)
+    share = len(set(validation.pairs[:, 0])) / (len(encodings) / 2)
+    assert share == pytest.approx(0.1, abs=4 * 0.3 / np.sqrt(len(encodings) / 2))
+
+
+def test_a_group_is_learned_from_once_whoever_begins(spy: Spy) -> None:
+    panel = make("encoded_text_factors(30)")  # that no other test learns from
+    start = fitted_start(panel)
+    for begin in (listening(most_informative), begin_random):
+        for users in (slice(0, 3), slice(3, 6)):
+            learned(by("spy"), begin)(Study.of(panel.users(users), start, 1), rng=np.random.default_rng(1))
+    assert len(spy.seen) == 1
+    other = replace(panel, group=panel.group._replace(outcomes=-panel.group.outcomes))
+    learned(by("spy"), begin)(Study.of(other, start, 1), rng=np.random.default_rng(1))
+    assert len(spy.seen) == 2
+
+
+def test_priors_without_a_fit_worked_by_hand() -> None:
+    points = np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, np.nan], [2.0, 5.0]])
+    found = Factorization(np.eye(2), points, INFO)
+    group = GroupAnswers(np.empty((0, 2)), np.empty(0, dtype=np.int8), np.empty(0, dtype=np.intp))
+
+    (heads, start), (same, guess) = from_points(found, group), as_found(found, group)
+    assert isinstance(start, Gaussian)
+    np.testing.assert_allclose(start.mean, [2.0, 3.0])
+    np.testing.assert_allclose(start.covariance, [[1.0, 0.0], [0.0, 3.0]], atol=1e-5)
+    assert heads is same is found.heads
+    assert isinstance(guess, Gaussian)
+    np.testing.assert_array_equal(guess.covariance, np.eye(2))
+
+
+def test_the_average_reward_is_close_to_the_pooled_regression_and_passes_every_guard() -> None:
+    panel = make(n_users=30)
+    start, strategy = fitted_start(panel), STRATEGIES["learned_average"]
+    pooled = curve_of(STRATEGIES["pooled"], panel, start).measures["accuracy"]
+    average = curve_of(strategy, panel, start).measures["accuracy"]
+
+    assert abs(average[:, 0].mean() - pooled[:, 0].mean()) < 0.02
+    findings = check_strategy(lambda _: strategy, panel, start, n_questions=3, rng=np.random.default_rng(3))
+    assert [finding.sentence for finding in findings if not finding.passed] == []
+
+
+def test_all_run_by_name_only_and_each_method_has_its_own() -> None:
+    names = [strategy.name for strategy in LEARNED]
+
+    assert len({*names, *STRATEGIES}) == len(STRATEGIES)
+    assert not {*names} & {strategy.name for strategy in (*OURS, *CONTROLS)}
+    assert {f"learned_{method}" for method in METHODS} <= {*names}
+    assert "learned_pref_6" in names
+    assert "learned_average_6" not in names
