@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from prefq_cli.commands import ask, bench, onboard, pool, prior, profile, rank, sessions, tell
+from prefq_cli.commands import ask, bench, data, onboard, pool, prior, profile, rank, sessions, tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.stated import OptionalStated
 
@@ -55,6 +55,7 @@ for command in (onboard.onboard, ask.ask, tell.tell, rank.rank, sessions.session
 app.add_typer(profile.app, name="profile")
 app.add_typer(pool.app, name="pool")
 app.add_typer(prior.app, name="prior")
+app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 
 

@@ -14,7 +14,6 @@ How a log becomes this is told in `prefq.rewards.logs.importing`.
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,10 +118,7 @@ class TextComparisons:
         _write_table(folder / COMPARISONS, columns)
         _write_table(folder / USERS, {"user_id": list(group.user_ids), "part": self.splits.users})
         _write_table(folder / PROMPTS, {"part": self.splits.prompts})
-        try:
-            os.link(self.prompts.file.path, folder / ITEMS)  # the texts are there already: nothing to copy
-        except OSError:
-            shutil.copyfile(self.prompts.file.path, folder / ITEMS)
+        self.prompts.file.copy_to(folder / ITEMS)
         files = {name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in FILES}
         fields = {
             "kind": KIND,
@@ -159,8 +155,11 @@ def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
         return _loaded(path, manifest)
     except OSError as error:
         raise StorageError(f"the comparisons in {str(path)!r} cannot be read ({error.strerror or error}).") from error
-    except (KeyError, TypeError) as error:
-        raise InputError(f"the comparisons in {str(path)!r} lack something ({error}); {AGAIN}.") from error
+    except PrefqError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the comparisons in {str(path)!r} cannot be used ({reason}); {AGAIN}.") from error
 
 
 def _loaded(path: Path, manifest: Mapping[str, Any]) -> TextComparisons:

@@ -147,7 +147,7 @@ def _parquet_rows(path: Path, wanted: Sequence[str]) -> Iterator[Batch]:
 
     _require(wanted, _parquet_columns(path), path)
     # With a buffer a column is read piece by piece; without one all of a row group's texts are in memory at once.
-    with parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+    with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
         row = 1
         for batch in file.iter_batches(BATCH, columns=list(wanted), use_threads=False):
             yield Batch(path.name, row, _rows_of([batch.column(name) for name in wanted]))

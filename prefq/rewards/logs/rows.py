@@ -65,17 +65,20 @@ class Rows:
     def add(self, number: int, row: Row, user: str, first: int, second: int, value: float) -> None:
         """Keep a row; `second` is -1 for a rating."""
         who = self.users.setdefault(user, len(self.users))
-        told = row.get("task_id")
-        # A task is one choice of one person: another's answer to the same question is another task.
-        task = f"row {len(self.user)}" if told is None or told == "" else f"{who} {told}"
         self.user.append(who)
         self.first.append(first)
         self.second.append(second)
         self.value.append(value)
-        self.n_tasks += told is not None and told != ""
-        self.task.append(int.from_bytes(digest(task.encode(errors="replace"))[:8], "little", signed=True))
+        self.task.append(self._task(who, row.get("task_id")))
         self.strength.append(self._strength(row.get("strength")) if value else math.nan)
         self._numbers.append(number)
+
+    def _task(self, user: int, task_id: Any) -> int:
+        """A number for a choice of one person: another's answer to the same question is another choice."""
+        if task_id is None or task_id == "":
+            return -1 - len(self.task)
+        self.n_tasks += 1
+        return int.from_bytes(digest(f"{user} {task_id}".encode(errors="replace"))[:7], "little")
 
     def _strength(self, given: Any) -> float:
         if given is None or given == "":

@@ -92,7 +92,9 @@ class ItemWriter:
         )
         with _writing(self.path):
             if self._writer is None:
-                self._writer = parquet.ParquetWriter(self.path, table.schema, compression="zstd", compression_level=1)
+                self._writer = parquet.ParquetWriter(
+                    self.path, table.schema, compression="zstd", compression_level=1, use_dictionary=[PROMPT]
+                )
             if table.num_rows:
                 self._writer.write_table(table)
         self._texts, self._n_characters = ([], []), 0
@@ -112,7 +114,7 @@ class TextFile:
     def __init__(self, path: Path, *, is_own: bool = False) -> None:
         from pyarrow import parquet
 
-        self.path = path
+        self.path, self.is_own = path, is_own
         self._metadata = parquet.read_metadata(path)
         sizes = [self._metadata.row_group(group).num_rows for group in range(self._metadata.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(int).tolist()
@@ -121,6 +123,16 @@ class TextFile:
 
     def __len__(self) -> int:
         return int(self._metadata.num_rows)
+
+    def copy_to(self, path: Path) -> None:
+        """The same file at another place; OSError where it cannot be written."""
+        if self.is_own:
+            try:
+                return os.link(self.path, path)  # nobody else has the temporary file: no need to copy it
+            except OSError:  # another disk, or one without links
+                pass
+        shutil.copyfile(self.path, path)
+        return None
 
     def prompt_codes(self) -> Rows:
         """A number for each item's prompt (n_items,)."""
