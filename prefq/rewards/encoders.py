@@ -33,7 +33,8 @@ POOLINGS = (AUTO, MEAN, FIRST, LAST)
 DTYPES = (AUTO, "float32", "bfloat16", "float16")
 BOTH, RESPONSE = "both", "response"
 MAX_TOKENS = 4096  # unless a caller asks for more: memory grows with it, and few responses are longer
-BATCH_TOKENS = 16384  # padding included: 64 texts of 256 tokens
+CPU_BATCH_TOKENS = 4096  # padding included: larger batches leave a processor's caches
+GPU_BATCH_TOKENS = 32768  # enough to keep a large GPU busy with a small model
 TOKENISED_AT_ONCE = 1024  # texts: the next ones are read while the model is at these
 
 
@@ -220,7 +221,7 @@ def load_encoder(
     reads: str = BOTH,
     score: bool = False,
     max_tokens: int | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
 ) -> Encoder:
     """An encoder from a folder that a transformers model was saved in, or from the Hugging Face hub.
 
@@ -245,7 +246,8 @@ def load_encoder(
     max_tokens
         What is longer is cut; see `prefq.rewards.encoder_tokens`. By default what the model takes, at most 4,096.
     batch_tokens
-        Tokens of a batch, padding included: more is faster on a GPU and takes more memory.
+        Tokens of a batch, padding included; by default 4,096 on CPU and 32,768 elsewhere. Where they do not fit into
+        memory, batches are halved.
 
     Raises
     ------
@@ -274,10 +276,11 @@ def load_encoder(
     blank = next((t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None), pad)
     reader = TokenReader(backend_of(tokenizer, model, folder.name), frame, kept, blank)
     network = Network(model, chosen, folder.normalised, score, pad)
+    budget = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
     stored = str(model.dtype).removeprefix("torch.")
     identity = EncoderIdentity(folder.name, folder.digest, chosen, folder.normalised, score, kept, frame.digest, stored)
-    n_dims = encode_tokens(network, reader.read([""], [""])[0], batch_tokens)[0].shape[1]
-    return Encoder(identity, n_dims, _description(identity, frame, model, n_dims), batch_tokens, network, reader)
+    n_dims = encode_tokens(network, reader.read([""], [""])[0], budget)[0].shape[1]
+    return Encoder(identity, n_dims, _description(identity, frame, model, n_dims), budget, network, reader)
 
 
 def _description(identity: EncoderIdentity, frame: Frame, model: Any, n_dims: int) -> str:
@@ -303,7 +306,7 @@ def _frame(folder: ModelFolder, tokenizer: Any, looks_back: bool, reads: str) ->
     return chat_frame(tokenizer, folder.name) if is_chat else PLAIN
 
 
-def _check_options(dtype: str, pooling: str, reads: str, max_tokens: int | None, batch_tokens: int) -> None:
+def _check_options(dtype: str, pooling: str, reads: str, max_tokens: int | None, batch_tokens: int | None) -> None:
     options = {"dtype": (dtype, DTYPES), "pooling": (pooling, POOLINGS), "reads": (reads, (BOTH, RESPONSE))}
     for name, (value, known) in options.items():
         if value not in known:
