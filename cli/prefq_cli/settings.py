@@ -45,6 +45,10 @@ PoolOption = Annotated[
     str | None,
     typer.Option("--pool", envvar="PREFQ_POOL", metavar="POOL", help="'starter' (bundled, the default) or a folder."),
 ]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option("--encoder", metavar="FOLDER", help="Where the encoder of the rewards is now, if it was moved since."),
+]
 
 
 @dataclass(frozen=True, slots=True)

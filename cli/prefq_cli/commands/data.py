@@ -90,9 +90,9 @@ def import_(
     try:
         found = read_comparisons(
             log,
-            columns=_named(column, "--column", "OURS=THEIRS"),
+            columns=named_pairs(column, "--column", "OURS=THEIRS"),
             items=items,
-            choices=_named(choice, "--choice", "THEIRS=OURS"),
+            choices=named_pairs(choice, "--choice", "THEIRS=OURS"),
             seed=seed,
             largest_strength=largest_strength,
             equal_ratings="tie" if equal_ratings == TIE else "drop",
@@ -145,7 +145,7 @@ def show(
     return None
 
 
-def _named(pairs: Sequence[str] | None, option: str, expected: str) -> dict[str, str]:
+def named_pairs(pairs: Sequence[str] | None, option: str, expected: str) -> dict[str, str]:
     """What was given as NAME=NAME; InputError for anything else, or a name that is given twice."""
     from prefq.errors import InputError
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prefq_cli.commands.gaps import gaps
+from prefq_cli.commands.pool_build import build
 from prefq_cli.commands.questionnaire import answers, questionnaire
 from prefq_cli.settings import DEFAULT_POOL, JsonOption, PlainOption, read_settings
 
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
     from prefq.pool.candidate_pool import CandidatePool
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Show and validate pools; questionnaire, answers, gaps."
+    no_args_is_help=True, rich_markup_mode=None, help="Build, show and validate pools; questionnaire, answers, gaps."
 )
 PoolArgument = Annotated[str, typer.Argument(metavar="POOL", help="'starter' (bundled) or a folder.")]
-for command in (questionnaire, answers, gaps):
+for command in (build, questionnaire, answers, gaps):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from prefq_cli.settings import JsonOption, PlainOption, StoreOption, UserOption, read_settings
+from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, StoreOption, UserOption, read_settings
 
 STANDARD_INPUT = "-"
 
@@ -20,6 +20,16 @@ def rank(
         ),
     ],
     prompt: Annotated[str, typer.Option("--prompt", metavar="TEXT", help="What the responses answer.")],
+    rewards: Annotated[
+        str | None,
+        typer.Option(
+            "--rewards",
+            envvar="PREFQ_REWARDS",
+            metavar="R",
+            help="Folder of the base rewards that the pool was built with; not needed for bundled ones.",
+        ),
+    ] = None,
+    encoder: EncoderOption = None,
     user: UserOption = None,
     store: StoreOption = None,
     plain: PlainOption = False,
@@ -34,8 +44,10 @@ def rank(
     Examples:
       prefq rank --prompt "How do I fall asleep?" short.txt long.txt
       printf 'Read a book.\\nTake a walk.\\n' | prefq rank --user ada --prompt "How do I fall asleep?" -
+      prefq rank --rewards my-rewards --prompt "How do I fall asleep?" short.txt long.txt
     """
     import prefq
+    from prefq.errors import InputError, MismatchError
     from prefq.profiles.evidence import score_sentence
     from prefq.storage.sql import SqlStore
     from prefq_cli.console import tell, write_json, write_table
@@ -44,9 +56,16 @@ def rank(
 
     settings = read_settings(store=store, plain=plain, as_json=as_json)
     names, texts = _responses(files)
+    if encoder is not None and rewards is None:
+        raise InputError("--encoder says where the encoder of some rewards is; say with --rewards of which.")
+    known = None if rewards is None else prefq.load_rewards(rewards, encoder=encoder)
     with SqlStore.open(settings.store, create=not settings.store_is_named) as opened:
         profile, session = load_with_session(opened, user_name(user))
-    ranked = prefq.rank(profile, prompt, texts)
+    try:
+        ranked = prefq.rank(profile, prompt, texts, rewards=known)
+    except MismatchError as error:
+        hint = "give the ones they came from with --rewards" if known is None else "give those with --rewards"
+        raise MismatchError(f"{str(error).rpartition(';')[0]}; {hint}.") from error
     score = evidence_of(session).score
     if score is not None and score.n_decided and not score.backs_profile:
         tell(score_sentence(score))
