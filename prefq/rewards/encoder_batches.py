@@ -4,7 +4,9 @@ What the texts are is in `prefq.rewards.encoder_tokens`. Texts are padded on the
 never sees the padding, and its positions count from the first token whatever the batch.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,16 +130,15 @@ def _unless_out_of_memory(network: Network, tokens: Sequence[Tokens]) -> Any:
     return None
 
 
-def in_float32(network: Network, tokens: Sequence[Tokens], batch_tokens: int) -> Encodings:
-    """Encodings (n, n_dims) with the model's numbers in float32; the model is as it was afterwards."""
-    import itertools
-
-    tensors = [t for t in itertools.chain(network.model.parameters(), network.model.buffers()) if t.is_floating_point()]
+@contextmanager
+def in_float32(model: Any) -> Iterator[None]:
+    """With the model's numbers in float32; they are as they were afterwards."""
+    tensors = [t for t in itertools.chain(model.parameters(), model.buffers()) if t.is_floating_point()]
     dtypes = [tensor.dtype for tensor in tensors]
     try:
         for tensor in tensors:
             tensor.data = tensor.data.float()
-        return encode_tokens(network, tokens, batch_tokens)[0]
+        yield
     finally:
         for tensor, dtype in zip(tensors, dtypes, strict=True):
             tensor.data = tensor.data.to(dtype)

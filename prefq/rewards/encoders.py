@@ -202,7 +202,8 @@ class Encoder:
     def _again(self, prompts: Sequence[str], responses: Sequence[str], rows: NDArray[np.int64]) -> Encodings:
         """Encodings of some rows in float32; InputError where they are not finite even so."""
         tokens, _ = self.reader.read([prompts[row] for row in rows], [responses[row] for row in rows])
-        found = in_float32(self.network, tokens, self.batch_tokens)
+        with in_float32(self.network.model):
+            found, _ = encode_tokens(self.network, tokens, self.batch_tokens)
         wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(wrong):
             raise InputError(
