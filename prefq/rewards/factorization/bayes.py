@@ -1,0 +1,88 @@
+"""`bayes`: the pooled reward first, then residual features, learned with everybody's coefficients integrated out.
+
+Ours; the others estimate a point for each user and each feature, and where answers are few these fit noise. The
+likelihood is in `marginal`; how many features there are to be, and how strong, is decided by `prefq.rewards.learning`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.errors import InputError
+from prefq.rewards.canonical import canonical
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
+from prefq.rewards.factorization.marginal import Answers, Directions, Evidence, likeliest
+from prefq.rewards.group import GroupComparisons
+from prefq.vocabulary import Array
+
+MAX_STEPS = 25
+
+
+def fit_bayes(
+    encodings: NDArray[np.floating[Any]],
+    group: GroupComparisons,
+    n_features: int,
+    *,
+    rng: np.random.Generator,  # noqa: ARG001  (nothing is drawn; the other methods do)
+    validation: GroupComparisons | None = None,  # noqa: ARG001  (nothing to stop early)
+    ridge: float = 1.0,
+    max_steps: int = MAX_STEPS,
+    on_step: OnStep | None = None,
+) -> Factorization:
+    """Base rewards of the largest marginal likelihood: tastes are h + B z, z standard normal over people.
+
+    Parameters
+    ----------
+    encodings : (n_items, n_dims)
+        May be mapped; read block by block.
+    group
+        Who preferred what. A tie counts as one preference each way, strengths do not count.
+    n_features
+        The pooled reward, and so many less one along which people differ; fewer where they do not differ in so many.
+    ridge
+        Times the shrinkage of `marginal.likeliest`.
+    max_steps
+        Of the search.
+    on_step
+        Told how it goes.
+
+    Returns
+    -------
+    Factorization
+        Heads as `canonical` orders them; coefficients are posterior means.
+
+    Raises
+    ------
+    InputError
+        When no answer is about two items whose encodings differ.
+    """
+    answers, directions = Answers.of(encodings, group), Directions.of(encodings, group)
+    if not answers.n_answers:
+        raise InputError("no comparison is of two items whose encodings differ, so nothing can be learned from them.")
+    losses: list[float] = []
+
+    def on_evidence(step: int, value: float) -> None:
+        losses.append(-value)
+        if on_step is not None:
+            on_step(f"bayes, {n_features} features: step {step}, {-value:.4f} nats an answer")
+
+    both = likeliest(answers, directions, n_features - 1, ridge=ridge, max_steps=max_steps, on_evidence=on_evidence)
+    found = canonical(directions, both[:, 0], both[:, 1:])
+    info = FactorizationInfo("bayes", len(losses), tuple(losses), (), len(losses), "the evidence rose no more")
+    return Factorization(found.heads, _coefficients(answers, directions, found.heads, both, group.n_users), info)
+
+
+def _coefficients(answers: Answers, directions: Directions, heads: Array, both: Array, n_users: int) -> Array:
+    """Posterior means (n_users, n_features) of coefficients on heads, given them as [h | B]; NaN for the silent.
+
+    Heads and `both` span the same tastes, up to what is too small to matter: least squares over pairs change nothing.
+    """
+    evidence = Evidence(answers)
+    evidence(both)
+    n_features = heads.shape[1]
+    moments = directions.moments(np.column_stack([heads, both]))
+    mixture = np.linalg.lstsq(moments[:n_features, :n_features], moments[:n_features, n_features:], rcond=None)[0]
+    found = np.full((n_users, n_features), np.nan)
+    found[answers.users] = evidence.weights @ mixture.T
+    return found
