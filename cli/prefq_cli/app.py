@@ -11,7 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from prefq_cli.commands import ask, bench, data, onboard, pool, prior, profile, rank, sessions, tell
+from prefq_cli.commands import ask, bench, data, onboard, pool, prior, profile, rank, rewards, sessions, tell
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.stated import OptionalStated
 
@@ -56,6 +56,7 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(pool.app, name="pool")
 app.add_typer(prior.app, name="prior")
 app.add_typer(data.app, name="data")
+app.add_typer(rewards.app, name="rewards")
 app.add_typer(bench.app, name="bench")
 
 

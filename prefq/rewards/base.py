@@ -46,7 +46,8 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
     ----------
     name
         ``"starter"`` for the bundled ones, even where a folder of this name exists, or a folder of rewards
-        (``"./starter"``): those that were learned from a group (`prefq.rewards.linear.LinearRewards`), or of style.
+        (``"./starter"``): learned from a group (`prefq.rewards.linear.LinearRewards`), of style
+        (`prefq.rewards.style.StyleRewards`), or of scores (`prefq.rewards.scores.ScoreRewards`).
     encoder
         Folder or name of the encoder of learned rewards, where it is no longer where it was when they were learned. It
         is loaded, and checked to be the same, when the first text is given.
@@ -61,7 +62,7 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
     StorageError
         When a file cannot be read.
     """
-    from prefq.rewards import linear
+    from prefq.rewards import linear, scores
     from prefq.rewards.folder import kind_of
     from prefq.rewards.style import load_style_rewards
 
@@ -69,9 +70,10 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
     if not isinstance(text, str) or not text or "\0" in text:
         raise InputError(f"the rewards are {name!r}; give 'starter' or a folder, as a text or a path.")
     folder = STARTER_FOLDER if name == STARTER else Path(text)
-    if kind_of(folder) == linear.KIND:
+    kind = kind_of(folder)
+    if kind == linear.KIND:
         return linear.load_linear_rewards(folder, encoder=encoder)
-    rewards = load_style_rewards(folder)
+    rewards = scores.load_score_rewards(folder) if kind == scores.KIND else load_style_rewards(folder)
     if encoder is not None:
         raise InputError(f"encoder is {str(encoder)!r}, and the rewards {text!r} read no encoder; leave it out.")
     return rewards

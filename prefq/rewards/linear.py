@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -241,24 +242,33 @@ class LinearRewards:
             )
         return found
 
-    def renamed(self, old: str, new: str, opposite: str | None = None) -> "LinearRewards":
-        """The same rewards with another name, and perhaps another opposite, for one feature.
+    def renamed(self, names: Mapping[str, str], opposites: Mapping[str, str] = MappingProxyType({})) -> "LinearRewards":
+        """The same rewards with other names, and perhaps other opposites, for some features.
+
+        Parameters
+        ----------
+        names
+            New names by old ones.
+        opposites
+            New opposites by old names.
 
         Raises
         ------
         NotFoundError
-            When there is no feature of the old name.
+            When there is no feature of an old name.
         InputError
-            When another feature has the new name, or it is no name.
+            When two features would have one name, or it is no name.
         """
-        if old not in self.names:
-            raise NotFoundError(f"there is no feature {old!r}; there are {', '.join(self.names)}.")
-        at = self.names.index(old)
-        names, opposites = list(self.names), list(self.opposites or ("",) * len(self.names))
-        names[at] = new
-        if opposite is not None:
-            opposites[at] = opposite
-        return replace(self, names=tuple(names), opposites=tuple(opposites) if any(opposites) else ())
+        unknown = [name for name in (*names, *opposites) if name not in self.names]
+        if unknown:
+            raise NotFoundError(f"there is no feature {unknown[0]!r}; there are {', '.join(self.names)}.")
+        known = dict(zip(self.names, self.opposites or ("",) * len(self.names), strict=True)) | dict(opposites)
+        others = tuple(known[name] for name in self.names)
+        return replace(
+            self,
+            names=tuple(names.get(name, name) for name in self.names),
+            opposites=others if any(others) else (),
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `prefq.load_rewards` reads; the manifest last.

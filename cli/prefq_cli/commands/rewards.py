@@ -1,0 +1,255 @@
+"""prefq rewards: what base rewards measure, how well they predict people, and other names for them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prefq_cli.commands.data import named_pairs
+from prefq_cli.exit_codes import ExitCode
+from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
+
+if TYPE_CHECKING:
+    from prefq.rewards.base import BaseRewards
+    from prefq.rewards.held_out import HeldOutCurve
+    from prefq.rewards.logs import TextComparisons
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Show and rename base rewards; test them on people held out."
+)
+RewardsArgument = Annotated[str, typer.Argument(metavar="R", help="'starter' (bundled) or a folder of rewards.")]
+
+TEST, VALIDATION, ALL = "test", "validation", "all"
+N_EXAMPLES = 3  # texts shown at each end of an axis
+EXCERPT = 160  # characters shown of a text
+
+
+@app.command()
+def show(rewards: RewardsArgument, plain: PlainOption = False, as_json: JsonOption = False) -> None:
+    """Show what each base reward separates, how far tastes reach along it, and how the rewards were learned.
+
+    \b
+    Examples:
+      prefq rewards show my-rewards
+      prefq rewards show my-rewards --json
+    """
+    import prefq
+    from prefq_cli.console import write_json
+
+    found = prefq.load_rewards(rewards)
+    facts = _facts(found)
+    if as_json:
+        return write_json({"rewards": rewards, **facts})
+    return _show(facts, read_settings(plain=plain))
+
+
+@app.command()
+def rename(
+    rewards: Annotated[Path, typer.Argument(metavar="R", help="A folder of rewards that were learned.")],
+    names: Annotated[list[str], typer.Argument(metavar="OLD=NEW", help="What to call a base reward; again for each.")],
+    opposite: Annotated[
+        str | None, typer.Option("--opposite", metavar="NAME", help="What to call the other end of a single one.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give base rewards other names. Pools and profiles made before still fit, and keep the names they were made with.
+
+    \b
+    Examples:
+      prefq rewards rename my-rewards reward2=formal --opposite casual
+    """
+    from prefq.errors import InputError
+    from prefq.rewards.linear import load_linear_rewards
+    from prefq_cli.console import tell, write_json
+
+    wanted = named_pairs(names, "OLD=NEW", "the name it has and the name it gets")
+    if opposite is not None and len(wanted) != 1:
+        raise InputError(f"--opposite names the other end of one base reward, and {len(wanted)} get names; give one.")
+    found = load_linear_rewards(rewards)
+    changed = found.renamed(wanted, {} if opposite is None else dict.fromkeys(wanted, opposite))
+    changed.save(rewards)
+    if as_json:
+        space = changed.feature_space
+        return write_json({"rewards": str(rewards), "names": list(space.names), "opposites": list(space.opposites)})
+    return tell(f"Renamed in {rewards}: {', '.join(f'{old} is {new}' for old, new in wanted.items())}.")
+
+
+@app.command()
+def evaluate(
+    rewards: RewardsArgument,
+    data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="What prefq data import wrote.")],
+    part: Annotated[
+        str, typer.Option("--part", metavar="PART", help="Whose answers: 'test', 'validation' or 'all'.")
+    ] = TEST,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep encodings here, or find them here.")
+    ] = None,
+    encoder: EncoderOption = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Which answers are learned from.")] = 0,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Test base rewards on people held out: after 0, 5, 10 and 20 of their answers, their others are predicted.
+
+    Log loss is in nats an answer (.693 is a guess); errors are standard errors over people.
+
+    \b
+    Examples:
+      prefq rewards evaluate my-rewards --data comparisons
+      prefq rewards evaluate my-rewards --data comparisons --cache encodings --json
+    """
+    import numpy as np
+
+    import prefq
+    from prefq.errors import InputError
+    from prefq.rewards.held_out import held_out_curve
+    from prefq.rewards.logs import load_comparisons
+    from prefq_cli.console import tell, write_json
+
+    if part not in (TEST, VALIDATION, ALL):
+        raise InputError(f"--part is {part!r}; give 'test', 'validation' or 'all'.")
+    known, comparisons = prefq.load_rewards(rewards, encoder=encoder), load_comparisons(data)
+    group = comparisons.group
+    chosen = {TEST: comparisons.test, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
+    group = group.of_rows(chosen)
+    if not group.n_comparisons:
+        raise InputError(f"the part {part!r} of {str(data)!r} has no comparisons; choose another with --part.")
+    try:
+        items = np.unique(group.pairs)
+        features = np.zeros((group.n_items, known.feature_space.n_features))
+        features[items] = _features(known, comparisons, items, cache)
+        prior = _prior(known, features, group.pairs)
+        curve = held_out_curve(
+            group.differences(features), group.outcomes, group.users, prior, rng=np.random.default_rng(seed)
+        )
+    except KeyboardInterrupt:
+        tell("Interrupted." if cache is None else f"Interrupted: the encodings made so far are kept in {cache}.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if as_json:
+        write_json({"rewards": rewards, "comparisons": str(data), "part": part, **_points(curve)})
+    else:
+        _show_curve(curve, read_settings(plain=plain))
+
+
+def _facts(rewards: "BaseRewards") -> dict[str, Any]:
+    """What there is to say, as JSON values."""
+    from prefq.rewards.linear import LinearRewards
+
+    space = rewards.feature_space
+    prior = getattr(rewards, "prior", None)  # style rewards have none
+    opposites = space.opposites or ("",) * space.n_features
+    axes: list[dict[str, Any]] = [
+        {"name": name, "opposite": opposite or None} for name, opposite in zip(space.names, opposites, strict=True)
+    ]
+    if prior is not None:
+        for axis, mean, sd in zip(axes, prior.coefficients.mean.tolist(), prior.coefficients.sd.tolist(), strict=True):
+            axis |= {"mean": mean, "sd": sd}
+    facts: dict[str, Any] = {"axes": axes, "version": space.version, "feature_space": space.digest}
+    facts["n_users"] = None if prior is None else prior.n_users
+    if isinstance(rewards, LinearRewards):
+        for axis, texts in zip(axes, rewards.examples, strict=False):
+            axis |= {"top": [each._asdict() for each in texts.top], "bottom": [each._asdict() for each in texts.bottom]}
+        facts |= {"encoder": rewards.encoder, "encoder_identity": rewards.encoder_identity.to_dict()}
+        facts["report"] = rewards.report
+    return facts
+
+
+def _show(facts: dict[str, Any], settings: Settings) -> None:
+    from prefq_cli.console import write, write_table, write_words
+
+    if "encoder" in facts:
+        write_words(f"Read by the encoder {facts['encoder_identity']['name']}, at {facts['encoder']}.")
+    has_prior = facts["n_users"] is not None
+    if has_prior:
+        write_words(f"Tastes of {facts['n_users']} people, in logits a unit of each base reward:")
+    rows = [
+        (axis["name"], axis["opposite"] or "", *((f"{axis['mean']:+.2f}", f"{axis['sd']:.2f}") if has_prior else ()))
+        for axis in facts["axes"]
+    ]
+    write_table(rows, ("base reward", "opposite", *(("mean", "spread") if has_prior else ())), settings)
+    for axis in facts["axes"]:
+        for end, texts in ((axis["name"], axis.get("top")), (axis["opposite"] or "the opposite", axis.get("bottom"))):
+            if texts:
+                write("")
+                write_words(f"Most {end}:")
+                for each in texts[:N_EXAMPLES]:
+                    write_words(f"  {each['value']:+.2f}  {_excerpt(each['response'])}")
+    for line in _figures(facts.get("report", {})):
+        write_words(line)
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a text, safe to show, in one line."""
+    from prefq_cli.texts import one_line
+
+    line = one_line(text[: 4 * EXCERPT])
+    return line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1]}…"
+
+
+def _figures(report: dict[str, Any], path: str = "") -> Iterator[str]:
+    """What the training report says, a line a value; lists of values in one line."""
+    for name, value in report.items():
+        told = f"{path}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _figures(value, f"{told}, ")
+        elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            for each in value:
+                yield f"{told}: {', '.join(f'{key} {_number(part)}' for key, part in each.items())}"
+        elif isinstance(value, list):
+            yield f"{told}: {', '.join(map(_number, value))}"
+        else:
+            yield f"{told}: {_number(value)}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _features(rewards: "BaseRewards", comparisons: "TextComparisons", items: Any, cache: Path | None) -> Any:
+    """Features (n, n_features) of some items of the comparisons."""
+    from prefq.rewards.encoding_cache import encode_items
+    from prefq.rewards.linear import LinearRewards
+
+    prompts, responses = (
+        [column[row] for row in items.tolist()] for column in (comparisons.prompts, comparisons.responses)
+    )
+    if not isinstance(rewards, LinearRewards):
+        return rewards.features(prompts, responses)
+    encodings, _ = encode_items(rewards.load_encoder(), prompts, responses, cache=cache)
+    return rewards.from_encodings(encodings)
+
+
+def _prior(rewards: "BaseRewards", features: Any, pairs: Any) -> Any:
+    """Where people start: as the rewards say, else as any pool would."""
+    from prefq.pool.candidate_pool import CandidatePool
+
+    prior = getattr(rewards, "prior", None)
+    if prior is not None:
+        return prior
+    return CandidatePool.from_arrays(features, pairs, feature_space=rewards.feature_space).starting_point()
+
+
+def _points(curve: "HeldOutCurve") -> dict[str, Any]:
+    losses, hits = curve.errors
+    columns = (curve.after, curve.log_loss, losses, curve.accuracy, hits, curve.told.mean(axis=0))
+    names = ("after", "log_loss", "log_loss_error", "accuracy", "accuracy_error", "answers_used")
+    points = [dict(zip(names, map(float, values), strict=True)) for values in zip(*columns, strict=True)]
+    return {"n_people": len(curve.people), "points": [point | {"after": int(point["after"])} for point in points]}
+
+
+def _show_curve(curve: "HeldOutCurve", settings: Settings) -> None:
+    from prefq_cli.console import write_table, write_words
+
+    told = _points(curve)
+    write_words(f"{told['n_people']} people who were held out, each predicted from some answers of their own:")
+    rows = [
+        (
+            str(point["after"]),
+            f"{point['accuracy']:.3f} ± {point['accuracy_error']:.3f}",
+            f"{point['log_loss']:.3f} ± {point['log_loss_error']:.3f}",
+            f"{point['answers_used']:.1f}",
+        )
+        for point in told["points"]
+    ]
+    write_table(rows, ("answers", "predicted right", "log loss", "answers used"), settings)
