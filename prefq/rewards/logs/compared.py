@@ -1,6 +1,7 @@
 """Compared: rows of a log as comparisons, whatever they were; sides drawn where the log tells them, each one once."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Compared(NamedTuple):
 
 def of_pairs(rows: Rows, largest: float | None) -> tuple[Compared, float | None]:
     """Comparisons of rows that are comparisons, and what their strengths were divided by."""
-    strengths, scale = np.array(rows.strength), None
+    strengths, scale = np.asarray(rows.strength), None
     if rows.n_strengths:
         top = float(np.nanmax(strengths))
         if largest is not None and not top <= largest:
@@ -51,10 +52,10 @@ def of_pairs(rows: Rows, largest: float | None) -> tuple[Compared, float | None]
         scale = largest if largest is not None else top if top > 1 else None
     compared = Compared(
         np.arange(len(rows.user)),
-        np.array(rows.user),
-        np.array(rows.first),
-        np.array(rows.second),
-        np.array(rows.value).astype(np.int8),
+        np.asarray(rows.user),
+        np.asarray(rows.first),
+        np.asarray(rows.second),
+        np.asarray(rows.value).astype(np.int8),
         strengths / (scale or 1) if rows.n_strengths else None,
         rows.tasks(),
     )
@@ -72,10 +73,10 @@ def of_ratings(
     rating_strengths: bool,
 ) -> tuple[Compared, dict[str, LeftOut]]:
     """Comparisons of rows that are ratings, those of one set with one task number, and what was left out."""
-    values, rated = np.array(rows.value), np.array(rows.first)
+    values, rated = np.asarray(rows.value), np.asarray(rows.first)
     tasks = rows.tasks()
     ratings = Ratings(
-        np.array(rows.user), prompt_codes[rated], np.zeros_like(rated) if tasks is None else tasks, rated, values
+        np.asarray(rows.user), prompt_codes[rated], np.zeros_like(rated) if tasks is None else tasks, rated, values
     )
     pairs = pairs_of_ratings(ratings, users, items, equal_ratings=equal_ratings, most_pairs=most_pairs)
     size = values[pairs.better] - values[pairs.worse]
@@ -108,16 +109,21 @@ def without_repeated(compared: Compared, rows: Rows, left_out: dict[str, LeftOut
     """Comparisons of which no two are the same, and how many contradict another of the same user."""
     low = np.minimum(compared.firsts, compared.seconds)
     toward_low = np.where(compared.firsts == low, compared.outcomes, -compared.outcomes)
-    tasks = np.zeros_like(low) if compared.tasks is None else compared.tasks
-    keys = np.stack([compared.users, low, compared.firsts + compared.seconds - low, toward_low, tasks])
-    order = np.lexsort(keys[::-1])  # stable: of equal ones the first in the log is kept
-    sorted_keys = keys[:, order]
-    is_new = np.r_[True, (np.diff(sorted_keys, axis=1) != 0).any(axis=0)][: len(order)]
+    pair = (compared.users, low, compared.firsts + compared.seconds - low)
+    whole = (*pair, toward_low, *(() if compared.tasks is None else (compared.tasks,)))
+    order = np.lexsort(whole[::-1])  # stable: of equal ones the first in the log is kept
+    is_new = _changes(whole, order)
     repeated = np.sort(order[~is_new])
     if len(repeated):
         left_out[REPEATED] = LeftOut(len(repeated), rows.place(int(compared.rows[repeated[0]])))
-    is_new_pair = np.r_[True, (np.diff(sorted_keys[:3], axis=1) != 0).any(axis=0)][: len(order)]
-    pair = np.cumsum(is_new_pair) - 1
-    pairs = [np.unique(pair[is_new & (sorted_keys[3] == outcome)]) for outcome in (1, -1)]
-    kept = np.sort(order[is_new])
-    return compared.of(kept), len(np.intersect1d(pairs[0], pairs[1]))
+    number = np.cumsum(_changes(pair, order))
+    one, other = (np.unique(number[toward_low[order] == outcome]) for outcome in (1, -1))
+    return compared.of(np.sort(order[is_new])), len(np.intersect1d(one, other))
+
+
+def _changes(columns: Sequence[NDArray[Any]], order: Numbers) -> NDArray[np.bool_]:
+    """Whether each row, in this order, differs from the one before."""
+    found: NDArray[np.bool_] = np.arange(len(order)) == 0
+    for column in columns:
+        found[1:] |= np.diff(column[order]) != 0
+    return found

@@ -18,10 +18,9 @@ def digest(*parts: bytes) -> bytes:
 
 def hashes_of(contents: Iterable[bytes], seed: int, label: str) -> Hashes:
     """A number for each content (n,), uniform over 64 bits; seeds and labels give unlike numbers."""
-    key = f"{seed} {label}".encode()
-    person = hashlib.blake2b(key, digest_size=DIGEST_BYTES).digest()
-    found = b"".join(hashlib.blake2b(each, digest_size=8, key=person).digest() for each in contents)
-    return np.frombuffer(found, dtype="<u8").astype(np.uint64)
+    key = hashlib.blake2b(f"{seed} {label}".encode(), digest_size=DIGEST_BYTES).digest()
+    keyed = (hashlib.blake2b(content, digest_size=8, key=key).digest() for content in contents)
+    return np.fromiter((int.from_bytes(each, "little") for each in keyed), dtype=np.uint64)
 
 
 def mixed(*hashes: NDArray[Any]) -> Hashes:

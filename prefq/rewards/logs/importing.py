@@ -129,8 +129,9 @@ def read_comparisons(
             reader.items = _known_items(texts, item_columns(texts.columns, columns, texts.name), reader)
         tally = _read(log, named, form, reader, on_progress)
     file = TextFile(writer.path, is_own=True)
-    codes, users = np.array(writer.prompt_codes), hashes_of((user.encode() for user in reader.rows.users), seed, "user")
-    hashed, left_out, scale = hashes_of(writer.items, seed, "item"), dict[str, LeftOut](), None
+    codes, users = np.asarray(writer.prompt_codes), hashes_of(map(str.encode, reader.rows.users), seed, "user")
+    hashed, prompts = writer.take_hashes(seed)
+    left_out, scale = dict[str, LeftOut](), None
     if form in (RATINGS, ITEM_RATINGS):
         compared, left_out = of_ratings(
             reader.rows,
@@ -149,7 +150,6 @@ def read_comparisons(
     if not len(compared.users):
         raise InputError(f"no comparison is left of the {tally.n_rows} rows of {log.name}: {_reasons(left_out)}.")
     group = _group(compared, reader.rows, codes)
-    prompts = hashes_of(writer.prompts, seed, "prompt")
     splits = make_splits(users, prompts, user_shares=user_shares, prompt_shares=prompt_shares)
     report = ImportReport(
         log=log.name,

@@ -106,9 +106,8 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _files(path: Path) -> list[Path]:
     """The files of a log in the order of their names; all of one kind."""
-    if path.is_file():
-        files = [path]
-    else:
+    files = [path]
+    if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix in _KINDS)
     kinds = {file.suffix for file in files}
     if len(kinds) > 1:

@@ -50,7 +50,7 @@ class Rows:
 
     def tasks(self) -> Numbers | None:
         """A number for each task (n,), None where no row names one."""
-        return np.unique(np.array(self.task), return_inverse=True)[1] if self.n_tasks else None
+        return np.unique(np.asarray(self.task), return_inverse=True)[1] if self.n_tasks else None
 
     def begin(self, source: str) -> None:
         """Say that the rows to come are of this file."""

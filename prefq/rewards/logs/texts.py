@@ -15,7 +15,7 @@ import numpy as np
 
 from prefq.errors import StorageError
 from prefq.rewards.group import Rows
-from prefq.rewards.logs.draws import digest
+from prefq.rewards.logs.draws import Hashes, digest, hashes_of
 
 GROUP_ITEMS = 4096  # items of one row group: what is read to see one text
 GROUP_CHARACTERS = 1 << 23  # characters after which a row group is closed whatever it holds
@@ -78,6 +78,13 @@ class ItemWriter:
             if len(self._texts[0]) >= GROUP_ITEMS or self._n_characters >= GROUP_CHARACTERS:
                 self._flush()
         return number
+
+    def take_hashes(self, seed: int) -> tuple[Hashes, Hashes]:
+        """A number for each item and for each prompt; the digests, which are most of what is held, are let go."""
+        found = hashes_of(self.items, seed, "item"), hashes_of(self.prompts, seed, "prompt")
+        self.items.clear()
+        self.prompts.clear()
+        return found
 
     def _flush(self) -> None:
         import pyarrow as pa
