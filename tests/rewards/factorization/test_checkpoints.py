@@ -102,5 +102,5 @@ def test_what_is_kept_comes_back_and_is_replaced(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
-    with pytest.raises(StorageError, match="cannot be written to .*file.*; free space or give another folder"):
+    with pytest.raises(StorageError, match=r"cannot be written to .*file.*; free space or give another folder"):
         Checkpoint(tmp_path / "file", "0").save({}, {"values.heads": np.ones(1)})

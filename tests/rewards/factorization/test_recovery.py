@@ -67,7 +67,7 @@ def test_singular_vectors_start_at_least_as_well_as_chance_and_spread_less(
     known_group: Any, start: Any, regularised: bool
 ) -> None:
     """Over ten seeds of groups and starts; people share pairs, as the published start needs."""
-    losses: dict[str, list[float]] = {start: [], "random": []}
+    losses: dict[Any, list[float]] = {start: [], "random": []}
     for seed in range(10):
         known = known_group(seed, n_users=150, n_answers=40, n_held_out=20, n_dims=32, n_features=4, n_pairs=300)
         for each, found in losses.items():

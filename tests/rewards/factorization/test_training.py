@@ -66,11 +66,11 @@ def test_slopes_of_the_loss_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda h, u: training.nats(block, h, u.softmax(dim=1)), (heads, users))
 
 
-def penalty_of(name: str, group: GroupComparisons, differences: Array, heads: Array, weights: Array) -> float:
-    """The methods' penalties as their documentation has them, written anew; heads in units of the encodings."""
-    n, n_dims = differences.shape
+def penalty_of(name: str, differences: Array, heads: Array, weights: Array) -> float:
+    """The methods' penalties as their documentation has them, written anew; heads in the encodings' units."""
+    n = len(differences)
     unit = float(np.sqrt((differences**2).mean()))
-    squares = n_dims * float(((heads * unit) ** 2).sum())
+    squares = heads.shape[0] * float(((heads * unit) ** 2).sum())
     if name == "rfm block":
         return float((10 * (weights**2).sum() + squares) / (2 * n))
     if name == "lore":
@@ -89,8 +89,8 @@ def test_what_is_found_is_a_minimum_of_the_penalised_loss(small: Any, name: str)
     differences = small.group.differences(small.encodings)
 
     def loss(heads: Array, weights: Array) -> float:
-        penalty = penalty_of(name, small.group, differences, heads, weights)
-        return small.loss(small.group, found._replace(heads=heads, coefficients=weights)) + penalty
+        penalty = penalty_of(name, differences, heads, weights)
+        return float(small.loss(small.group, found._replace(heads=heads, coefficients=weights))) + penalty
 
     least = loss(found.heads, found.coefficients)
     for _ in range(20):
