@@ -1,23 +1,21 @@
 """Strategies that first learn base rewards from the group's answers, on panels whose features are encodings.
 
-The heads come from a method of `prefq.rewards.factorization`, the prior is fitted on the group as these show it, and
-then questions are asked and predictions made as by any other strategy. Base rewards and prior are made once for a
-group, however many users, strategies and checks begin with them.
+Base rewards and prior are those of `prefq.rewards.learning`, or of one of its methods with less done to them; then
+questions are asked and predictions made as by any other strategy. They are made once for a group, however many users,
+strategies and checks begin with them.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib import import_module
-from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from prefq.errors import InputError
-from prefq.rewards.factorization.base import Factorization, FactorizationInfo
+from prefq.rewards.factorization.base import Factorization
 from prefq.rewards.group import GroupComparisons
+from prefq.rewards.learning import METHODS, learn_rewards, method_of
 from prefq.simulation.controls import begin_random
 from prefq.simulation.panels import GroupAnswers, Rows, Start, Study
 from prefq.simulation.recovery import standardised
@@ -27,39 +25,25 @@ from prefq.simulation.strategies import Begin, Belief, Learner, Strategy, listen
 from prefq.vocabulary import Array, Gaussian
 
 N_FEATURES = 8  # base rewards that are learned unless a name says otherwise: RFM's fewest
-RANKS = (1, 2, 4, 5, 6, 12)  # that names may say
+RANKS = (1, 2, 4, 5, 6, 8, 12)  # that names may say
 HELD_OUT = 0.1  # of the group's pairs, by which a method sees when to stop
+UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
+CHOOSES = "bayes"  # the method that is asked for as many base rewards as are best for people who are held out
+AVERAGE = "average"  # a method that learns one base reward
 KEPT = 64  # factorizations and priors in memory
 RIDGE = 1e-6  # of the mean variance, so that point estimates on a line have a covariance
 KIND = "ablation"
-AVERAGE = "average"  # a method that learns one base reward
-UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
 
 
-class Method(Protocol):
-    """Learns base rewards; as in `prefq.rewards.factorization`."""
-
-    def __call__(
-        self,
-        encodings: Any,
-        group: GroupComparisons,
-        n_features: int,
-        *,
-        rng: np.random.Generator,
-        validation: GroupComparisons | None,
-    ) -> Factorization:
-        """Heads from encodings (n_items, n_dims) and what a group compared."""
-
-
-class Basis(NamedTuple):
-    """Base rewards as linear functions of encodings, (n_dims, n_features), and where new users start on them."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """Base rewards as linear functions of encodings, heads (n_dims, n_features), and where new users start on them."""
 
     heads: Array
     start: Start
 
 
-HeadsOf = Callable[[Study], Factorization]
-BasisOf = Callable[[Factorization, GroupAnswers], Basis]
+BasisOf = Callable[[Study], Basis]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,87 +74,105 @@ class SeenThrough:
         return self.belief.score(items @ self.heads)
 
 
-def loaded(name: str) -> Method:
-    """The method of this name in `prefq.rewards.factorization`, loaded when it is first used."""
-
-    def method(
-        encodings: Any,
-        group: GroupComparisons,
-        n_features: int,
-        *,
-        rng: np.random.Generator,
-        validation: GroupComparisons | None,
-    ) -> Factorization:
-        fit: Method = getattr(import_module(f"prefq.rewards.factorization.{name}"), f"fit_{name}")
-        return fit(encodings, group, n_features, rng=rng, validation=validation)
-
-    return method
-
-
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {name: loaded(name) for name in ("bayes", "pref", "rfm", "lore", AVERAGE)}
-)
-
-
-def learned(heads_of: HeadsOf, begin: Begin, *, basis_of: BasisOf | None = None) -> Begin:
-    """A strategy on base rewards that are learned from the group before the first question.
+def learned(basis_of: BasisOf, begin: Begin) -> Begin:
+    """A strategy on base rewards that are learned before the first question.
 
     Parameters
     ----------
-    heads_of
-        Learns them.
+    basis_of
+        Learns them from what is known beforehand.
     begin
         How to ask and to learn of a user; it sees base rewards only.
-    basis_of
-        What is made of them: by default standardised base rewards with a fitted prior, as the product makes them.
     """
 
     def begin_learned(study: Study, *, rng: np.random.Generator) -> Learner:
-        basis = _basis(basis_of or fitted, _Known.of(study.group, heads_of(study)))
+        basis = basis_of(study)
         learner = begin(projected(study, basis), rng=rng)
         return lambda history: SeenThrough(learner(history), basis.heads)
 
     return begin_learned
 
 
-def by(method: str, n_features: int = N_FEATURES) -> HeadsOf:
-    """Heads by a method of `METHODS`."""
-    return lambda study: _factorized(method, n_features, _Known.of(oriented(study.group)))
+def by(method: str, n_features: int | None = N_FEATURES, *, how: "How | None" = None) -> BasisOf:
+    """Base rewards by a method of `prefq.rewards.learning`: as the product makes them, unless `how` says otherwise."""
+    return lambda study: _made(how or as_product, method, n_features, _Known.of(oriented(study.group)))
 
 
-def true_heads(study: Study) -> Factorization:
-    """What the tastes weigh."""
+def true_features(study: Study) -> Basis:
+    """What the tastes weigh, with the prior that the product fits."""
     if study.true_heads is None:
         raise InputError(
             "what tastes weigh of encodings is known in worlds whose name begins with 'encoded_'; leave the strategy "
             "'true_features' out."
         )
-    return _untrained(study.true_heads, "true")
+    return _with_prior(_Known.of(oriented(study.group), study.true_heads))
 
 
-def every_dimension(study: Study) -> Factorization:
-    """Each dimension of the encodings as a base reward."""
-    return _untrained(np.eye(study.first.shape[-1]), "none")
+def every_dimension(study: Study) -> Basis:
+    """Each dimension of the encodings as a base reward, with the prior that the product fits."""
+    return _with_prior(_Known.of(oriented(study.group), np.eye(study.first.shape[-1])))
 
 
-def fitted(found: Factorization, group: GroupAnswers) -> Basis:
-    """Standardised, with the prior that the product fits on the group's answers."""
-    heads = standardised(found.heads, group.differences)
-    return Basis(heads, fitted_prior(seen_through(heads, group)))
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A group's answers, and heads, known by their content, so that what was made of them is found again."""
+
+    digest: str
+    group: GroupAnswers = field(compare=False, repr=False)
+    heads: Array | None = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, group: GroupAnswers, heads: Array | None = None) -> "_Known":
+        digest = hashlib.blake2b(digest_size=16)
+        for each in (group.differences, group.outcomes, group.users, *(() if heads is None else (heads,))):
+            digest.update(np.ascontiguousarray(each).data)
+        return cls(digest.hexdigest(), group, heads)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The same answers always give the same base rewards."""
+        return np.random.default_rng(int(self.digest, 16))
 
 
-def from_points(found: Factorization, group: GroupAnswers) -> Basis:
+How = Callable[[str, int | None, _Known], Basis]
+"""From a method, a number of base rewards and what is known to what users start with."""
+
+
+def as_product(method: str, n_features: int | None, known: _Known) -> Basis:
+    """As `prefq.rewards.learning` makes them: strengths by people who were held out."""
+    encodings, group = comparisons_of(known.group)
+    found = learn_rewards(encodings, group, method=method, n_features=n_features, rng=known.rng)
+    return Basis(found.heads, found.prior)
+
+
+def unfolded(method: str, n_features: int | None, known: _Known) -> Basis:
+    """Standardised, with the prior that the same answers say: as if heads that they taught were known beforehand."""
+    return _with_prior(_Known.of(known.group, _factorized(method, n_features, known).heads))
+
+
+def from_points(method: str, n_features: int | None, known: _Known) -> Basis:
     """As the method gave them, with mean and covariance of its users' coefficients for a prior."""
-    points = found.coefficients[~np.isnan(found.coefficients).any(axis=1)]
+    found = _factorized(method, n_features, known)
+    return Basis(found.heads, moments(found.coefficients))
+
+
+def as_found(method: str, n_features: int | None, known: _Known) -> Basis:
+    """As the method gave them, with nothing known of users: for recipes that have no prior."""
+    heads = _factorized(method, n_features, known).heads
+    return Basis(heads, Gaussian(np.zeros(heads.shape[1]), np.eye(heads.shape[1])))
+
+
+def moments(coefficients: Array) -> Gaussian:
+    """Mean and covariance of point estimates (n_users, n_features), rows of NaN left out."""
+    points = coefficients[~np.isnan(coefficients).any(axis=1)]
     covariance = np.atleast_2d(np.cov(points.T))
     covariance += RIDGE * max(np.trace(covariance), RIDGE) / len(covariance) * np.eye(len(covariance))
-    return Basis(found.heads, Gaussian(points.mean(axis=0), covariance))
+    return Gaussian(points.mean(axis=0), covariance)
 
 
-def as_found(found: Factorization, group: GroupAnswers) -> Basis:
-    """As the method gave them, with nothing known of users: for recipes that have no prior."""
-    n_features = found.heads.shape[1]
-    return Basis(found.heads, Gaussian(np.zeros(n_features), np.eye(n_features)))
+def factorized(study: Study, method: str, n_features: int) -> Factorization:
+    """What a method finds in a group's answers."""
+    return _factorized(method, n_features, _Known.of(oriented(study.group)))
 
 
 def projected(study: Study, basis: Basis) -> Study:
@@ -221,62 +223,54 @@ def comparisons_of(group: GroupAnswers) -> tuple[Array, GroupComparisons]:
     return encodings, found
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A group's answers, and base rewards, known by their content: what was made of them is found again."""
-
-    digest: str
-    group: GroupAnswers = field(compare=False, repr=False)
-    found: Factorization | None = field(compare=False, repr=False)
-
-    @classmethod
-    def of(cls, group: GroupAnswers, found: Factorization | None = None) -> "_Known":
-        digest = hashlib.blake2b(digest_size=16)
-        for each in (group.differences, group.outcomes, group.users, *(() if found is None else found[:2])):
-            digest.update(np.ascontiguousarray(each).data)
-        return cls(digest.hexdigest(), group, found)
-
-
 @lru_cache(maxsize=KEPT)  # of a pure function
-def _factorized(method: str, n_features: int, known: _Known) -> Factorization:
+def _factorized(method: str, n_features: int | None, known: _Known) -> Factorization:
     encodings, group = comparisons_of(known.group)
-    rng = np.random.default_rng(int(known.digest, 16))  # the same answers always give the same base rewards
+    rng, fit = known.rng, method_of(method)
     if method in UNSTOPPED:
-        return METHODS[method](encodings, group, n_features, rng=rng, validation=None)
+        return fit(encodings, group, n_features or N_FEATURES, rng=rng)
     held_out = (rng.random(len(encodings) // 2) < HELD_OUT)[group.pairs[:, 0] // 2]
-    return METHODS[method](encodings, group.of_rows(~held_out), n_features, rng=rng, validation=group.of_rows(held_out))
+    validation = group.of_rows(held_out)
+    return fit(encodings, group.of_rows(~held_out), n_features or N_FEATURES, rng=rng, validation=validation)
 
 
 @lru_cache(maxsize=KEPT)  # of a pure function, too
-def _basis(basis_of: BasisOf, known: _Known) -> Basis:
-    assert known.found is not None
-    return basis_of(known.found, known.group)
+def _made(how: How, method: str, n_features: int | None, known: _Known) -> Basis:
+    return how(method, n_features, known)
 
 
-def _untrained(heads: Array, method: str) -> Factorization:
-    return Factorization(heads, np.empty((0, heads.shape[1])), FactorizationInfo(method, 0, (), (), 0, "nothing to do"))
+@lru_cache(maxsize=KEPT)
+def _with_prior(known: _Known) -> Basis:
+    assert known.heads is not None
+    heads = standardised(known.heads, known.group.differences)
+    return Basis(heads, fitted_prior(seen_through(heads, known.group)))
 
 
-def _learned(name: str, heads_of: HeadsOf, what: str, *, kind: str = "ours") -> Strategy:
-    return Strategy(name, learned(heads_of, listening(most_informative)), f"{what}, then `information_gain`", kind=kind)
+def _learned(name: str, basis_of: BasisOf, what: str, *, kind: str = "ours") -> Strategy:
+    return Strategy(name, learned(basis_of, listening(most_informative)), f"{what}, then `information_gain`", kind=kind)
 
 
 def _strategies(method: str) -> Iterator[Strategy]:
-    """Of a method: with informative and with random questions, without a fitted prior, and of other ranks."""
-    heads_of, what = by(method, 1 if method == AVERAGE else N_FEATURES), f"base rewards by `{method}`"
-    yield _learned(f"learned_{method}", heads_of, what)
-    yield Strategy(f"learned_{method}_random", learned(heads_of, begin_random), f"{what}, then random questions")
+    """Of a method: with informative and with random questions, with less done to its base rewards, of other numbers."""
+    number = None if method == CHOOSES else 1 if method == AVERAGE else N_FEATURES
+    what = f"base rewards by `{method}`"
+    yield _learned(f"learned_{method}", by(method, number), what)
+    yield Strategy(f"learned_{method}_random", learned(by(method, number), begin_random), f"{what}, random questions")
     if method == AVERAGE:
         return
-    points = learned(heads_of, listening(most_informative), basis_of=from_points)
-    yield Strategy(f"learned_{method}_points", points, f"{what}, moments of point estimates as prior", kind=KIND)
+    for name, how, prior in (
+        ("unfolded", unfolded, "prior fitted on those who taught them"),
+        ("points", from_points, "moments of point estimates as prior"),
+    ):
+        basis_of = by(method, N_FEATURES, how=how)
+        yield _learned(f"learned_{method}_{name}", basis_of, f"{N_FEATURES} {what}, {prior}", kind=KIND)
     for rank in RANKS:
         yield _learned(f"learned_{method}_{rank}", by(method, rank), f"{rank} {what}", kind=KIND)
 
 
 LEARNED: Sequence[Strategy] = (
     *(strategy for method in METHODS for strategy in _strategies(method)),
-    _learned("true_features", true_heads, "the features that tastes weigh, not learned", kind=KIND),
+    _learned("true_features", true_features, "the features that tastes weigh, not learned", kind=KIND),
     _learned("every_dimension", every_dimension, "every dimension of the encodings", kind=KIND),
 )
 """Strategies that learn base rewards, and what these are compared with; they run only where they are named."""

@@ -1,7 +1,6 @@
 """Base rewards are learned once, from the group alone, and questions and predictions are those of the base rewards."""
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from prefq.errors import InputError
 from prefq.inference.population import pooled_coefficients
 from prefq.rewards.factorization.base import Factorization, FactorizationInfo
 from prefq.rewards.group import GroupComparisons
+from prefq.rewards.learning import METHODS
 from prefq.simulation import learned_strategies
 from prefq.simulation.ablations import BY_NAME_ONLY
 from prefq.simulation.controls import CONTROLS, begin_random
@@ -18,15 +18,15 @@ from prefq.simulation.curves import learning_curve
 from prefq.simulation.guards import check_strategy, side_swapped
 from prefq.simulation.learned_strategies import (
     LEARNED,
-    METHODS,
     Basis,
     as_found,
     by,
     comparisons_of,
     from_points,
     learned,
+    moments,
     oriented,
-    true_heads,
+    unfolded,
 )
 from prefq.simulation.panels import GroupAnswers, Panel, Study
 from prefq.simulation.rules import most_informative
@@ -58,9 +58,8 @@ class Spy:
         n_features: int,
         *,
         rng: np.random.Generator,
-        validation: GroupComparisons | None,
+        validation: GroupComparisons,
     ) -> Factorization:
-        assert validation is not None
         self.seen.append((encodings, group, validation))
         head = pooled_coefficients(group.differences(encodings), group.outcomes)
         return Factorization(head[:, None], np.ones((group.n_users, 1)), INFO)
@@ -69,7 +68,7 @@ class Spy:
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     found = Spy()
-    monkeypatch.setattr(learned_strategies, "METHODS", MappingProxyType({"spy": found}))
+    monkeypatch.setattr(learned_strategies, "method_of", lambda name: found)
     return found
 
 
@@ -79,8 +78,10 @@ def curve_of(strategy: Strategy, panel: Panel, start: Any = None) -> Any:
 
 
 def test_on_the_true_heads_it_is_the_strategy_on_the_true_features() -> None:
-    begin = learned(true_heads, listening(most_informative), basis_of=lambda found, _: Basis(found.heads, PRIOR))
     encoded, plain = make(), make(WORLD)
+    heads = encoded.true_heads
+    assert heads is not None
+    begin = learned(lambda study: Basis(heads, PRIOR), listening(most_informative))
 
     found = curve_of(Strategy("x", begin, ""), encoded)
     expected = curve_of(STRATEGIES["information_gain"], plain, PRIOR)
@@ -131,7 +132,7 @@ def test_which_side_was_shown_first_does_not_matter_to_what_is_learned_from() ->
 
 def test_pairs_of_a_tenth_are_held_out_and_all_answers_are_used(spy: Spy) -> None:
     panel = make()
-    by("spy")(Study.of(panel, fitted_start(panel), 1))
+    by("spy", how=unfolded)(Study.of(panel, fitted_start(panel), 1))
     ((encodings, group, validation),) = spy.seen
 
     assert not set(group.pairs[:, 0]) & set(validation.pairs[:, 0])
@@ -145,25 +146,37 @@ def test_a_group_is_learned_from_once_whoever_begins(spy: Spy) -> None:
     start = fitted_start(panel)
     for begin in (listening(most_informative), begin_random):
         for users in (slice(0, 3), slice(3, 6)):
-            learned(by("spy"), begin)(Study.of(panel.users(users), start, 1), rng=np.random.default_rng(1))
+            learned(by("spy", how=unfolded), begin)(
+                Study.of(panel.users(users), start, 1), rng=np.random.default_rng(1)
+            )
     assert len(spy.seen) == 1
     other = replace(panel, group=panel.group._replace(outcomes=-panel.group.outcomes))
-    learned(by("spy"), begin)(Study.of(other, start, 1), rng=np.random.default_rng(1))
+    learned(by("spy", how=unfolded), begin)(Study.of(other, start, 1), rng=np.random.default_rng(1))
     assert len(spy.seen) == 2
 
 
-def test_priors_without_a_fit_worked_by_hand() -> None:
-    points = np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, np.nan], [2.0, 5.0]])
-    found = Factorization(np.eye(2), points, INFO)
-    group = GroupAnswers(np.empty((0, 2)), np.empty(0, dtype=np.int8), np.empty(0, dtype=np.intp))
+def test_moments_of_point_estimates_worked_by_hand() -> None:
+    found = moments(np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, np.nan], [2.0, 5.0]]))
 
-    (heads, start), (same, guess) = from_points(found, group), as_found(found, group)
-    assert isinstance(start, Gaussian)
-    np.testing.assert_allclose(start.mean, [2.0, 3.0])
-    np.testing.assert_allclose(start.covariance, [[1.0, 0.0], [0.0, 3.0]], atol=1e-5)
-    assert heads is same is found.heads
-    assert isinstance(guess, Gaussian)
-    np.testing.assert_array_equal(guess.covariance, np.eye(2))
+    np.testing.assert_allclose(found.mean, [2.0, 3.0])
+    np.testing.assert_allclose(found.covariance, [[1.0, 0.0], [0.0, 3.0]], atol=1e-5)
+
+
+def test_what_is_made_of_a_methods_heads_without_the_product(spy: Spy) -> None:
+    panel = make("encoded_text_factors(20)")
+    study = Study.of(panel, fitted_start(panel), 1)
+    points, plain, fitted = (by("spy", 1, how=how)(study) for how in (from_points, as_found, unfolded))
+
+    assert len(spy.seen) == 1
+    assert points.heads is plain.heads
+    assert isinstance(plain.start, Gaussian)
+    assert plain.start.covariance.tolist() == [[1.0]]
+    assert isinstance(points.start, Gaussian)
+    assert points.start.mean.tolist() == [1.0]
+    # Standardised: the same direction with differences of root mean square 1 over the group.
+    assert np.corrcoef(fitted.heads[:, 0], plain.heads[:, 0])[0, 1] == pytest.approx(1)
+    values = panel.group.differences @ fitted.heads
+    assert np.sqrt(np.square(values).mean()) == pytest.approx(1)
 
 
 def test_the_average_reward_is_close_to_the_pooled_regression_and_passes_every_guard() -> None:

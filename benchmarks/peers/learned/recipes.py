@@ -20,7 +20,7 @@ def on_learned(recipe: str, method: str, n_features: int) -> Strategy:
     known = next(strategy for strategy in offered if strategy.name == recipe)
     return Strategy(
         f"{recipe}_learned",
-        learned(by(method, n_features), known.begin, basis_of=as_found),
+        learned(by(method, n_features, how=as_found), known.begin),
         f"{n_features} base rewards by `{method}`, then {known.summary}",
         users_at_once=known.users_at_once,
         kind="peer",
