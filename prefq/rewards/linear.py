@@ -197,8 +197,9 @@ class LinearRewards:
         padded = np.zeros((ROWS, self.n_dims))
         for start in range(0, len(given), ROWS):
             n = min(ROWS, len(given) - start)
-            np.subtract(given[start : start + n], self.mean, out=padded[:n])
-            found[start : start + n] = (padded @ self.heads)[:n]
+            with np.errstate(all="ignore"):  # what is not finite is told of below
+                np.subtract(given[start : start + n], self.mean, out=padded[:n])
+                found[start : start + n] = (padded @ self.heads)[:n]
         if not np.isfinite(found).all():
             row = int(np.isfinite(found).all(axis=1).argmin())
             raise InputError(f"the features of row {row} are not finite; encode its text again in float32.")
@@ -214,6 +215,7 @@ class LinearRewards:
         MismatchError
             When it is another one.
         """
+        from prefq.rewards.encoder_files import find_model
         from prefq.rewards.encoder_tokens import RESPONSE_ONLY
         from prefq.rewards.encoders import BOTH, RESPONSE, load_encoder
 
@@ -230,16 +232,16 @@ class LinearRewards:
             )
         except NotFoundError as error:
             raise NotFoundError(
-                f"the encoder of these rewards is not at {self.encoder!r} ({error}) Give its place with encoder= or "
-                "--encoder."
+                f"the encoder of these rewards is not at {self.encoder!r}; give its place with encoder= or --encoder "
+                f"({str(error).rstrip('.')})."
             ) from error
+        except InputError as error:
+            found_digest = find_model(self.encoder).digest
+            if found_digest != wanted.digest:
+                raise self._mismatch({"digest": found_digest}) from error
+            raise
         if found.identity.key != wanted.key:
-            now = found.identity.to_dict()
-            differing = [name for name, value in wanted.to_dict().items() if name != "name" and value != now[name]]
-            raise MismatchError(
-                f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (another "
-                f"{' and '.join(differing)}); give the one they were learned on with encoder= or --encoder."
-            )
+            raise self._mismatch(found.identity.to_dict())
         return found
 
     def renamed(self, names: Mapping[str, str], opposites: Mapping[str, str] = MappingProxyType({})) -> "LinearRewards":
@@ -295,6 +297,15 @@ class LinearRewards:
             "report": self.report,
         }
         write_folder(folder, told, {HEADS: save({"heads": self.heads, "mean": self.mean})})
+
+    def _mismatch(self, found: Mapping[str, Any]) -> MismatchError:
+        """That the encoder found is another, and in which fields of its identity."""
+        wanted = self.encoder_identity.to_dict()
+        differing = [name for name, value in found.items() if name != "name" and value != wanted[name]]
+        return MismatchError(
+            f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (another "
+            f"{' and '.join(differing)}); give the one they were learned on with encoder= or --encoder."
+        )
 
 
 def load_linear_rewards(folder: Path, *, encoder: str | os.PathLike[str] | None = None) -> LinearRewards:
