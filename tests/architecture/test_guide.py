@@ -15,7 +15,7 @@ from prefq.profiles.summary import sentences, summarize, system_prompt, taste_se
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 TERMINAL, SCRIPTS, MEASURE = GUIDE / "terminal.md", GUIDE / "scripts.md", GUIDE / "measure-your-pool.md"
-PAPER = GUIDE / "questionnaire.md"
+PAPER, LOGS = GUIDE / "questionnaire.md", GUIDE / "logs.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -82,6 +82,18 @@ def test_shell_blocks_of_the_page_about_paper_run_as_written(tmp_path: Path) -> 
     assert "ada: 9 of 10 answered" in finished.stdout
     assert "cyd: 9 of 10 answered" in finished.stdout
     assert "Profile of bob, from 9 comparisons" in finished.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the blocks are written for a POSIX shell")
+def test_blocks_of_the_page_about_logs_run_as_written(tmp_path: Path) -> None:
+    finished = run_in_shell("".join(blocks(LOGS, "sh")), tmp_path)
+
+    assert finished.returncode == 0, finished.stderr
+    assert "Kept 960 comparisons (0 ties) of 40 users between 300 items of 50 prompts." in finished.stdout
+    program = "".join(blocks(LOGS, "python"))
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "comparisons-too" / "manifest.json").is_file()
 
 
 @pytest.mark.slow

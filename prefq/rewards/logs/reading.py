@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from prefq.errors import InputError, NotFoundError, StorageError
 
-BATCH = 1024  # rows that are held as texts at a time
+BATCH = 256  # rows that are held as texts at a time; of JSON lines as many as fill `BATCH_BYTES`
+BATCH_BYTES = 1 << 20
 MAX_FIELD = 1 << 24  # characters of a CSV field: where a quote is left open, the rest of the file would be one
 ROWS_FOR_COLUMNS = 100  # lines of JSON whose keys are taken for the columns
 KNOWN = "Parquet (.parquet), JSON lines (.jsonl), CSV (.csv), a folder of such files, or a folder of datasets"
@@ -180,7 +181,7 @@ def _jsonl_columns(path: Path) -> Sequence[str]:
 def _jsonl_rows(path: Path, wanted: Sequence[str]) -> Iterator[Batch]:
     with path.open("rb") as file:
         row = 1
-        while lines := list(islice(file, BATCH)):
+        while lines := file.readlines(BATCH_BYTES):
             found = [_object(line) for line in lines]
             yield Batch(path.name, row, [_picked(line, wanted) if isinstance(line, dict) else line for line in found])
             row += len(lines)

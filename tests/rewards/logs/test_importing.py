@@ -10,6 +10,7 @@ from prefq.errors import InputError, NotFoundError
 from prefq.rewards.logs import TextComparisons, read_comparisons
 from prefq.rewards.logs.compared import REPEATED
 from prefq.rewards.logs.conversations import NO_PROMPT, NO_TEXT, TWO_PROMPTS
+from prefq.rewards.logs.reading import BATCH
 from prefq.rewards.logs.report import LeftOut
 from prefq.rewards.logs.rows import (
     EQUAL_TEXTS,
@@ -343,17 +344,17 @@ def test_csv_that_is_not_utf8_or_not_as_wide(write: Write) -> None:
 
 
 def test_progress_is_told_and_can_end_the_import(write: Write, tmp_path: Path) -> None:
-    log = write([row(a=f"{n}") for n in range(3000)])
+    log = write([row(a=f"{n}") for n in range(3 * BATCH - 100)], "log.csv")
     told_rows: list[int] = []
     read_comparisons(log, on_progress=told_rows.append)
-    assert told_rows == [1024, 2048, 3000]
+    assert told_rows == [BATCH, 2 * BATCH, 3 * BATCH - 100]
 
     def stop(n_rows: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         read_comparisons(log, scratch=tmp_path, on_progress=stop)
-    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
 
 
 @pytest.mark.parametrize(
