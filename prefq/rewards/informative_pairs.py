@@ -72,8 +72,8 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     rank correlations of the two were .999, at a hundredth of the time. Chosen by that alone, all pairs would differ on
     the axis on which tastes differ most, and the second question would have nothing new to ask. So pairs are chosen in
     ten rounds, as a session has about ten questions: before each round but the first, one answer to an average pair of
-    the round before is counted in. In each round a tenth of the prompts get the most telling of their pairs, until
-    every prompt has one, and the rest of the round's share goes to the most telling pairs of all.
+    the round before is counted in. In each round a tenth of the prompts get the most telling of their pairs, where
+    they have none yet, and the rest of the round's share goes to the most telling pairs of all.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     prior
         Where new users start.
     n_pairs
-        How many to choose. With fewer than there are prompts, the prompts with the most telling pairs get one each.
+        How many to choose; every prompt has one at least, or where they are more, one at most.
     """
     if n_pairs >= len(pairs):
         return np.arange(len(pairs))
@@ -94,18 +94,22 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     n_prompts = int(prompts.max()) + 1
     model = prior.response_model
     covariance = prior.coefficients.covariance
-    free = np.ones(len(pairs), dtype=bool)
+    free, waits = np.ones(len(pairs), dtype=bool), np.ones(n_prompts, dtype=bool)
     turn = np.arange(n_prompts) % ROUNDS
     for number in range(ROUNDS):
         told, slopes = _telling(features, pairs, prior.coefficients.mean, covariance, model)
         left = n_pairs - int((~free).sum())
         share = left if number == ROUNDS - 1 else min(left, -(-n_pairs // ROUNDS))
-        owed = _best_of_each(told, prompts, free, turn == number)
-        owed = owed[np.argsort(-told[owed], kind="stable")][: left if n_prompts <= n_pairs else share]
-        others = np.setdiff1d(np.flatnonzero(free), owed, assume_unique=True)
-        rest = others[np.argsort(-told[others], kind="stable")][: max(share - len(owed), 0)]
+        owed = _best_of_each(told, prompts, (waits & (turn <= number))[prompts])
+        owed = owed[np.argsort(-told[owed], kind="stable")][:share]
+        waits[prompts[owed]] = False
+        free[owed] = False
+        others = np.flatnonzero(free)
+        n_others = max(min(share - len(owed), left - len(owed) - int(waits.sum())), 0)
+        rest = others[np.argsort(-told[others], kind="stable")][:n_others]
+        waits[prompts[rest]] = False
+        free[rest] = False
         chosen = np.concatenate([owed, rest])
-        free[chosen] = False
         if len(chosen):
             covariance = _after_one(covariance, features, pairs[chosen], slopes[chosen])
     return np.flatnonzero(~free)
@@ -130,9 +134,9 @@ def _telling(
     return told, slopes
 
 
-def _best_of_each(told: Array, prompts: Rows, free: NDArray[np.bool_], is_turn: NDArray[np.bool_]) -> Rows:
-    """The most telling pair of each prompt whose turn it is, rows."""
-    rows = np.flatnonzero(free & is_turn[prompts])
+def _best_of_each(told: Array, prompts: Rows, wanted: NDArray[np.bool_]) -> Rows:
+    """The most telling of the wanted pairs (n_pairs,) of each prompt, rows."""
+    rows = np.flatnonzero(wanted)
     order = rows[np.lexsort((rows, -told[rows], prompts[rows]))]
     first = np.ones(len(order), dtype=bool)
     first[1:] = prompts[order][1:] != prompts[order][:-1]

@@ -6,6 +6,7 @@ What files are read is told in `prefq.rewards.logs.reading`. Nothing here encode
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -124,6 +125,7 @@ def read_pool_texts(
     n_prompts = len(np.unique(codes[rows]))
     counts |= {"n_items": len(rows), "n_prompts": n_prompts, "n_single": len(np.unique(codes)) - n_prompts}
     if not len(rows):
+        shutil.rmtree(writer.folder, ignore_errors=True)
         raise InputError(
             f"{log.name} has no prompt with two responses that differ ({counts['n_rows']} rows, "
             f"{counts['n_bad_rows']} of them unusable); give at least one."
