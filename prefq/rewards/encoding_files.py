@@ -84,12 +84,10 @@ class Store:
             records["content"] = self.contents
             self.index.write_bytes(records.tobytes())
             self.part.write_bytes(b"")
-        with self.part.open("r+b") as file:
-            file.truncate(n_items * self.n_dims * 4)
         done = np.zeros(n_items, dtype=bool)
-        encodings = _mapped(self.part, self.n_dims)
-        for start in range(0, n_items, COPIED_AT_ONCE):
-            rows = slice(start, start + COPIED_AT_ONCE)
+        encodings = _mapped(self.part, self.n_dims)[:n_items]
+        for start in range(0, len(encodings), COPIED_AT_ONCE):
+            rows = slice(start, min(start + COPIED_AT_ONCE, len(encodings)))
             done[rows] = _fits(records[rows], encodings[rows])
         torn = np.flatnonzero((records["state"] > 0) & ~done)
         if len(torn):
@@ -105,14 +103,14 @@ class Store:
             if path is None or index == self.index or not wanted.any():
                 continue
             records, encodings = _records(index), _mapped(path, self.n_dims)
-            records = records[: len(encodings)]
-            if len(records) == 0:
+            written = np.flatnonzero(records["state"][: len(encodings)] & DONE)
+            if len(written) == 0:
                 continue
-            order = np.argsort(records["content"])
+            order = written[np.argsort(records["content"][written])]
             rows = np.flatnonzero(wanted)
-            found = np.searchsorted(records["content"], self.contents[rows], sorter=order).clip(max=len(records) - 1)
-            theirs = order[found]
-            has = (records["content"][theirs] == self.contents[rows]) & (records["state"][theirs] & DONE > 0)
+            places = np.searchsorted(records["content"][order], self.contents[rows]).clip(max=len(order) - 1)
+            theirs = order[places]
+            has = records["content"][theirs] == self.contents[rows]
             self._copy(rows[has], records, encodings, theirs[has], wanted)
 
     def repeat(self, sources: Rows) -> None:
