@@ -216,7 +216,7 @@ def identifier(value: Any) -> str:
     """
     if isinstance(value, float):
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None or isinstance(value, bool | bytes | list | dict) else str(value).strip()
     if not text:
         raise InputError(NO_USER)
     try:

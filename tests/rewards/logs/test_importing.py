@@ -1,16 +1,19 @@
 """read_comparisons: each form of rows gives the comparisons that it tells, whatever file it is in."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from prefq.errors import InputError, NotFoundError
 from prefq.rewards.logs import TextComparisons, read_comparisons
 from prefq.rewards.logs.compared import REPEATED
 from prefq.rewards.logs.conversations import NO_PROMPT, NO_TEXT, TWO_PROMPTS
-from prefq.rewards.logs.reading import BATCH
+from prefq.rewards.logs.reading import BATCH, MAX_FIELD
 from prefq.rewards.logs.report import LeftOut
 from prefq.rewards.logs.rows import (
     EQUAL_TEXTS,
@@ -193,7 +196,7 @@ def test_each_bad_row_is_dropped_and_counted(write: Write) -> None:
     rows = [
         row(),
         row(user=None),
-        row(user=""),
+        row(user=["ada"]),
         row(choice="maybe"),
         row(choice=None),
         row(choice="both_bad"),
@@ -341,6 +344,28 @@ def test_csv_that_is_not_utf8_or_not_as_wide(write: Write) -> None:
         NOT_UNICODE: 1,
         "not as many fields as the first line": 1,
     }
+
+
+def test_enormous_fields_of_csv_are_read_up_to_a_limit(write: Write) -> None:
+    limit = csv.field_size_limit()
+    found = read_comparisons(write([row(a="x" * 200_000)], "log.csv"))
+
+    assert len(found.responses[0]) == 200_000
+    assert csv.field_size_limit() == limit
+    log = write([row()], "open.csv")
+    log.write_text(log.read_text() + 'ada,Well?,"an open quote' + ",and more" * (MAX_FIELD // 9))
+    with pytest.raises(InputError, match=r"open\.csv cannot be read \(field larger than field limit"):
+        read_comparisons(log)
+
+
+def test_parquet_with_text_that_is_not_utf8(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    broken = pa.array([b"Yes.", b"\xff", b"Yes."]).view(pa.string())
+    pq.write_table(table.set_column(2, "response_a", broken), tmp_path / "log.parquet")
+    found = read_comparisons(tmp_path / "log.parquet")
+
+    assert told(found) == [EXPECTED[0], EXPECTED[2]]
+    assert found.report.dropped == {"text that is not UTF-8": LeftOut(1, "row 2 of log.parquet")}
 
 
 def test_progress_is_told_and_can_end_the_import(write: Write, tmp_path: Path) -> None:
