@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from prefq.errors import InferenceError, InputError
 from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
-from prefq.rewards.factorization.training import Blocks, Encodings, checked, scale_of
+from prefq.rewards.factorization.training import Blocks, Encodings, checked, unit_of
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, shown
 
@@ -67,7 +67,7 @@ def fit_average(
     if n_features != 1:
         raise InputError(f"n_features is {shown(n_features)}; an average reward is one, so give 1.")
     validation = checked(encodings, group, n_features, validation)
-    unit, tell = scale_of(encodings, group).unit, on_step or _nothing
+    unit, tell = unit_of(encodings, group), on_step or _nothing
     data = Blocks(encodings, group, unit, device=None)
     held_out = None if validation is None else Blocks(encodings, validation, unit, device=None)
     fits: list[_Fit] = []

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from prefq.errors import InputError
 from prefq.rewards.factorization.base import Factorization, OnStep
 from prefq.rewards.factorization.descent import HEADS, USERS, Tensor, joint_step
-from prefq.rewards.factorization.training import Encodings, Recipe, checked, learn, random_start, scale_of
+from prefq.rewards.factorization.training import Encodings, Recipe, checked, learn, random_start, unit_of
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, real_array
 
@@ -88,8 +88,7 @@ def fit_lore(
     import torch
 
     validation = checked(encodings, group, n_features, validation)
-    state, scale = rng.bit_generator.state, scale_of(encodings, group)
-    n_dims = len(scale.moments)
+    state, unit, n_dims = rng.bit_generator.state, unit_of(encodings, group), encodings.shape[1]
     pole = None if reference is None else torch.from_numpy(_pole(reference, n_dims).astype(np.float32)).to(device)
 
     def penalty(heads: Tensor, _weights: Tensor) -> Tensor:
@@ -104,9 +103,9 @@ def fit_lore(
     return learn(
         encodings,
         group,
-        random_start(scale, group.n_users, n_features, rng),
+        random_start(n_dims, group.n_users, n_features, rng),
         recipe,
-        scale=scale,
+        unit=unit,
         rng_state=state,
         validation=validation,
         device=device,

@@ -25,19 +25,18 @@ from prefq.rewards.factorization.descent import HEADS, USERS, Tensor, joint_step
 from prefq.rewards.factorization.training import (
     Encodings,
     Recipe,
-    Scale,
     Start,
     checked,
     identity,
     learn,
     random_start,
-    scale_of,
+    unit_of,
 )
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, shown
 
 StartName = Literal["observed", "published", "random"]
-Starting = Callable[[Encodings, GroupComparisons, Scale, int], Start]
+Starting = Callable[[Encodings, GroupComparisons, float, int], Start]
 
 SIZE = 0.02  # their default: nats for a feature whose differences have mean square one
 SHARED = 0.01  # nats for two features of one direction, of mean square one; small, since it moves only the rotation
@@ -112,8 +111,8 @@ def fit_pref(
     if start not in (*STARTS, "random"):
         raise InputError(f"start is {shown(start)}; give 'observed', 'published' or 'random'.")
     validation = checked(encodings, group, n_features, validation)
-    state, scale = rng.bit_generator.state, scale_of(encodings, group)
-    moments = torch.from_numpy(scale.moments.astype(np.float32)).to(device)
+    state, unit, n_dims = rng.bit_generator.state, unit_of(encodings, group), encodings.shape[1]
+    moments = torch.from_numpy(moments_of(encodings, group, unit).astype(np.float32)).to(device)
 
     def penalty(heads: Tensor, weights: Tensor) -> Tensor:
         if not regularised:
@@ -123,9 +122,9 @@ def fit_pref(
         size = SIZE * products.trace() + SHARED * (common**2).sum() / 2
         return size + RIDGE * (weights**2).sum() / (2 * group.n_comparisons)
 
-    begun = random_start(scale, group.n_users, n_features, rng)
+    begun = random_start(n_dims, group.n_users, n_features, rng)
     if start != "random":
-        begun = _put_over(begun, STARTS[start](encodings, group, scale, n_features))
+        begun = _put_over(begun, STARTS[start](encodings, group, unit, n_features))
     options = {"n_features": n_features, "start": start, "regularised": regularised, "n_steps": n_steps}
     recipe = Recipe("pref", options, joint_step(RATES), penalty, identity, n_steps, MEASURED_EVERY)
     return learn(
@@ -133,7 +132,7 @@ def fit_pref(
         group,
         begun,
         recipe,
-        scale=scale,
+        unit=unit,
         rng_state=state,
         validation=validation,
         device=device,
@@ -142,18 +141,18 @@ def fit_pref(
     )
 
 
-def observed_start(encodings: Encodings, group: GroupComparisons, scale: Scale, n_features: int) -> Start:
+def observed_start(encodings: Encodings, group: GroupComparisons, unit: float, n_features: int) -> Start:
     """From users' sums of signed differences, whitened: one step of each user's regression from zero.
 
     In whitened units a user's expected sum is parallel to the user's coefficients while margins are small, and its
     noise alike in all directions, for which singular vectors are the estimate.
     """
-    n_dims = len(scale.moments)
-    variances, axes = np.linalg.eigh(scale.moments + LEAST_VARIANCE * np.eye(n_dims))
+    n_dims = encodings.shape[1]
+    variances, axes = np.linalg.eigh(moments_of(encodings, group, unit) + LEAST_VARIANCE * np.eye(n_dims))
     whitening: Array = axes / np.sqrt(variances)
     sums = np.zeros((group.n_users, n_dims))
     for rows, block in group.blocks(encodings):
-        signs = group.outcomes[rows] / scale.unit
+        signs = group.outcomes[rows] / unit
         places = (group.users[rows], np.arange(len(block)))
         sums += csr_array((signs, places), shape=(group.n_users, len(block))) @ block
     roots = np.sqrt(np.maximum(np.bincount(group.users, minlength=group.n_users), 1))[:, None]
@@ -163,7 +162,7 @@ def observed_start(encodings: Encodings, group: GroupComparisons, scale: Scale, 
     return Start(np.asarray(whitening @ kept), 2 * seen @ kept / roots)
 
 
-def published_start(encodings: Encodings, group: GroupComparisons, scale: Scale, n_features: int) -> Start:
+def published_start(encodings: Encodings, group: GroupComparisons, unit: float, n_features: int) -> Start:
     """From the singular vectors of users × pairs; missing answers are ½, then what the round before says, clipped.
 
     A pair compared twice by a user counts with its last answer.
@@ -181,10 +180,19 @@ def published_start(encodings: Encodings, group: GroupComparisons, scale: Scale,
         matrix[cells] = answers
         left, sizes, right = _truncated(matrix, n_features)
         matrix = np.clip((left * sizes) @ right, 0.0, 1.0)
-    differences = (encodings[pairs[:, 0]] - encodings[pairs[:, 1]]).astype(np.float64) / scale.unit
+    differences = (encodings[pairs[:, 0]] - encodings[pairs[:, 1]]).astype(np.float64) / unit
     heads, *_ = np.linalg.lstsq(differences, right.T * np.sqrt(sizes), rcond=None)
     slope = 4  # logits a unit of probability, near one half
     return Start(np.asarray(heads, dtype=np.float64), slope * left * np.sqrt(sizes))
+
+
+def moments_of(encodings: Encodings, group: GroupComparisons, unit: float) -> Array:
+    """Mean over comparisons of a difference's outer product with itself (n_dims, n_dims), in standard units."""
+    moments = np.zeros((encodings.shape[1],) * 2)
+    for _, block in group.blocks(encodings):
+        single = block.astype(np.float32)
+        moments += single.T @ single
+    return moments / (unit**2 * group.n_comparisons)
 
 
 STARTS: Mapping[str, Starting] = MappingProxyType({"observed": observed_start, "published": published_start})

@@ -9,6 +9,7 @@ Here both have normal priors, of precision `ridge` for weights and of one for fe
 with a ridge of 0 neither has.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from prefq.errors import InputError
 from prefq.rewards.factorization.base import Factorization, OnStep
 from prefq.rewards.factorization.descent import HEADS, USERS, Tensor, block_step, joint_step
-from prefq.rewards.factorization.training import Encodings, Recipe, checked, identity, learn, random_start, scale_of
+from prefq.rewards.factorization.training import Encodings, Recipe, checked, identity, learn, random_start, unit_of
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import shown
 
@@ -88,12 +89,8 @@ def fit_rfm(
     if optimiser not in ("joint", "block"):
         raise InputError(f"optimiser is {shown(optimiser)}; give 'joint' or 'block'.")
     validation = checked(encodings, group, n_features, validation)
-    state, scale = rng.bit_generator.state, scale_of(encodings, group)
-    of_heads = len(scale.moments) if ridge else 0
-
-    def penalty(heads: Tensor, weights: Tensor) -> Tensor:
-        return (ridge * (weights**2).sum() + of_heads * (heads**2).sum()) / (2 * group.n_comparisons)
-
+    state, unit, n_dims = rng.bit_generator.state, unit_of(encodings, group), encodings.shape[1]
+    penalty = normal_priors(ridge, n_dims, group.n_comparisons)
     if optimiser == "block":
         step, most, every = block_step((USERS, HEADS)), n_steps or N_ROUNDS, 1
     else:
@@ -103,12 +100,22 @@ def fit_rfm(
     return learn(
         encodings,
         group,
-        random_start(scale, group.n_users, n_features, rng),
+        random_start(n_dims, group.n_users, n_features, rng),
         recipe,
-        scale=scale,
+        unit=unit,
         rng_state=state,
         validation=validation,
         device=device,
         checkpoints=checkpoints,
         on_step=on_step,
     )
+
+
+def normal_priors(ridge: float, n_dims: int, n_comparisons: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Of heads in standard units and weights, the priors of `fit_rfm` in nats a comparison."""
+    of_heads = n_dims if ridge else 0
+
+    def penalty(heads: Tensor, weights: Tensor) -> Tensor:
+        return (ridge * (weights**2).sum() + of_heads * (heads**2).sum()) / (2 * n_comparisons)
+
+    return penalty
