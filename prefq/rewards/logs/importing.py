@@ -31,8 +31,8 @@ from prefq.rewards.logs.ratings import MOST_PAIRS, EqualRatings
 from prefq.rewards.logs.reading import Log, open_log
 from prefq.rewards.logs.report import FEW_ANSWERS, ImportReport, LeftOut
 from prefq.rewards.logs.rows import KnownItem, RowReader, Rows, identifier, place
-from prefq.rewards.logs.splits import PROMPT_SHARES, USER_SHARES, Part, Splits, make_splits
-from prefq.rewards.logs.texts import PROMPT, RESPONSE, ItemWriter, TextColumn, TextFile
+from prefq.rewards.logs.splits import PROMPT_SHARES, USER_SHARES, Part, Splits, make_splits, require_shares
+from prefq.rewards.logs.texts import PROMPT, RESPONSE, ItemWriter, TextColumn
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -118,6 +118,7 @@ def read_comparisons(
     """
     if most_pairs < 1:
         raise InputError(f"most_pairs is {most_pairs}; give a number of at least 1.")
+    require_shares(user_shares, prompt_shares)
     table = choice_table(choices)
     log = open_log(Path(path), dataset_split=dataset_split)
     texts = None if items is None else open_log(Path(items))
@@ -128,7 +129,7 @@ def read_comparisons(
         if texts is not None:
             reader.items = _known_items(texts, item_columns(texts.columns, columns, texts.name), reader)
         tally = _read(log, named, form, reader, on_progress)
-    file = TextFile(writer.path, is_own=True)
+        file = writer.finish()
     codes, users = np.asarray(writer.prompt_codes), hashes_of(map(str.encode, reader.rows.users), seed, "user")
     hashed, prompts = writer.take_hashes(seed)
     left_out, scale = dict[str, LeftOut](), None

@@ -43,7 +43,7 @@ class ImportReport:
     n_first
         Comparisons in which the first is preferred.
     n_contradicting
-        Comparisons of people who preferred one response, and another time the other, of the same two: kept.
+        Pairs of which one person preferred one response, and another time the other: both are kept.
     n_empty_texts, n_long_texts
         Items whose response is empty, and items of `LONG_TEXT` characters and more: kept.
     n_strengths, n_wrong_strengths, largest_strength
@@ -138,7 +138,7 @@ class ImportReport:
         if self.largest_strength is not None:
             yield f"Strengths reach {self.largest_strength:g}, and were divided by that."
         if self.n_contradicting:
-            yield f"{counted(self.n_contradicting, 'comparison')} contradict another by the same user: kept."
+            yield f"Answered one way and the other by the same user: {counted(self.n_contradicting, 'pair')}, kept."
         if self.n_empty_texts:
             yield f"{counted(self.n_empty_texts, 'item')} with an empty response: kept."
 

@@ -109,18 +109,21 @@ def make_splits(
     InputError
         When shares are no shares.
     """
-    return Splits(
-        _parts(users, _checked(user_shares, "user_shares"), LEAST_USERS),
-        _parts(prompts, _checked(prompt_shares, "prompt_shares"), LEAST_PROMPTS),
-    )
+    require_shares(user_shares, prompt_shares)
+    return Splits(_parts(users, user_shares, LEAST_USERS), _parts(prompts, prompt_shares, LEAST_PROMPTS))
 
 
-def _checked(shares: Sequence[float], name: str) -> Sequence[float]:
+def require_shares(user_shares: Sequence[float], prompt_shares: Sequence[float]) -> None:
+    """Raise InputError unless both are shares of train, validation and test; prompts have no validation."""
+    _require(user_shares, "user_shares")
+    _require(prompt_shares, "prompt_shares")
+
+
+def _require(shares: Sequence[float], name: str) -> None:
     fits = len(shares) == len(Part) and all(0 <= share <= 1 for share in shares) and abs(sum(shares) - 1) < 1e-9
     if not fits or (name == "prompt_shares" and shares[Part.VALIDATION]):
         middle = "0" if name == "prompt_shares" else "validation"
         raise InputError(f"{name} are {tuple(shares)}; give (train, {middle}, test), shares that sum to one.")
-    return shares
 
 
 def _parts(hashes: Hashes, shares: Sequence[float], least: int) -> NDArray[np.int8]:

@@ -1,6 +1,7 @@
 """Texts of items: written to a Parquet file as they come, each once, and read back where they are needed."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import weakref
@@ -31,10 +32,8 @@ class ItemWriter:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        try:
-            self.folder = Path(tempfile.mkdtemp(prefix=".prefq-", dir=folder))
-        except OSError as error:
-            raise _unwritable(folder or Path(tempfile.gettempdir()), error) from error
+        # Named before it is made, so that it is removed even if the very making of it is interrupted.
+        self.folder = Path(folder or tempfile.gettempdir(), f".prefq-{secrets.token_hex(8)}")
         self.path = self.folder / "items.parquet"
         self.items: dict[bytes, int] = {}
         self.prompts: dict[bytes, int] = {}
@@ -45,19 +44,28 @@ class ItemWriter:
         self._writer: Any = None
 
     def __enter__(self) -> "ItemWriter":
+        try:
+            self.folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise _unwritable(self.folder.parent, error) from error
+        except BaseException:
+            self._remove()
+            raise
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
-            if error is None:
-                self._flush()
-            with _writing(self.path):
-                self._writer and self._writer.close()
+            self._close(is_whole=error is None)
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
             raise
         if error is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
+
+    def finish(self) -> "TextFile":
+        """Close the file, and give it for reading: it is removed when nobody holds that value any more."""
+        self._close(is_whole=True)
+        return TextFile(self.path, is_own=True)
 
     def prompt(self, text: str, prompt_id: str = "") -> bytes:
         """Digest of a prompt: of its text, or of its id where it has no text; UnicodeError for no Unicode."""
@@ -85,6 +93,16 @@ class ItemWriter:
         self.items.clear()
         self.prompts.clear()
         return found
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close(self, *, is_whole: bool) -> None:
+        if is_whole and (self._texts[0] or self._writer is None):
+            self._flush()
+        with _writing(self.path):
+            if self._writer is not None:
+                self._writer.close()
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -1,6 +1,7 @@
 """read_comparisons: each form of rows gives the comparisons that it tells, whatever file it is in."""
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_parts_of_a_folder_of_datasets(tmp_path: Path) -> None:
     assert told(read_comparisons(tmp_path / "data", dataset_split="test")) == EXPECTED[2:]
     with pytest.raises(InputError, match="no part 'dev'; it has 'train', 'test'"):
         read_comparisons(tmp_path / "data", dataset_split="dev")
+
+
+def test_a_folder_of_datasets_needs_an_extra(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = write(ROWS, "dataset")
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as where it is not installed
+    with pytest.raises(InputError, match=r"to read it: pip install 'prefq\[data\]'"):
+        read_comparisons(log)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +261,8 @@ def test_repeated_rows_are_left_out_and_contradictions_kept(write: Write) -> Non
     assert [each[-1] for each in told(found)] == [1, -1, 1, 0]
     assert found.report.left_out == {REPEATED: LeftOut(2, "row 3 of log.jsonl")}
     assert found.report.n_contradicting == 1
+    turned = read_comparisons(write([row(), row(choice="b", a="No.", b="Yes.")]))
+    assert (turned.group.n_comparisons, turned.report.n_contradicting) == (1, 0), "the same answer, shown the other way"
     judged_anew = [each | {"task_id": f"t{number}"} for number, each in enumerate(rows)]
     assert read_comparisons(write(judged_anew)).group.n_comparisons == 6, "another task is another answer"
 
