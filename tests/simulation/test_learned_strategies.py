@@ -1,6 +1,7 @@
 """Base rewards are learned once, from the group alone, and questions and predictions are those of the base rewards."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,19 @@ from prefq.simulation.learned_strategies import (
     learned,
     moments,
     oriented,
+    projected,
     unfolded,
 )
-from prefq.simulation.panels import GroupAnswers, Panel, Study
+from prefq.simulation.panels import GroupAnswers, History, Panel, Study
 from prefq.simulation.rules import most_informative
 from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy, listening
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Array, Gaussian
+from prefq_cli.bench.strategies import choose, load
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS, *BY_NAME_ONLY)}
+PEERS = Path(__file__).parents[2] / "benchmarks" / "peers"
 WORLD = "text_factors(40)"
 PRIOR = Gaussian(np.linspace(0.5, -0.5, 6), np.diag(np.linspace(1.0, 2.0, 6)))
 INFO = FactorizationInfo("spy", 1, (), (), 1, "it is one")
@@ -198,3 +202,30 @@ def test_all_run_by_name_only_and_each_method_has_its_own() -> None:
     assert {f"learned_{method}" for method in METHODS} <= {*names}
     assert "learned_pref_6" in names
     assert "learned_average_6" not in names
+
+
+def test_one_name_stands_for_all_that_learn_and_what_they_must_beat() -> None:
+    names = [each.name for each in choose(["learned"], None)]
+
+    assert names == ["pooled", *(each.name for each in LEARNED if each.kind == "ours")]
+    assert {f"learned_{method}" for method in METHODS} < {*names}
+    assert not {*names[1:]} & {each.name for each in choose(None, None)}
+
+
+def test_recipes_of_others_see_the_base_rewards_of_their_own_method() -> None:
+    panel = make("encoded_text_factors(20)")
+    study = Study.of(panel, fitted_start(panel), 4)
+    chosen = {each.name: each for each in choose(["rfm"], PEERS)}
+    chosen |= {each.name: each for each in choose(["rfm_learned"], PEERS / "learned")}
+    plain, on_learned = load(chosen["rfm"].address), load(chosen["rfm_learned"].address)
+    basis = by("rfm", 8, how=as_found)(study)
+    assert basis.heads.shape == (64, 8)
+
+    history = History(np.array([[3, 5, 9]] * 6), panel.outcomes[:, [3, 5, 9]])
+    belief = on_learned.begin(study, rng=np.random.default_rng(1))(history)
+    by_hand = plain.begin(projected(study, basis), rng=np.random.default_rng(1))(history)
+    items = [features @ basis.heads for features in panel.tests]
+
+    np.testing.assert_array_equal(belief.predict(*panel.tests), by_hand.predict(*items))
+    np.testing.assert_array_equal(belief.next_rows(), by_hand.next_rows())
+    np.testing.assert_allclose(belief.score(panel.test_first), by_hand.score(items[0]))
