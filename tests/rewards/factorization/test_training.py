@@ -181,6 +181,24 @@ def test_users_without_comparisons_have_no_coefficients_and_validate_nothing(sma
     assert found.info == same.info
 
 
+def test_it_ends_after_fifty_steps_that_were_no_better(small: Any) -> None:
+    said: list[str] = []
+    found = fit_rfm(
+        small.encodings,
+        small.group,
+        3,
+        rng=np.random.default_rng(0),
+        validation=small.held_out,
+        on_step=said.append,
+    )
+    assert found.info.stopped == "no better step followed"
+    assert found.info.n_steps == found.info.best_step + 50 < 500
+    losses = found.info.train_losses[-1], found.info.validation_losses[-1]
+    last = "rfm: step {} of at most 500, {:.4f} nats, {:.4f} held out".format(found.info.n_steps, *losses)
+    assert said[-1] == last
+    assert len(said) == found.info.n_steps // 5
+
+
 @every_method
 def test_what_is_told_may_end_it(small: Any, fit: Fit) -> None:
     def stop(_what: str) -> None:
