@@ -11,7 +11,20 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from prefq_cli.commands import ask, bench, data, onboard, pool, prior, profile, rank, rewards, sessions, tell
+from prefq_cli.commands import (
+    ask,
+    bench,
+    data,
+    onboard,
+    pool,
+    prior,
+    profile,
+    rank,
+    rewards,
+    sessions,
+    tell,
+    train,
+)
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.stated import OptionalStated
 
@@ -50,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (onboard.onboard, ask.ask, tell.tell, rank.rank, sessions.sessions):
+for command in (onboard.onboard, ask.ask, tell.tell, rank.rank, sessions.sessions, train.train):
     app.command(cls=OptionalStated)(command)
 app.add_typer(profile.app, name="profile")
 app.add_typer(pool.app, name="pool")

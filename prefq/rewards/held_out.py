@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError
 from prefq.inference.beliefs import ep_posteriors, mixture_for_all
+from prefq.inference.likelihood import sigmoid
 from prefq.vocabulary import Array, Comparisons, PopulationPrior
 
 AFTER = (0, 5, 10, 20)
@@ -57,7 +58,8 @@ def held_out_curve(
     """Learn from some answers of each person, drawn at random, and predict the others.
 
     A person's answers are put in random order; the first ones are learned from, at most max(after) and at most half of
-    them, and the others are the tests. Ties are learned from, and not tested.
+    them, and the others are the tests. Ties are learned from, and not tested: a probability is that of a preference
+    given that there is one, whose odds at margin m and tie threshold τ are e^(2σ(τ)m), to second order in m.
 
     Parameters
     ----------
@@ -119,5 +121,5 @@ def _chances(
         return differences, outcomes
 
     beliefs = ep_posteriors(mixture_for_all(prior.coefficients, len(used)), *padded(used), model)
-    chances = beliefs.preference_probability(padded(asked)[0])
+    chances = beliefs.preference_probability(padded(asked)[0] * (2 * sigmoid(np.array(model.tie_threshold))))
     return [chances[i, : len(rows)] for i, rows in enumerate(asked)]

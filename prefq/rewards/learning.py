@@ -152,6 +152,8 @@ def learn_rewards(
     say(f"learning {chosen} features from everybody")
     learned = fit(encodings, group, chosen, rng=rng, on_step=on_step)
     heads = _canonical(learned, encodings, group) if method != NESTED else learned.heads
+    if folds:
+        heads = heads[:, : len(folds[chosen][0].mean)]
     say("fitting where new people start")
     prior = fit_population_prior(
         group.differences(encodings) @ heads,
@@ -162,27 +164,27 @@ def learn_rewards(
         on_step=on_step,
     )
     if folds:
-        prior = narrowed(prior, *_strengths(folds[chosen]))
+        taught = _fold(group, group.differences(encodings) @ heads)
+        prior = narrowed(prior, *_shares(taught, folds[chosen]))
     compared = np.unique(group.pairs)
     return LearnedRewards(_mean(encodings, compared), heads, prior, curve, method)
 
 
-def narrowed(prior: PopulationPrior, mean: Array, variances: Array) -> PopulationPrior:
-    """The prior with its spread along each axis, and its mean, as people tell who did not teach the heads.
+def narrowed(prior: PopulationPrior, of_mean: Array, of_sd: Array) -> PopulationPrior:
+    """The prior of people who taught the heads, as it is for others: its mean and its spread along each axis reduced.
 
-    The map w → mean + F (w - prior's mean), F diagonal, carries every component with it; no axis is widened.
+    The map w → S m + F (w - m) carries every component with it, m being the mean of all, S and F diagonal.
 
     Parameters
     ----------
     prior
         Fitted on those who taught them.
-    mean, variances : (n_features,)
-        Of coefficients of people who did not.
+    of_mean, of_sd : (n_features,)
+        Shares of mean and standard deviation that are left, S and F.
     """
     whole = prior.coefficients
-    factor = np.sqrt(np.clip(variances / np.diag(whole.covariance), 0.0, 1.0))
     parts = [
-        Gaussian(mean + factor * (each.mean - whole.mean), factor[:, None] * each.covariance * factor)
+        Gaussian(of_mean * whole.mean + of_sd * (each.mean - whole.mean), of_sd[:, None] * each.covariance * of_sd)
         for each in whole.components
     ]
     return PopulationPrior(
@@ -192,6 +194,16 @@ def narrowed(prior: PopulationPrior, mean: Array, variances: Array) -> Populatio
         n_users=prior.n_users,
         impersonal=prior.impersonal,
     )
+
+
+def _shares(taught: _Fold, folds: list[_Fold]) -> tuple[Array, Array]:
+    """What of mean and standard deviation, as those who taught the heads show them, is left of people held out."""
+    mean, variances = _strengths(folds)
+    n_features = len(taught.mean)
+    of_sd = np.sqrt(np.clip(variances[:n_features] / taught.variances, 0.0, 1.0))
+    of_mean = of_sd.copy()
+    of_mean[0] = np.clip(mean[0] / taught.mean[0], 0.0, 1.0) if taught.mean[0] > 0 else 0.0
+    return of_mean, of_sd
 
 
 def _folds(
@@ -219,6 +231,9 @@ def _folds(
             told = _fold(own, own.differences(encodings) @ heads)
             for fewer in numbers if nested else (number,):
                 found[fewer].append(told.first(fewer))
+    for number, of in found.items():  # people of a fold may differ in fewer ways than were asked for
+        least = min((len(fold.mean) for fold in of), default=0)
+        found[number] = [fold.first(least) for fold in of]
     return found
 
 
@@ -231,13 +246,11 @@ def _fold(own: GroupComparisons, features: Array) -> _Fold:
 
 def _strengths(folds: list[_Fold]) -> tuple[Array, Array]:
     """Mean and variances of coefficients over folds, by how many people tell; axes are taken in their order."""
-    n_features = min(fold.features.shape[1] for fold in folds)
     shares = np.array([fold.n_users for fold in folds], dtype=np.float64)
     shares /= shares.sum()
-    means = np.stack([fold.mean[:n_features] for fold in folds])
-    variances = np.stack([fold.variances[:n_features] for fold in folds])
-    mean = np.zeros(n_features)
-    mean[0] = shares @ means[:, 0]  # which way the other axes point differs from fold to fold
+    variances = np.stack([fold.variances for fold in folds])
+    mean = np.zeros(variances.shape[1])
+    mean[0] = shares @ [fold.mean[0] for fold in folds]  # which way the other axes point differs from fold to fold
     return mean, np.asarray(shares @ variances)
 
 
@@ -246,12 +259,11 @@ def _point(n_features: int, folds: list[_Fold], seed: int) -> RankPoint:
     curves: list[HeldOutCurve] = []
     for i, fold in enumerate(folds):
         mean, variances = _strengths([other for j, other in enumerate(folds) if j != i] or folds)
-        features = fold.features[:, : len(mean)]
         space = FeatureSpace([f"x{j}" for j in range(len(mean))])
         start = PopulationPrior(Gaussian(mean, np.diag(variances)), response_model=PLAIN, feature_space=space)
         rng = np.random.default_rng([seed, i])
         try:
-            curves.append(held_out_curve(features, fold.outcomes, fold.users, start, after=(0, AFTER), rng=rng))
+            curves.append(held_out_curve(fold.features, fold.outcomes, fold.users, start, after=(0, AFTER), rng=rng))
         except InputError:  # nobody of this fold has enough answers
             continue
     if not curves:

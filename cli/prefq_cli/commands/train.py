@@ -1,0 +1,165 @@
+"""prefq train: base rewards of a group, from its comparisons and an encoder, as a folder."""
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prefq_cli.exit_codes import ExitCode
+from prefq_cli.outputs import ForceOption, require_free
+from prefq_cli.settings import JsonOption, PlainOption, Settings, program, read_settings
+
+if TYPE_CHECKING:
+    from prefq.rewards.linear import LinearRewards
+
+AUTO = "auto"
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def train(
+    data: Annotated[Path, typer.Argument(metavar="COMPARISONS", help="What prefq data import wrote.")],
+    encoder: Annotated[
+        str,
+        typer.Option("--encoder", envvar="PREFQ_ENCODER", metavar="MODEL", help="Folder or hub name of a model."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the rewards go.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="bayes (ours), average, pref, rfm or lore.")
+    ] = "bayes",
+    features: Annotated[
+        str,
+        typer.Option("--features", metavar="N", help="Base rewards, or 'auto' for as few as predict new people best."),
+    ] = AUTO,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="FOLDER", help="Keep encodings here; by default beside COMPARISONS."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="'auto', 'cpu' or 'cuda'.")] = AUTO,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of all draws.")] = 0,
+    force: ForceOption = False,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn base rewards that tell people of a log apart, and where new people start.
+
+    How many is chosen by people who were held out, after ten of their answers. Encodings are kept, so that a run that
+    was interrupted goes on where it was. Test users of COMPARISONS take no part in anything but the test.
+
+    \b
+    Examples:
+      prefq train comparisons --encoder ./all-MiniLM-L6-v2 --out my-rewards
+      prefq train comparisons --encoder ./my-model --method rfm --features 8 --out my-rewards
+    """
+    from prefq.errors import InputError
+    from prefq.rewards.encoders import load_encoder
+    from prefq.rewards.learning import method_of
+    from prefq.rewards.logs import load_comparisons
+    from prefq.rewards.train import train_rewards
+    from prefq_cli.console import tell, write_json
+
+    if features != AUTO and not (features.isdecimal() and int(features) > 0):
+        raise InputError(f"--features is {features!r}; give a number of at least 1, or 'auto'.")
+    method_of(method)
+    require_free(out, force=force)
+    settings = read_settings(plain=plain, as_json=as_json)
+    comparisons = load_comparisons(data)
+    kept = cache or data.with_name(data.name + "-encodings")
+    try:
+        loaded = load_encoder(encoder, device=device)
+        tell(loaded.description)
+        rewards = train_rewards(
+            comparisons,
+            loaded,
+            place=encoder,
+            method=method,
+            n_features=None if features == AUTO else int(features),
+            cache=kept,
+            seed=seed,
+            on_step=_teller(),
+            on_progress=_counter(),
+        )
+    except KeyboardInterrupt:
+        tell(f"Interrupted: the encodings made so far are kept in {kept}; the same command goes on.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    rewards.save(out)
+    if as_json:
+        write_json({"rewards": str(out), "names": rewards.names, "opposites": rewards.opposites, **rewards.report})
+    else:
+        _show(rewards, settings)
+    tell(f"Wrote {out}. Look at them: {program()} rewards show {shlex.quote(str(out))}")
+
+
+def _show(rewards: "LinearRewards", settings: Settings) -> None:
+    from prefq_cli.console import write, write_table, write_words
+
+    report: Any = rewards.report
+    write_words(
+        f"{len(rewards.names)} base rewards by {report['method']}, from {report['n_comparisons']:,} comparisons of "
+        f"{report['n_users']:,} people."
+    )
+    if len(report["features"]) > 1:
+        write("")
+        write_words("People held out, after 10 answers, by the number of base rewards (± standard error):")
+        rows = [
+            (
+                f"{point['n_features']}{' ←' if point['n_features'] == len(rewards.names) else ''}",
+                _with_error(point["log_loss"], point["log_loss_error"]),
+                _with_error(point["accuracy"], point["accuracy_error"]),
+            )
+            for point in report["features"]
+        ]
+        write_table(rows, ("base rewards", "log loss", "accuracy"), settings)
+    if test := report.get("test"):
+        write("")
+        write_words(f"{test['n_people']} test people, who took no part, after so many answers of theirs:")
+        tested = [
+            (
+                str(after),
+                _with_error(test["log_loss"][i], test["log_loss_error"][i]),
+                _with_error(test["accuracy"][i], test["accuracy_error"][i]),
+                _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),
+            )
+            for i, after in enumerate(test["after"])
+        ]
+        write_table(tested, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
+
+
+def _with_error(value: float | None, error: float | None, sign: str = "") -> str:
+    return "not measured" if value is None or error is None else f"{value:{sign}.3f} ± {error:.3f}"
+
+
+def _teller() -> Callable[[str], None]:
+    """Says on standard error what is being done: each thing once, steps of a search now and then."""
+    from prefq_cli.console import tell
+
+    last, at = "", 0.0
+
+    def on_step(what: str) -> None:
+        nonlocal last, at
+        kind, now = what.split(":")[0], time.monotonic()
+        if kind != last or now - at > SECONDS_BETWEEN_LINES:
+            last, at = kind, now
+            tell(f"{what[0].upper()}{what[1:].rstrip('.')} …")
+
+    return on_step
+
+
+def _counter() -> Callable[[int, int], None]:
+    """Says on standard error how many texts are encoded, at what rate, and how long it will take."""
+    from prefq_cli.console import tell
+
+    began = at = time.monotonic()
+    first: int | None = None
+
+    def on_progress(done: int, of: int) -> None:
+        nonlocal at, first
+        first, now = done if first is None else first, time.monotonic()
+        if now - at > SECONDS_BETWEEN_LINES:
+            at, rate = now, (done - first) / (now - began)
+            left = f", {(of - done) / rate:.0f} s left" if rate > 0 else ""
+            tell(f"{done:,} of {of:,} texts encoded, {rate:.0f} a second{left} …")
+
+    return on_progress
