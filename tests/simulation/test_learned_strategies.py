@@ -15,7 +15,7 @@ from prefq.rewards.learning import METHODS
 from prefq.simulation import learned_strategies
 from prefq.simulation.ablations import BY_NAME_ONLY
 from prefq.simulation.controls import CONTROLS, begin_random
-from prefq.simulation.curves import learning_curve
+from prefq.simulation.curves import MEASURES, learning_curve
 from prefq.simulation.guards import check_strategy, side_swapped
 from prefq.simulation.learned_strategies import (
     LEARNED,
@@ -34,6 +34,7 @@ from prefq.simulation.panels import GroupAnswers, History, Panel, Study
 from prefq.simulation.rules import most_informative
 from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy, listening
+from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import make_world
 from prefq.vocabulary import Array, Gaussian
 from prefq_cli.bench.strategies import choose, load
@@ -229,3 +230,26 @@ def test_recipes_of_others_see_the_base_rewards_of_their_own_method() -> None:
     np.testing.assert_array_equal(belief.predict(*panel.tests), by_hand.predict(*items))
     np.testing.assert_array_equal(belief.next_rows(), by_hand.next_rows())
     np.testing.assert_allclose(belief.score(panel.test_first), by_hand.score(items[0]))
+
+
+def test_the_default_that_learns_is_compared_with_all_that_learn_otherwise() -> None:
+    losses = {"learned_bayes": 0.5, "learned_pref": 0.6, "pooled": 0.7, "true_features": 0.4}
+    rows = [(world, name, at) for world in range(3) for name in losses for at in (0, 1)]
+    columns = {name: np.zeros(len(rows)) for name in MEASURES}
+    columns["log_loss"] = np.array([losses[name] + 0.01 * world for world, name, _ in rows])
+    about = {
+        "world": np.array([world for world, _, _ in rows]),
+        "user": np.array(["0"] * len(rows)),
+        "strategy": np.array([name for _, name, _ in rows]),
+        "n_answers": np.array([at for _, _, at in rows]),
+    }
+    chosen = [STRATEGIES[name] for name in losses]
+    found = summarise({**about, **columns}, chosen, rng=np.random.default_rng(0))["comparisons"]
+
+    gains = {
+        (each["strategy"], each["reference"]): each["difference"] for each in found if each["measure"] == "log_loss"
+    }
+    assert gains["learned_bayes", "learned_pref"] == pytest.approx(0.1)
+    assert gains["learned_bayes", "true_features"] == pytest.approx(-0.1)
+    assert gains["learned_pref", "pooled"] == pytest.approx(0.1)
+    assert ("learned_pref", "learned_bayes") not in gains
