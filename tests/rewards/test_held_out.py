@@ -1,0 +1,66 @@
+"""Held-out curves: the same tests after any number of answers, chances that are right where everything is known."""
+
+import numpy as np
+import pytest
+
+import prefq
+from prefq.errors import InputError
+from prefq.inference.likelihood import sigmoid
+from prefq.rewards.held_out import held_out_curve
+from prefq.vocabulary import Gaussian, PopulationPrior, ResponseModel
+
+SPACE = prefq.FeatureSpace(["a", "b"])
+PRIOR = PopulationPrior(Gaussian([0.5, 0.0], [[1.0, 0.0], [0.0, 4.0]]), feature_space=SPACE)
+
+
+def people(n_users: int, n_answers: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    tastes = rng.multivariate_normal(PRIOR.coefficients.mean, PRIOR.coefficients.covariance, size=n_users)
+    users = np.repeat(np.arange(n_users), n_answers)
+    differences = rng.normal(size=(len(users), 2))
+    margins = (differences * tastes[users]).sum(axis=1)
+    return differences, np.where(rng.random(len(users)) < sigmoid(margins), 1, -1).astype(np.int8), users
+
+
+def test_people_are_predicted_better_the_more_they_tell() -> None:
+    curve = held_out_curve(*people(200, 60, np.random.default_rng(1)), PRIOR, rng=np.random.default_rng(2))
+    assert curve.after == (0, 5, 10, 20)
+    assert (np.diff(curve.log_loss) < -0.01).all()
+    assert (np.diff(curve.accuracy) > 0.005).all()
+    assert curve.told.tolist() == [[0, 5, 10, 20]] * 200
+    # before any answer a chance is that of the prior alone: by a second method, over draws of tastes
+    differences, outcomes, _ = people(200, 60, np.random.default_rng(1))
+    draws = np.random.default_rng(0).multivariate_normal([0.5, 0], [[1, 0], [0, 4]], size=4000)
+    chances = sigmoid((outcomes[:, None] * differences) @ draws.T).mean(axis=1)
+    assert curve.log_loss[0] == pytest.approx(-np.log(chances).mean(), abs=0.02)
+
+
+def test_tests_are_the_same_in_every_column_and_for_every_prior() -> None:
+    data = people(30, 40, np.random.default_rng(3))
+    once = held_out_curve(*data, PRIOR, after=(0, 5), rng=np.random.default_rng(4))
+    never = PopulationPrior(Gaussian([0.5, 0.0], np.zeros((2, 2))), feature_space=SPACE)
+    alone = held_out_curve(*data, never, after=(0, 5), rng=np.random.default_rng(4))
+    np.testing.assert_array_equal(alone.log_losses[:, 0], alone.log_losses[:, 1])  # nothing can be learned
+    assert once.people.tolist() == alone.people.tolist()
+
+
+def test_people_of_few_answers_give_half_of_them() -> None:
+    differences, outcomes, users = people(3, 10, np.random.default_rng(5))
+    kept = (users != 1) | (np.arange(30) < 13)  # the second has three answers
+    curve = held_out_curve(differences[kept], outcomes[kept], users[kept], PRIOR, rng=np.random.default_rng(0))
+    assert curve.people.tolist() == [0, 1, 2]
+    assert curve.told.tolist() == [[0, 5, 5, 5], [0, 1, 1, 1], [0, 5, 5, 5]]
+
+
+def test_ties_are_learned_from_and_not_tested() -> None:
+    differences, outcomes, users = people(1, 4, np.random.default_rng(6))
+    tied = np.zeros(4, dtype=np.int8)
+    with pytest.raises(InputError, match="enough preferences"):
+        held_out_curve(differences, tied, users, PRIOR, rng=np.random.default_rng(0))
+    model = ResponseModel(tie_threshold=1.0)
+    sure = PopulationPrior(Gaussian([0.5, 0.0], np.zeros((2, 2))), response_model=model, feature_space=SPACE)
+    curve = held_out_curve(differences, outcomes, users, sure, after=(0,), rng=np.random.default_rng(0))
+    # P(first) / P(second) given no tie, exactly, against what is second order in the margin
+    margins = differences @ [0.5, 0.0]
+    exact = sigmoid(margins - 1) / (sigmoid(margins - 1) + sigmoid(-margins - 1))
+    right = np.where(outcomes > 0, exact, 1 - exact)
+    assert curve.log_loss[0] == pytest.approx(-np.log(right).mean(), abs=0.01)

@@ -1,0 +1,119 @@
+"""Learning base rewards: no harm where people agree, camps where they do not, strengths as others tell them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prefq
+from prefq.errors import InputError
+from prefq.inference.likelihood import sigmoid
+from prefq.rewards.group import GroupComparisons
+from prefq.rewards.held_out import held_out_curve
+from prefq.rewards.learning import learn_rewards, method_of, narrowed
+from prefq.vocabulary import Array, Gaussian, GaussianMixture, PopulationPrior
+
+N_DIMS = 24
+
+
+def group_of(tastes: Array, n_answers: int, rng: np.random.Generator) -> tuple[Array, GroupComparisons]:
+    """Encodings, and answers of people of these tastes (n_users, n_dims)."""
+    users = np.repeat(np.arange(len(tastes)), n_answers)
+    encodings = rng.normal(size=(2 * len(users), N_DIMS)) / np.sqrt(2)
+    pairs = np.arange(len(encodings)).reshape(-1, 2)
+    margins = ((encodings[::2] - encodings[1::2]) * tastes[users]).sum(axis=1)
+    outcomes = np.where(rng.random(len(users)) < sigmoid(margins), 1, -1).astype(np.int8)
+    ids = tuple(map(str, range(len(tastes))))
+    return encodings, GroupComparisons(pairs, outcomes, users, ids, np.repeat(np.arange(len(users)), 2))
+
+
+def camps(share: float, n: int, rng: np.random.Generator) -> Array:
+    """People of a common taste with this chance, otherwise of one of two opposed ones."""
+    common, own = 2.5 * np.eye(N_DIMS)[:2]
+    sides = np.where(rng.random(n) < 0.5, 1.0, -1.0)[:, None]
+    return np.asarray(np.where(rng.random(n)[:, None] < share, common, sides * own))
+
+
+def accuracies(learned: Any, tastes: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Of new people after 0 and 10 answers; log losses, accuracies."""
+    encodings, group = group_of(tastes, 50, rng)
+    differences = group.differences(encodings) @ learned.heads
+    curve = held_out_curve(differences, group.outcomes, group.users, learned.prior, after=(0, 10), rng=rng)
+    return curve.log_loss, curve.accuracy
+
+
+def test_where_people_agree_nothing_is_lost() -> None:
+    rng = np.random.default_rng(1)
+    encodings, group = group_of(camps(1.0, 120, rng), 20, rng)
+    learned = learn_rewards(encodings, group, rng=rng)
+    loss, accuracy = accuracies(learned, camps(1.0, 100, rng), rng)
+    assert learned.heads.shape[1] == 1
+    assert loss[1] <= loss[0] + 0.002
+    assert accuracy[1] >= accuracy[0] - 0.005
+
+
+def test_more_features_than_people_differ_in_do_no_harm() -> None:
+    rng = np.random.default_rng(2)
+    encodings, group = group_of(camps(1.0, 120, rng), 20, rng)
+    learned = learn_rewards(encodings, group, n_features=6, rng=rng)
+    loss, _ = accuracies(learned, camps(1.0, 100, rng), rng)
+    assert loss[1] <= loss[0] + 0.005
+    assert (learned.prior.coefficients.sd[1:] < 0.5).all()
+
+
+def test_opposed_camps_are_found() -> None:
+    rng = np.random.default_rng(3)
+    encodings, group = group_of(camps(0.0, 120, rng), 20, rng)
+    learned = learn_rewards(encodings, group, rng=rng)
+    _, accuracy = accuracies(learned, camps(0.0, 100, rng), rng)
+    assert 2 <= learned.heads.shape[1] <= 4
+    assert accuracy[0] < 0.6
+    assert accuracy[1] > 0.8
+    own = learned.heads[:, 1] / np.linalg.norm(learned.heads[:, 1])
+    assert abs(own[1]) > 0.9  # the axis on which they are opposed
+    assert [point.n_features for point in learned.curve] == [1, 2, 3, 4, 6, 8, 12]
+    assert learned.curve[1].log_loss < learned.curve[0].log_loss - 0.1
+
+
+@pytest.mark.parametrize("method", ["pref", "average"])
+def test_other_methods_take_the_same_form(method: str) -> None:
+    rng = np.random.default_rng(4)
+    encodings, group = group_of(camps(0.5, 24, rng), 10, rng)
+    learned = learn_rewards(encodings, group, method=method, n_features=3, rng=rng)
+    assert learned.method == method
+    assert learned.heads.shape[1] == (1 if method == "average" else 3)
+    features = group.differences(encodings) @ learned.heads
+    moments = features.T @ features / len(features)
+    np.testing.assert_allclose(moments, np.eye(len(moments)), atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same() -> None:
+    rng = np.random.default_rng(5)
+    encodings, group = group_of(camps(0.5, 40, rng), 12, rng)
+    once, again = (learn_rewards(encodings, group, n_features=3, rng=np.random.default_rng(0)) for _ in range(2))
+    np.testing.assert_array_equal(once.heads, again.heads)
+    assert once.prior.to_dict() == again.prior.to_dict()
+
+
+def test_one_person_alone_teaches_a_reward() -> None:
+    rng = np.random.default_rng(6)
+    encodings, group = group_of(camps(1.0, 1, rng), 40, rng)
+    learned = learn_rewards(encodings, group, n_features=1, rng=rng)
+    assert learned.heads.shape == (N_DIMS, 1)
+    assert learned.curve == ()
+
+
+def test_a_prior_is_narrowed_part_by_part() -> None:
+    parts = [Gaussian([2.0, 1.0], np.diag([1.0, 4.0])), Gaussian([4.0, -1.0], np.diag([1.0, 4.0]))]
+    space = prefq.FeatureSpace(["a", "b"])
+    prior = PopulationPrior(GaussianMixture([0.5, 0.5], parts), feature_space=space, n_users=9)
+    found = narrowed(prior, np.array([0.5, 1.0]), np.array([1.0, 0.5])).coefficients
+    np.testing.assert_allclose(found.mean, [1.5, 0.0])
+    np.testing.assert_allclose(found.components[0].mean, [0.5, 0.5])
+    np.testing.assert_allclose(found.components[0].covariance, np.diag([1.0, 1.0]))
+    np.testing.assert_allclose(np.diag(found.covariance), [2.0, 1.25])  # of 2 and 5: by 1, and by ½²
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(InputError, match="no method 'magic'; choose among bayes"):
+        method_of("magic")
