@@ -75,10 +75,10 @@ def test_what_rewards_are_is_shown(prefq_: Prefq, folder: Path) -> None:
     assert "first                  +0.00  3.00" in shown.out
     assert "second       other     +0.00  0.10" in shown.out
     assert "Most first:\n  +2.25  an example that is far too long" in shown.out
-    assert "Most the opposite:\n  -1.50  [red]low" in shown.out
+    assert "Least first:\n  -1.50  [red]low" in shown.out
     assert "Most other:" in shown.out
     assert max(map(len, shown.out.splitlines())) < 180
-    for line in ("method: bayes", "curve: n_features 1, accuracy 0.6125", "losses: 0.7, 0.65"):
+    for line in ("method: bayes", "n features  accuracy", "1           0.6125", "losses: 0.7, 0.65"):
         assert line in shown.out.splitlines()
 
 

@@ -1,6 +1,5 @@
 """prefq rewards: what base rewards measure, how well they predict people, and other names for them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,14 +168,14 @@ def _show(facts: dict[str, Any], settings: Settings) -> None:
     ]
     write_table(rows, ("base reward", "opposite", *(("mean", "spread") if has_prior else ())), settings)
     for axis in facts["axes"]:
-        for end, texts in ((axis["name"], axis.get("top")), (axis["opposite"] or "the opposite", axis.get("bottom"))):
+        low = f"Most {axis['opposite']}" if axis["opposite"] else f"Least {axis['name']}"
+        for heading, texts in ((f"Most {axis['name']}", axis.get("top")), (low, axis.get("bottom"))):
             if texts:
                 write("")
-                write_words(f"Most {end}:")
+                write_words(f"{heading}:")
                 for each in texts[:N_EXAMPLES]:
-                    write_words(f"  {each['value']:+.2f}  {_excerpt(each['response'])}")
-    for line in _figures(facts.get("report", {})):
-        write_words(line)
+                    write(f"  {each['value']:+.2f}  {_excerpt(each['response'])}")
+    _show_report(facts.get("report", {}), settings)
 
 
 def _excerpt(text: str) -> str:
@@ -187,19 +186,23 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1]}…"
 
 
-def _figures(report: dict[str, Any], path: str = "") -> Iterator[str]:
-    """What the training report says, a line a value; lists of values in one line."""
+def _show_report(report: dict[str, Any], settings: Settings, path: str = "") -> None:
+    """What the training report says: a line a value, lists of values in one line, lists of records as a table."""
+    from prefq_cli.console import write, write_table, write_words
+
+    if report:
+        write("")
     for name, value in report.items():
         told = f"{path}{name.replace('_', ' ')}"
         if isinstance(value, dict):
-            yield from _figures(value, f"{told}, ")
+            _show_report(value, settings, f"{told}, ")
         elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-            for each in value:
-                yield f"{told}: {', '.join(f'{key} {_number(part)}' for key, part in each.items())}"
-        elif isinstance(value, list):
-            yield f"{told}: {', '.join(map(_number, value))}"
+            keys = list(value[0])
+            write_words(f"{told}:")
+            rows = [tuple(_number(each.get(key)) for key in keys) for each in value]
+            write_table(rows, [key.replace("_", " ") for key in keys], settings)
         else:
-            yield f"{told}: {_number(value)}"
+            write_words(f"{told}: {', '.join(map(_number, value)) if isinstance(value, list) else _number(value)}")
 
 
 def _number(value: Any) -> str:
