@@ -176,11 +176,6 @@ def seen_by(
     found: Factorization = method_of(method)(texts.encodings, group, number, rng=rng)
     features = texts.encodings @ found.heads
     features = features / np.sqrt(np.square(group.differences(features)).mean(axis=0))
-    if method == "average":
-        mean = np.nanmean(found.coefficients, axis=0) * np.sqrt(
-            np.square(group.differences(texts.encodings @ found.heads)).mean(axis=0)
-        )
-        return features, Gaussian(mean, np.zeros((1, 1)))
     d = features.shape[1]
     return features, Gaussian(np.zeros(d), np.eye(d) / RIDGE)
 
@@ -206,8 +201,8 @@ def run_world(texts: Texts, setting: Setting, seed: int) -> dict[str, Any]:
 
 
 def _ways(method: str) -> Sequence[str]:
-    """How new raters are asked: who learns nothing of them is asked nothing."""
-    return ("random",) if method == "average" else ("random", "information_gain")
+    """How new raters are asked; one reward for everybody is the training raters' average, whatever is asked."""
+    return ("pooled",) if method == "average" else ("random", "information_gain")
 
 
 def _strategy(name: str) -> Strategy:
