@@ -1,7 +1,7 @@
 """Encoders: any transformers model as a function from prompts and responses to numbers.
 
 Finding and checking a model's folder is in `prefq.rewards.encoder_files`, what of a text is read in
-`prefq.rewards.encoder_tokens`, and encodings that are kept on disk in `prefq.rewards.encoding_cache`.
+``prefq.rewards.encoder_tokens``, and encodings that are kept on disk in `prefq.rewards.encoding_cache`.
 """
 
 import os
@@ -245,7 +245,7 @@ def load_encoder(
     score
         Take the score of a reward model as one more dimension.
     max_tokens
-        What is longer is cut; see `prefq.rewards.encoder_tokens`. By default what the model takes, at most 4,096.
+        What is longer is cut; see ``prefq.rewards.encoder_tokens``. By default what the model takes, at most 4,096.
     batch_tokens
         Tokens of a batch, padding included; by default 4,096 on CPU and 32,768 elsewhere. Where they do not fit into
         memory, batches are halved.

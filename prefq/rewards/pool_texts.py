@@ -73,9 +73,9 @@ class PoolTexts(NamedTuple):
         Of all texts that were kept, prompt and response.
     digests
         Of prompt and response of each text in the file.
-    rows : (n_items,)
+    rows : (n_texts,)
         Texts of the file whose prompt has at least two.
-    prompt_codes : (n_items,)
+    prompt_codes : (n_texts,)
         A number for the prompt of each row.
     """
 

@@ -48,7 +48,7 @@ def train_rewards(
     Parameters
     ----------
     comparisons
-        What `prefq data import` wrote; learned from are the train and validation users on train prompts.
+        What ``prefq data import`` wrote; learned from are the train and validation users on train prompts.
     encoder
         Reads the texts.
     place
