@@ -6,8 +6,9 @@ refined by the Bradley-Terry likelihood (equation 5, algorithm 1). As released, 
 logits, so that one vector goes to the constant. Where people share no pairs, as in most logs, a column holds one
 answer and the singular vectors say who answered most, nothing else.
 
-Their penalty falls on the features, and could be had for nothing by smaller features and larger weights; here another
-falls on the weights, which fixes the scale, and one on what the differences of two features have in common, which
+Their penalty falls on the features. It could be had for nothing by smaller features and larger weights, and it hardly
+falls on heads along directions in which encodings vary little. So weights and heads have the normal priors of RFM here
+too, which fixes the scale, and a third penalty falls on what the differences of two features have in common, which
 fixes the rotation.
 """
 
@@ -22,6 +23,7 @@ from scipy.sparse import csr_array
 from prefq.errors import InputError
 from prefq.rewards.factorization.base import Factorization, OnStep
 from prefq.rewards.factorization.descent import HEADS, USERS, Tensor, joint_step
+from prefq.rewards.factorization.rfm import normal_priors
 from prefq.rewards.factorization.training import (
     Encodings,
     Recipe,
@@ -114,13 +116,15 @@ def fit_pref(
     state, unit, n_dims = rng.bit_generator.state, unit_of(encodings, group), encodings.shape[1]
     moments = torch.from_numpy(moments_of(encodings, group, unit).astype(np.float32)).to(device)
 
+    priors = normal_priors(RIDGE, n_dims, group.n_comparisons)
+
     def penalty(heads: Tensor, weights: Tensor) -> Tensor:
         if not regularised:
             return heads.new_zeros(())
         products = heads.T @ moments @ heads
         common = products - torch.diag(products.diagonal())
         size = SIZE * products.trace() + SHARED * (common**2).sum() / 2
-        return size + RIDGE * (weights**2).sum() / (2 * group.n_comparisons)
+        return size + priors(heads, weights)
 
     begun = random_start(n_dims, group.n_users, n_features, rng)
     if start != "random":

@@ -35,7 +35,7 @@ def group_of_500(known_group: Any) -> Any:
         pytest.param(partial(fit_pref, start="random"), 8, 0.95, id="pref random start"),
         pytest.param(fit_rfm, 8, 0.95, id="rfm"),
         pytest.param(partial(fit_rfm, optimiser="block"), 8, 0.95, id="rfm block"),
-        pytest.param(fit_lore, 9, 0.92, id="lore"),  # a simplex of nine corners spreads in eight directions
+        pytest.param(fit_lore, 9, 0.9, id="lore"),  # a simplex of nine corners spreads in eight directions
     ],
 )
 def test_the_subspace_is_recovered(

@@ -70,15 +70,15 @@ def penalty_of(name: str, differences: Array, heads: Array, weights: Array) -> f
     """The methods' penalties as their documentation has them, written anew; heads in the encodings' units."""
     n = len(differences)
     unit = float(np.sqrt((differences**2).mean()))
-    squares = heads.shape[0] * float(((heads * unit) ** 2).sum())
+    squares = float(heads.shape[0] * ((heads * unit) ** 2).sum())
     if name == "rfm block":
         return float((10 * (weights**2).sum() + squares) / (2 * n))
     if name == "lore":
-        return float(0.03 * squares / (2 * n))
+        return float(0.1 * squares / (2 * n))
     features: Array = differences @ heads
     products: Array = features.T @ features / n
     shared = float(np.square(np.tril(products, -1)).sum())
-    return float(0.02 * np.trace(products) + 0.01 * shared) + float((weights**2).sum()) / (2 * n)
+    return float(0.02 * np.trace(products) + 0.01 * shared) + (float((weights**2).sum()) + squares) / (2 * n)
 
 
 @pytest.mark.parametrize("name", ["rfm block", "pref", "lore"])
