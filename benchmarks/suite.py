@@ -26,6 +26,7 @@ ASKED_FOR = "in_context"  # named in every command, so that the last one says wh
 # Where worlds are many and each takes seconds to fit a prior for: the default rule and what it must beat.
 FEW_OF_OURS = ("information_gain", "random", "spread_matched_random", "static", "pooled")
 MORE_OF_OURS = ("information_gain", "d_optimal", "pref", "target_variance", *FEW_OF_OURS[1:])
+LEARNED = "pooled,learned_bayes,learned_bayes_random,learned_pref,true_features"
 FOR_HARM = ("information_gain", "random", "pooled")  # where worlds are to tell harm, or what a prior is worth
 
 
@@ -228,5 +229,27 @@ LONG_LINES: tuple[Line, ...] = (
         "learning-curve --world interactions --worlds 4 --users 2 --questions 30 --peers benchmarks/peers --strategies "
         "information_gain,random,gp_user,gp_user_linear",
         title="interactions with curved tastes",
+    ),
+    # Base rewards learned from the group: a fit a method and world.
+    *(
+        Line(
+            f"encoded_agree({share})",
+            f"learning-curve --world encoded_agree({share}) --worlds 8 --users 25 --questions 30 --peers "
+            f"benchmarks/peers/learned --strategies {LEARNED},rfm_learned,pref_released_random_learned",
+        )
+        for share in (1, 0, 0.5)
+    ),
+    *(
+        Line(
+            f"encoded_text_factors({n_group_users})",
+            f"learning-curve --world encoded_text_factors({n_group_users}) --worlds 8 --users 25 --questions 10 "
+            "--strategies pooled,learned_bayes,learned_bayes_8,learned_pref_points,learned_rfm_points",
+        )
+        for n_group_users in (15, 60, 300, 1500)
+    ),
+    Line(
+        "encoded_attributes",
+        "learning-curve --world encoded_attributes --worlds 5 --users 16 --questions 40 --peers benchmarks/peers/learned "
+        "--strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
     ),
 )

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
+from prefq.inference.groups import Group
+from prefq.inference.mixture_em import Population, evidence_of
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.canonical import canonical, parts_of
 from prefq.rewards.factorization.base import Factorization, OnStep
 from prefq.rewards.factorization.marginal import Directions
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import HeldOutCurve, held_out_curve
-from prefq.vocabulary import Array, FeatureSpace, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
+from prefq.vocabulary import Array, FeatureSpace, Gaussian, GaussianMixture, PopulationPrior, ResponseModel, counted
 
 METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -35,6 +37,7 @@ AFTER = 10  # answers by which the number of features is chosen
 FOLDS = 5
 MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much
 CLOSE = 0.01  # of accuracy, and of log loss in nats: fewer features that are as good as this are taken
+CLOSE_EVIDENCE = 0.0005  # nats an answer: the evidence is of all answers, and varies less
 PLAIN = ResponseModel()
 
 
@@ -55,9 +58,15 @@ class Method(Protocol):
 
 
 class RankPoint(NamedTuple):
-    """Held-out people after no and after ten answers, with so many features: means and standard errors over people."""
+    """Held-out people after no and after ten answers, with so many features: means and standard errors over people.
+
+    log_evidence is that of all their answers together, in nats an answer; told is the mean number of answers of theirs
+    that were used: ten, but where people gave fewer than twenty.
+    """
 
     n_features: int
+    log_evidence: float
+    told: float
     log_loss_before: float
     log_loss: float
     log_loss_error: float
@@ -80,20 +89,46 @@ class LearnedRewards(NamedTuple):
     method: str
 
 
-class _Fold(NamedTuple):
-    """Heads learned without some people, these people's answers as features, and what they say of the strengths."""
+class _Seen(NamedTuple):
+    """Answers as features by heads that were learned without those who gave them."""
 
     features: Array
     outcomes: NDArray[np.int8]
     users: NDArray[np.int64]
+
+    def first(self, n_features: int) -> "_Seen":
+        """The same of the first features."""
+        return self._replace(features=self.features[:, :n_features])
+
+
+class _Strengths(NamedTuple):
+    """Mean and variances of people's coefficients on canonical features (n_features,)."""
+
     mean: Array
     variances: Array
-    n_users: int
 
-    def first(self, n_features: int) -> "_Fold":
+    def first(self, n_features: int) -> "_Strengths":
         """The same of the first features."""
-        kept = slice(n_features)
-        return self._replace(features=self.features[:, kept], mean=self.mean[kept], variances=self.variances[kept])
+        return _Strengths(self.mean[:n_features], self.variances[:n_features])
+
+
+class _Held(NamedTuple):
+    """What the folds tell of a number of features: their people's answers, and strengths.
+
+    others are the strengths that the people of all other folds tell, one for each fold, whole those of everybody.
+    """
+
+    folds: list[_Seen]
+    others: list[_Strengths]
+    whole: _Strengths
+
+    def first(self, n_features: int) -> "_Held":
+        """The same of the first features."""
+        folds, others = (
+            [each.first(n_features) for each in self.folds],
+            [each.first(n_features) for each in self.others],
+        )
+        return _Held(folds, others, self.whole.first(n_features))
 
 
 def method_of(name: str) -> Method:
@@ -143,29 +178,25 @@ def learn_rewards(
     numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= max_features)
     if method == "average":
         numbers = (1,)
-    folds: dict[int, list[_Fold]] = {}
+    held: dict[int, _Held] = {}
     if group.n_users > 1:
-        folds = _folds(fit, encodings, group, numbers, nested=method == NESTED, rng=rng, say=say)
+        held = _folds(fit, encodings, group, numbers, nested=method == NESTED, rng=rng, say=say)
     seed = int(rng.integers(2**63))  # one for all: each number of features is tested on the same answers
-    curve = tuple(_point(number, of, seed) for number, of in folds.items())
+    curve = tuple(_point(number, of, seed) for number, of in held.items())
     chosen = _chosen(curve) if curve else numbers[0]
-    say(f"learning {chosen} features from everybody")
+    say(f"learning {counted(chosen, 'feature')} from everybody")
     learned = fit(encodings, group, chosen, rng=rng, on_step=on_step)
     heads = _canonical(learned, encodings, group) if method != NESTED else learned.heads
-    if folds:
-        heads = heads[:, : len(folds[chosen][0].mean)]
+    if held:
+        heads = heads[:, : len(held[chosen].whole.mean)]
     say("fitting where new people start")
+    features = group.differences(encodings) @ heads
     prior = fit_population_prior(
-        group.differences(encodings) @ heads,
-        group.outcomes,
-        group.users,
-        strengths=group.strengths,
-        n_components="auto",
-        on_step=on_step,
+        features, group.outcomes, group.users, strengths=group.strengths, n_components="auto", on_step=on_step
     )
-    if folds:
-        taught = _fold(group, group.differences(encodings) @ heads)
-        prior = narrowed(prior, *_shares(taught, folds[chosen]))
+    if held:
+        taught = _strengths([_Seen(features, group.outcomes, group.users)])
+        prior = narrowed(prior, *_shares(taught, held[chosen].whole.first(heads.shape[1])))
     compared = np.unique(group.pairs)
     return LearnedRewards(_mean(encodings, compared), heads, prior, curve, method)
 
@@ -196,13 +227,11 @@ def narrowed(prior: PopulationPrior, of_mean: Array, of_sd: Array) -> Population
     )
 
 
-def _shares(taught: _Fold, folds: list[_Fold]) -> tuple[Array, Array]:
+def _shares(taught: _Strengths, others: _Strengths) -> tuple[Array, Array]:
     """What of mean and standard deviation, as those who taught the heads show them, is left of people held out."""
-    mean, variances = _strengths(folds)
-    n_features = len(taught.mean)
-    of_sd = np.sqrt(np.clip(variances[:n_features] / taught.variances, 0.0, 1.0))
+    of_sd = np.sqrt(np.clip(others.variances / taught.variances, 0.0, 1.0))
     of_mean = of_sd.copy()
-    of_mean[0] = np.clip(mean[0] / taught.mean[0], 0.0, 1.0) if taught.mean[0] > 0 else 0.0
+    of_mean[0] = np.clip(others.mean[0] / taught.mean[0], 0.0, 1.0) if taught.mean[0] > 0 else 0.0
     return of_mean, of_sd
 
 
@@ -215,64 +244,69 @@ def _folds(
     nested: bool,
     rng: np.random.Generator,
     say: Callable[[str], None],
-) -> dict[int, list[_Fold]]:
-    """For each number of features, what each fold tells."""
+) -> dict[int, _Held]:
+    """For each number of features, what the folds tell."""
     n_folds = min(group.n_users, FOLDS if group.n_comparisons <= MOST_ANSWERS else 3)
     part = rng.permutation(np.arange(group.n_users) % n_folds)
-    found: dict[int, list[_Fold]] = {number: [] for number in numbers}
+    seen: dict[int, list[_Seen]] = {number: [] for number in ((max(numbers),) if nested else numbers)}
     for fold in range(n_folds):
         others, own = group.of_users(part != fold), group.of_users(part == fold)
         if not others.n_comparisons or not own.n_comparisons:
             continue
-        for number in (max(numbers),) if nested else numbers:
-            say(f"learning {number} features, fold {fold + 1} of {n_folds}")
+        for number, of in seen.items():
+            say(f"learning {counted(number, 'feature')}, fold {fold + 1} of {n_folds}")
             learned = fit(encodings, others, number, rng=rng)
             heads = learned.heads if nested else _canonical(learned, encodings, others)
-            told = _fold(own, own.differences(encodings) @ heads)
-            for fewer in numbers if nested else (number,):
-                found[fewer].append(told.first(fewer))
-    for number, of in found.items():  # people of a fold may differ in fewer ways than were asked for
-        least = min((len(fold.mean) for fold in of), default=0)
-        found[number] = [fold.first(least) for fold in of]
-    return found
+            of.append(_Seen(own.differences(encodings) @ heads, own.outcomes, own.users))
+    held = {number: _held(of) for number, of in seen.items() if len(of) > 1}
+    return {number: held[max(numbers)].first(number) for number in numbers} if nested and held else held
 
 
-def _fold(own: GroupComparisons, features: Array) -> _Fold:
-    """Strengths as the people of a fold tell them; a Gaussian, cautious where they are few."""
-    prior = fit_population_prior(features, own.outcomes, own.users, response_model=PLAIN)
-    believed = prior.coefficients
-    return _Fold(features, own.outcomes, own.users, believed.mean, np.diag(believed.covariance).copy(), prior.n_users)
+def _held(folds: list[_Seen]) -> _Held:
+    """Strengths as the people of the folds tell them; people may differ in fewer ways than were asked for."""
+    n_features = min(fold.features.shape[1] for fold in folds)
+    folds = [fold.first(n_features) for fold in folds]
+    others = [_strengths(folds[:i] + folds[i + 1 :]) for i in range(len(folds))]
+    return _Held(folds, others, _strengths(folds))
 
 
-def _strengths(folds: list[_Fold]) -> tuple[Array, Array]:
-    """Mean and variances of coefficients over folds, by how many people tell; axes are taken in their order."""
-    shares = np.array([fold.n_users for fold in folds], dtype=np.float64)
-    shares /= shares.sum()
-    variances = np.stack([fold.variances for fold in folds])
-    mean = np.zeros(variances.shape[1])
-    mean[0] = shares @ [fold.mean[0] for fold in folds]  # which way the other axes point differs from fold to fold
-    return mean, np.asarray(shares @ variances)
+def _strengths(folds: list[_Seen]) -> _Strengths:
+    """Of the people of these folds, whose axes are matched by their order.
+
+    Which way an axis points differs from fold to fold, but for the first: means along the others are zero.
+    """
+    features, outcomes, users = (np.concatenate(parts) for parts in zip(*folds, strict=True))
+    believed = fit_population_prior(features, outcomes, users, response_model=PLAIN).coefficients
+    mean = np.zeros(features.shape[1])
+    mean[0] = believed.mean[0]
+    return _Strengths(mean, np.diag(believed.covariance).copy())
 
 
-def _point(n_features: int, folds: list[_Fold], seed: int) -> RankPoint:
+def _point(n_features: int, held: _Held, seed: int) -> RankPoint:
     """Held-out people of all folds, each predicted with the strengths that the other folds tell."""
     curves: list[HeldOutCurve] = []
-    for i, fold in enumerate(folds):
-        mean, variances = _strengths([other for j, other in enumerate(folds) if j != i] or folds)
+    total, n_answers = 0.0, 0
+    for i, (fold, (mean, variances)) in enumerate(zip(held.folds, held.others, strict=True)):
         space = FeatureSpace([f"x{j}" for j in range(len(mean))])
         start = PopulationPrior(Gaussian(mean, np.diag(variances)), response_model=PLAIN, feature_space=space)
+        total += _log_evidence(fold, Gaussian(mean, np.diag(variances)))
+        n_answers += len(fold.outcomes)
         rng = np.random.default_rng([seed, i])
         try:
             curves.append(held_out_curve(fold.features, fold.outcomes, fold.users, start, after=(0, AFTER), rng=rng))
         except InputError:  # nobody of this fold has enough answers
             continue
+    evidence = total / max(n_answers, 1)
     if not curves:
-        return RankPoint(n_features, *[float("nan")] * 6)
+        return RankPoint(n_features, evidence, 0.0, *[float("nan")] * 6)
     losses = np.concatenate([curve.log_losses for curve in curves])
     hits = np.concatenate([curve.accuracies for curve in curves])
     root = np.sqrt(max(len(losses) - 1, 1))
+    told = np.concatenate([curve.told[:, 1] for curve in curves])
     return RankPoint(
         n_features,
+        evidence,
+        float(told.mean()),
         float(losses[:, 0].mean()),
         float(losses[:, 1].mean()),
         float(losses[:, 1].std() / root),
@@ -282,11 +316,21 @@ def _point(n_features: int, folds: list[_Fold], seed: int) -> RankPoint:
     )
 
 
+def _log_evidence(fold: _Seen, start: Gaussian) -> float:
+    """Log evidence of the answers of a fold's people, in nats, who start so."""
+    order = np.argsort(fold.users, kind="stable")
+    _, counts = np.unique(fold.users, return_counts=True)
+    n_features = fold.features.shape[1]
+    group = Group(fold.features[order], fold.outcomes[order], counts.astype(np.intp), np.ones(n_features), 0)
+    return float(evidence_of(group, PLAIN, Population(np.ones(1), (start,))).sum())
+
+
 def _chosen(curve: tuple[RankPoint, ...]) -> int:
-    """The fewest features as good as any, within `CLOSE`."""
-    told = [point for point in curve if np.isfinite(point.log_loss)]
+    """The fewest features as good as any, within `CLOSE`; by the evidence where people gave too few answers."""
+    told = [point for point in curve if np.isfinite(point.log_loss) and point.told >= AFTER / 2]
     if not told:
-        return curve[0].n_features
+        most = max(point.log_evidence for point in curve)
+        return min(point.n_features for point in curve if point.log_evidence >= most - CLOSE_EVIDENCE)
     loss, accuracy = min(point.log_loss for point in told), max(point.accuracy for point in told)
     good = [p.n_features for p in told if p.log_loss <= loss + CLOSE and p.accuracy >= accuracy - CLOSE]
     return min(good or [min(told, key=lambda point: point.log_loss).n_features])

@@ -32,7 +32,10 @@ FIRST_WORLDS = ("gaussian(6)", "unlike_noise")
 ABLATION = "ablation"
 BESIDE_WORLDS = ("equivalents", "adaptivity", ABLATION)  # more of gaussian(6), for one purpose
 ATTRIBUTES = "attributes"  # the world that is tuned until PReF's recipe gives PReF's published curve
-CHECKS = ("startup", "step_speed", "newton", "prior_fit", "starter_gain", "words", "kill")
+CHECKS = (
+    *("startup", "step_speed", "newton", "prior_fit", "starter_gain", "words", "kill"),
+    *("encoding", "recovery", "feature_count", "leave_one_rater_out", "rfm_scenarios"),
+)
 CAPTIONS = {
     "curves": "Learning curves; bands are 95 % t intervals of the level, wider than those of paired differences.",
     "gains": "Log loss saved against one pooled regression for everybody, paired; bars are 95 % intervals.",
