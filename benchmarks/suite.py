@@ -233,7 +233,7 @@ LONG_LINES: tuple[Line, ...] = (
     # Base rewards learned from the group: a fit a method and world.
     *(
         Line(
-            f"encoded_agree({share})",
+            f"encoded_agree-{share}",
             f"learning-curve --world encoded_agree({share}) --worlds 8 --users 25 --questions 30 --peers "
             f"benchmarks/peers/learned --strategies {LEARNED},rfm_learned,pref_released_random_learned",
         )
@@ -241,7 +241,7 @@ LONG_LINES: tuple[Line, ...] = (
     ),
     *(
         Line(
-            f"encoded_text_factors({n_group_users})",
+            f"encoded_text_factors-{n_group_users}",
             f"learning-curve --world encoded_text_factors({n_group_users}) --worlds 8 --users 25 --questions 10 "
             "--strategies pooled,learned_bayes,learned_bayes_8,learned_pref_points,learned_rfm_points",
         )
@@ -249,7 +249,7 @@ LONG_LINES: tuple[Line, ...] = (
     ),
     Line(
         "encoded_attributes",
-        "learning-curve --world encoded_attributes --worlds 5 --users 16 --questions 40 --peers benchmarks/peers/learned "
-        "--strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
+        "learning-curve --world encoded_attributes --worlds 5 --users 16 --questions 40 "
+        "--peers benchmarks/peers/learned --strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
     ),
 )
