@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKS = ("step_speed",)
-LONG_CHECKS = (
-    "startup",
-    "newton",
-    "prior_fit",
-    "starter_gain",
-    "words",
-    "kill",
-)  # minutes; by name only, as are `LONG_LINES`
+LEARNING = ("encoding", "recovery", "feature_count", "leave_one_rater_out", "rfm_scenarios")
+# Minutes each; by name only, as are `LONG_LINES`.
+LONG_CHECKS = ("startup", "newton", "prior_fit", "starter_gain", "words", "kill", *LEARNING)
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")
@@ -250,6 +245,7 @@ LONG_LINES: tuple[Line, ...] = (
     Line(
         "encoded_attributes",
         "learning-curve --world encoded_attributes --worlds 5 --users 16 --questions 40 "
-        "--peers benchmarks/peers/learned --strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
+        "--peers benchmarks/peers/learned "
+        "--strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
     ),
 )
