@@ -98,7 +98,7 @@ class GroupComparisons:
         return self.of_rows(chosen[self.users])
 
     def differences(self, encodings: NDArray[np.floating[Any]]) -> Array:
-        """First minus second (n_comparisons, n_dims) of encodings (n_items, n_dims) or features, in double precision."""
+        """First minus second (n_comparisons, n_dims) of encodings (n_items, n_dims) or features, in float64."""
         found = np.empty((self.n_comparisons, encodings.shape[1]))
         for rows, block in self.blocks(encodings):
             found[rows] = block

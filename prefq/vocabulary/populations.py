@@ -39,8 +39,8 @@ class FeatureSpace:
     version
         Version of the base rewards, free text.
     digest
-        SHA-256 of the names and of what computes the features, hexadecimal; never of the items. Made of names and
-        version when it is not given.
+        SHA-256 of what computes the features, and of the names where these cannot be changed; hexadecimal, and never
+        of the items. Made of names and version when it is not given.
     opposites
         Names of the negative poles, or empty. Words for people; not part of the identity.
 

@@ -268,7 +268,12 @@ def _climb(
         if on_evidence is not None:
             on_evidence(n_steps, -float(intermediate_result.fun) / answers.n_answers)
 
-    options = {"maxiter": max_steps, "ftol": CONVERGED, "maxcor": MEMORY}
-    first = ((axes.T @ start) / scale).ravel()
-    found = minimize(cost, first, jac=True, method="L-BFGS-B", options=options, callback=told)
+    found = minimize(
+        cost,
+        ((axes.T @ start) / scale).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": max_steps, "ftol": CONVERGED, "maxcor": MEMORY},
+        callback=told,
+    )
     return np.asarray(axes @ (found.x.reshape(scale.shape) * scale))
