@@ -103,7 +103,7 @@ def run_line(line: Line, folder: Path) -> Ended:
 
     The folder is named after the code that makes the numbers, so that no number of other code is kept.
     """
-    told, said = folder / "summary.json", folder.with_suffix(".log")
+    told, said = folder / "summary.json", folder.with_name(f"{folder.name}.log")
     told.unlink(missing_ok=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     start, cpu = time.perf_counter(), 0.0
