@@ -127,6 +127,7 @@ def _report(learned: LearnedRewards, group: GroupComparisons, encoded: dict[str,
     """How the rewards were learned, as JSON values."""
     return {
         "method": learned.method,
+        "n_features": learned.heads.shape[1],
         "seed": seed,
         "n_users": group.n_users,
         "n_comparisons": group.n_comparisons,

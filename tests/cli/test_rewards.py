@@ -17,7 +17,14 @@ from prefq_cli.exit_codes import ExitCode
 
 Prefq = Any  # the fixture of conftest.py
 WORDS = ["apple", "bread", "cloud", "drum", "engine", "forest", "glass", "honey", "jacket", "kettle", "lemon", "mirror"]
-REPORT = {"method": "bayes", "chosen": 2, "curve": [{"n_features": 1, "accuracy": 0.6125}], "losses": [0.7, 0.65]}
+POINT = {"n_features": 1, "log_loss": 0.65, "log_loss_error": 0.02, "accuracy": 0.6125, "accuracy_error": None}
+REPORT = {
+    "method": "bayes",
+    "n_features": 2,
+    "n_comparisons": 1234,
+    "n_users": 30,
+    "features": [POINT, POINT | {"n_features": 2, "log_loss": 0.5}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +85,10 @@ def test_what_rewards_are_is_shown(prefq_: Prefq, folder: Path) -> None:
     assert "Least first:\n  -1.50  [red]low" in shown.out
     assert "Most other:" in shown.out
     assert max(map(len, shown.out.splitlines())) < 180
-    for line in ("method: bayes", "n features  accuracy", "1           0.6125", "losses: 0.7, 0.65"):
-        assert line in shown.out.splitlines()
+    assert "2 base rewards. Learned by bayes from 1,234 comparisons of 30 people." in shown.out
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    assert "1 0.650 ± 0.020 not measured" in lines
+    assert "2 ← 0.500 ± 0.020 not measured" in lines
 
 
 def test_all_there_is_to_know_as_json(prefq_: Prefq, folder: Path, rewards: LinearRewards) -> None:

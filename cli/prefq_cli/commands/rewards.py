@@ -8,6 +8,7 @@ import typer
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
+from prefq_cli.training_report import show_report
 
 if TYPE_CHECKING:
     from prefq.rewards.base import BaseRewards
@@ -175,7 +176,9 @@ def _show(facts: dict[str, Any], settings: Settings) -> None:
                 write_words(f"{heading}:")
                 for each in texts[:N_EXAMPLES]:
                     write(f"  {each['value']:+.2f}  {_excerpt(each['response'])}")
-    _show_report(facts.get("report", {}), settings)
+    if facts.get("report"):
+        write("")
+        show_report(facts["report"], settings)
 
 
 def _excerpt(text: str) -> str:
@@ -184,29 +187,6 @@ def _excerpt(text: str) -> str:
 
     line = one_line(text[: 4 * EXCERPT])
     return line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1]}…"
-
-
-def _show_report(report: dict[str, Any], settings: Settings, path: str = "") -> None:
-    """What the training report says: a line a value, lists of values in one line, lists of records as a table."""
-    from prefq_cli.console import write, write_table, write_words
-
-    if report:
-        write("")
-    for name, value in report.items():
-        told = f"{path}{name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            _show_report(value, settings, f"{told}, ")
-        elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-            keys = list(value[0])
-            write_words(f"{told}:")
-            rows = [tuple(_number(each.get(key)) for key in keys) for each in value]
-            write_table(rows, [key.replace("_", " ") for key in keys], settings)
-        else:
-            write_words(f"{told}: {', '.join(map(_number, value)) if isinstance(value, list) else _number(value)}")
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _features(rewards: "BaseRewards", comparisons: "TextComparisons", items: Any, cache: Path | None) -> Any:

@@ -4,16 +4,14 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free
-from prefq_cli.settings import JsonOption, PlainOption, Settings, program, read_settings
-
-if TYPE_CHECKING:
-    from prefq.rewards.linear import LinearRewards
+from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
+from prefq_cli.training_report import show_report
 
 AUTO = "auto"
 SECONDS_BETWEEN_LINES = 5.0
@@ -88,47 +86,8 @@ def train(
     if as_json:
         write_json({"rewards": str(out), "names": rewards.names, "opposites": rewards.opposites, **rewards.report})
     else:
-        _show(rewards, settings)
+        show_report(rewards.report, settings)
     tell(f"Wrote {out}. Look at them: {program()} rewards show {shlex.quote(str(out))}")
-
-
-def _show(rewards: "LinearRewards", settings: Settings) -> None:
-    from prefq_cli.console import write, write_table, write_words
-
-    report: Any = rewards.report
-    write_words(
-        f"{len(rewards.names)} base rewards by {report['method']}, from {report['n_comparisons']:,} comparisons of "
-        f"{report['n_users']:,} people."
-    )
-    if len(report["features"]) > 1:
-        write("")
-        write_words("People held out, after 10 answers, by the number of base rewards (± standard error):")
-        rows = [
-            (
-                f"{point['n_features']}{' ←' if point['n_features'] == len(rewards.names) else ''}",
-                _with_error(point["log_loss"], point["log_loss_error"]),
-                _with_error(point["accuracy"], point["accuracy_error"]),
-            )
-            for point in report["features"]
-        ]
-        write_table(rows, ("base rewards", "log loss", "accuracy"), settings)
-    if test := report.get("test"):
-        write("")
-        write_words(f"{test['n_people']} test people, who took no part, after so many answers of theirs:")
-        tested = [
-            (
-                str(after),
-                _with_error(test["log_loss"][i], test["log_loss_error"][i]),
-                _with_error(test["accuracy"][i], test["accuracy_error"][i]),
-                _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),
-            )
-            for i, after in enumerate(test["after"])
-        ]
-        write_table(tested, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
-
-
-def _with_error(value: float | None, error: float | None, sign: str = "") -> str:
-    return "not measured" if value is None or error is None else f"{value:{sign}.3f} ± {error:.3f}"
 
 
 def _teller() -> Callable[[str], None]:
