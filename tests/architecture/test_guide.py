@@ -36,7 +36,7 @@ def run_in_shell(script: str, folder: Path, keys: str = "") -> subprocess.Comple
         encoding="utf-8",
         cwd=folder,
         env={**surroundings, "PATH": path, "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")},
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -80,6 +80,7 @@ class Folder:
             "code": provenance.get("code"),
         }
         identity = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+        _look_for_pandas()
         try:
             path.mkdir(parents=True, exist_ok=True)
             found = _record(path)
@@ -200,6 +201,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return path
+
+
+def _look_for_pandas() -> None:
+    """Have pyarrow do now what it does once, at its first conversion: import pandas, swallowing a Ctrl-C meanwhile."""
+    import pyarrow as pa
+
+    pa.chunked_array([[0.0]]).to_numpy()
 
 
 def _content(table: "pa.Table") -> str:
