@@ -173,6 +173,8 @@ def learn_rewards(
     InputError
         When there is no such method, or nothing to learn from.
     """
+    if group.n_comparisons and not group.outcomes.any():
+        raise InputError(f"all {group.n_comparisons} comparisons are ties, which tell no response from another.")
     say = on_step or _silent
     fit = method_of(method)
     numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= max_features)
@@ -259,7 +261,10 @@ def _folds(
             heads = learned.heads if nested else _canonical(learned, encodings, others)
             of.append(_Seen(own.differences(encodings) @ heads, own.outcomes, own.users))
     held = {number: _held(of) for number, of in seen.items() if len(of) > 1}
-    return {number: held[max(numbers)].first(number) for number in numbers} if nested and held else held
+    if not (nested and held):
+        return held
+    whole = held[max(numbers)]  # people may differ in fewer ways than were asked for
+    return {number: whole.first(number) for number in sorted({min(n, len(whole.whole.mean)) for n in numbers})}
 
 
 def _held(folds: list[_Seen]) -> _Held:

@@ -31,7 +31,7 @@ class Names(NamedTuple):
     examples: tuple[FeatureExamples, ...]
 
 
-def propose_names(features: Array, prompts: Sequence[str], responses: Sequence[str]) -> Names:
+def propose_names(features: Array, prompts: Sequence[str], responses: Sequence[str], *, common: bool = True) -> Names:
     """Names for features of canonical rewards, the first of which is the common taste.
 
     Responses are compared with others to the same prompt: what a prompt is about is nobody's taste.
@@ -45,14 +45,17 @@ def propose_names(features: Array, prompts: Sequence[str], responses: Sequence[s
         Of some items, as typical as possible.
     prompts, responses : (n_items,)
         Their texts.
+    common
+        Whether the first feature is liked by most people; otherwise it is named as the others are.
     """
     styles = load_rewards(STARTER)
     space, within = styles.feature_space, _within(features, prompts)
     of_style = _within(styles.features(prompts, responses), prompts)
     sizes = np.outer(np.linalg.norm(within, axis=0), np.linalg.norm(of_style, axis=0))
     correlations = np.divide(within.T @ of_style, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
-    poles, taken = [COMMON], set(COMMON)
-    for column in range(1, features.shape[1]):
+    poles = [COMMON] if common else []
+    taken = {word for pole in poles for word in pole}
+    for column in range(len(poles), features.shape[1]):
         found = _by_style(correlations[column], space.names, space.opposites or (), taken)
         found = found or _by_words(within[:, column], responses, taken) or (f"axis {column + 1}", "")
         taken |= set(found)

@@ -28,6 +28,7 @@ from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, cou
 
 NAMED_BY = 2000  # items whose texts names are proposed from
 ASIDE = 0.15  # of the comparisons, by which the ridge of the shared reward is chosen
+LEAST_COMMON = 0.25  # logits, of a typical pair: below, nothing is liked by most people
 OnProgress = Callable[[int, int], None]
 
 
@@ -87,7 +88,8 @@ def train_rewards(
     sample = np.sort(rng.choice(compared, min(NAMED_BY, compared.size), replace=False))
     features = (encodings[sample].astype(np.float64) - learned.mean) @ learned.heads
     texts = [[column[int(i)] for i in sample] for column in (comparisons.prompts, comparisons.responses)]
-    names = propose_names(features, texts[0], texts[1])
+    common = float(learned.prior.coefficients.mean[0]) >= LEAST_COMMON
+    names = propose_names(features, texts[0], texts[1], common=common)
     report = _report(learned, learned_from, encoded._asdict(), seed)
     tests = group.of_rows(np.union1d(comparisons.test, comparisons.history))
     if tests.n_comparisons:
@@ -176,11 +178,12 @@ def _shared(
 ) -> tuple[Array, PopulationPrior]:
     """The one reward for everybody, its ridge chosen on a part of the comparisons, and a prior that is sure of it.
 
-    How people reply, and the scale, are fitted as with any other rewards: ties make margins look smaller.
+    How people reply, and the scale, are fitted on that part, as with any other rewards: ties make margins look smaller.
     """
     aside = rng.random(group.n_comparisons) < ASIDE
     head = fit_average(encodings, group.of_rows(~aside), rng=rng, validation=group.of_rows(aside)).heads
-    fitted = fit_population_prior(group.differences(encodings) @ head, group.outcomes, group.users)
+    told_by = group.of_rows(aside) if aside.any() else group  # not by those rows that the head fits the noise of
+    fitted = fit_population_prior(told_by.differences(encodings) @ head, told_by.outcomes, told_by.users)
     sure = Gaussian(fitted.coefficients.mean, [[0.0]])
     return head, PopulationPrior(sure, response_model=fitted.response_model, feature_space=fitted.feature_space)
 

@@ -1,5 +1,6 @@
 """Learning base rewards: no harm where people agree, camps where they do not, strengths as others tell them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,9 @@ def test_opposed_camps_are_found() -> None:
     assert accuracy[1] > 0.8
     own = learned.heads[:, 1] / np.linalg.norm(learned.heads[:, 1])
     assert abs(own[1]) > 0.9  # the axis on which they are opposed
-    assert [point.n_features for point in learned.curve] == [1, 2, 3, 4, 6, 8, 12]
+    numbers = [point.n_features for point in learned.curve]
+    assert numbers[:2] == [1, 2]
+    assert numbers == sorted(set(numbers))  # no number stands for more than the folds found
     assert learned.curve[1].log_loss < learned.curve[0].log_loss - 0.1
 
 
@@ -112,6 +115,13 @@ def test_a_prior_is_narrowed_part_by_part() -> None:
     np.testing.assert_allclose(found.components[0].mean, [0.5, 0.5])
     np.testing.assert_allclose(found.components[0].covariance, np.diag([1.0, 1.0]))
     np.testing.assert_allclose(np.diag(found.covariance), [2.0, 1.25])  # of 2 and 5: by 1, and by ½²
+
+
+def test_nothing_is_learned_from_ties_alone() -> None:
+    rng = np.random.default_rng(7)
+    encodings, group = group_of(camps(1.0, 4, rng), 6, rng)
+    with pytest.raises(InputError, match="all 24 comparisons are ties"):
+        learn_rewards(encodings, replace(group, outcomes=np.zeros(24, np.int8)), method="rfm", rng=rng)
 
 
 def test_an_unknown_method_is_refused() -> None:

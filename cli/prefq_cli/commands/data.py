@@ -63,7 +63,7 @@ def import_(
         float | None,
         typer.Option("--largest-strength", metavar="X", help="Divide strengths by this; by default by the largest."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="For parts, sides and pairs.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="For parts, sides and pairs.")] = 0,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -83,10 +83,13 @@ def evaluate(
         str, typer.Option("--part", metavar="PART", help="Whose answers: 'test', 'validation' or 'all'.")
     ] = TEST,
     cache: Annotated[
-        Path | None, typer.Option("--cache", metavar="FOLDER", help="Keep encodings here, or find them here.")
+        Path | None,
+        typer.Option(
+            "--cache", metavar="FOLDER", help="Keep or find encodings here; by default where train keeps them."
+        ),
     ] = None,
     encoder: EncoderOption = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Which answers are learned from.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Which answers are learned from.")] = 0,
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,8 +113,9 @@ def evaluate(
     if part not in (TEST, VALIDATION, ALL):
         raise InputError(f"--part is {part!r}; give 'test', 'validation' or 'all'.")
     known, comparisons = prefq.load_rewards(rewards, encoder=encoder), load_comparisons(data)
-    group = comparisons.group
-    chosen = {TEST: comparisons.test, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
+    group, cache = comparisons.group, cache or data.with_name(f"{data.name}-encodings")
+    unseen = np.union1d(comparisons.test, comparisons.history)
+    chosen = {TEST: unseen, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
     group = group.of_rows(chosen)
     if not group.n_comparisons:
         raise InputError(f"the part {part!r} of {str(data)!r} has no comparisons; choose another with --part.")
@@ -124,12 +128,16 @@ def evaluate(
             group.differences(features), group.outcomes, group.users, prior, rng=np.random.default_rng(seed)
         )
     except KeyboardInterrupt:
-        tell("Interrupted." if cache is None else f"Interrupted: the encodings made so far are kept in {cache}.")
+        tell(f"Interrupted: encodings that were written are kept in {cache}.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
         write_json({"rewards": rewards, "comparisons": str(data), "part": part, **_points(curve)})
     else:
         _show_curve(curve, read_settings(plain=plain))
+    if part != TEST:
+        tell(
+            "Note: rewards that were trained on these comparisons know the people of this part; 'test' are new to them."
+        )
 
 
 def _facts(rewards: "BaseRewards") -> dict[str, Any]:
@@ -225,7 +233,7 @@ def _show_curve(curve: "HeldOutCurve", settings: Settings) -> None:
     from prefq_cli.console import write_table, write_words
 
     told = _points(curve)
-    write_words(f"{told['n_people']} people who were held out, each predicted from some answers of their own:")
+    write_words(f"{told['n_people']} people, each predicted from some answers of their own:")
     rows = [
         (
             str(point["after"]),

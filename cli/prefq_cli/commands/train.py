@@ -36,7 +36,7 @@ def train(
         typer.Option("--cache", metavar="FOLDER", help="Keep encodings here; by default beside COMPARISONS."),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="'auto', 'cpu' or 'cuda'.")] = AUTO,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of all draws.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all draws.")] = 0,
     force: ForceOption = False,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -80,9 +80,12 @@ def train(
             on_progress=_counter(),
         )
     except KeyboardInterrupt:
-        tell(f"Interrupted: the encodings made so far are kept in {kept}; the same command goes on.")
+        is_kept = f"encodings that were written are kept in {kept}" if kept.exists() else "nothing was kept"
+        tell(f"Interrupted: {is_kept}; the same command goes on from there.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     rewards.save(out)
+    if rewards.report["n_users"] == 1:
+        tell("Warning: all comparisons are of one person; where other people start cannot be told from them.")
     if as_json:
         write_json({"rewards": str(out), "names": rewards.names, "opposites": rewards.opposites, **rewards.report})
     else:
@@ -118,7 +121,7 @@ def _counter() -> Callable[[int, int], None]:
         first, now = done if first is None else first, time.monotonic()
         if now - at > SECONDS_BETWEEN_LINES:
             at, rate = now, (done - first) / (now - began)
-            left = f", {(of - done) / rate:.0f} s left" if rate > 0 else ""
-            tell(f"{done:,} of {of:,} texts encoded, {rate:.0f} a second{left} …")
+            how = f", {rate:.0f} a second, {(of - done) / rate:.0f} s left" if rate > 0 else ""
+            tell(f"{done:,} of {of:,} texts encoded{how} …")
 
     return on_progress
