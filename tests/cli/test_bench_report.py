@@ -449,8 +449,9 @@ def test_suite_refuses_a_name_that_is_not_in_it() -> None:
 
 
 def test_suite_has_every_world_and_recipe() -> None:
-    worlds = [line.arguments.split()[2] for line in LINES if line.arguments.startswith("learning-curve")]
-    commands = [command for line in (*LINES, *LONG_LINES) for command in line.commands()]
+    lines = (*LINES, *LONG_LINES)
+    worlds = [line.arguments.split()[2] for line in lines if line.arguments.startswith("learning-curve")]
+    commands = [command for line in lines for command in line.commands()]
     asked = {name for command in commands for argument in command for name in argument.split(",")}
 
     assert {name.partition("(")[0] for name in worlds} == set(WORLDS)
