@@ -64,7 +64,7 @@ def save_pool(pool: CandidatePool, folder: str | os.PathLike[str]) -> None:
             new.mkdir()
             for name, content in contents.items():
                 _write(new / name, content)
-            _put_in_place(new, target, old)
+            put_in_place(new, target, old)
     except PrefqError:
         raise
     except (OSError, ValueError) as error:
@@ -202,7 +202,7 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _put_in_place(new: Path, target: Path, old: Path) -> None:
+def put_in_place(new: Path, target: Path, old: Path) -> None:
     """Rename `new` to `target`, what is there to `old`; if that fails or is interrupted, back again."""
     try:
         if target.exists():

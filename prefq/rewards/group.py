@@ -104,6 +104,13 @@ class GroupComparisons:
             found[rows] = block
         return found
 
+    def feature_differences(self, encodings: NDArray[np.floating[Any]], heads: Array) -> Array:
+        """First minus second (n_comparisons, n_features) of encodings @ heads, block by block."""
+        found = np.empty((self.n_comparisons, heads.shape[1]))
+        for rows, block in self.blocks(encodings):
+            found[rows] = block @ heads
+        return found
+
     def blocks(
         self, encodings: NDArray[np.floating[Any]], *, size: int = BLOCK
     ) -> Iterator[tuple[slice, NDArray[np.floating[Any]]]]:

@@ -19,7 +19,7 @@ from prefq.inference.mixture_em import Population, evidence_of
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.canonical import canonical, parts_of
 from prefq.rewards.factorization.base import Factorization, OnStep
-from prefq.rewards.factorization.marginal import Directions
+from prefq.rewards.factorization.marginal import ITEMS, Directions
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import HeldOutCurve, held_out_curve
 from prefq.vocabulary import Array, FeatureSpace, Gaussian, GaussianMixture, PopulationPrior, ResponseModel, counted
@@ -192,7 +192,7 @@ def learn_rewards(
     if held:
         heads = heads[:, : len(held[chosen].whole.mean)]
     say("fitting where new people start")
-    features = group.differences(encodings) @ heads
+    features = group.feature_differences(encodings, heads)
     prior = fit_population_prior(
         features, group.outcomes, group.users, strengths=group.strengths, n_components="auto", on_step=on_step
     )
@@ -259,7 +259,7 @@ def _folds(
             say(f"learning {counted(number, 'feature')}, fold {fold + 1} of {n_folds}")
             learned = fit(encodings, others, number, rng=rng)
             heads = learned.heads if nested else _canonical(learned, encodings, others)
-            of.append(_Seen(own.differences(encodings) @ heads, own.outcomes, own.users))
+            of.append(_Seen(own.feature_differences(encodings, heads), own.outcomes, own.users))
     held = {number: _held(of) for number, of in seen.items() if len(of) > 1}
     if not (nested and held):
         return held
@@ -354,8 +354,8 @@ def _canonical(learned: Factorization, encodings: NDArray[np.floating[Any]], gro
 def _mean(encodings: NDArray[np.floating[Any]], items: NDArray[np.int64]) -> Array:
     """Mean encoding (n_dims,) of some items."""
     total = np.zeros(encodings.shape[1])
-    for start in range(0, len(items), 16_384):
-        total += encodings[items[start : start + 16_384]].sum(axis=0, dtype=np.float64)
+    for start in range(0, len(items), ITEMS):
+        total += encodings[items[start : start + ITEMS]].sum(axis=0, dtype=np.float64)
     return total / max(len(items), 1)
 
 

@@ -183,7 +183,7 @@ def _shared(
     aside = rng.random(group.n_comparisons) < ASIDE
     head = fit_average(encodings, group.of_rows(~aside), rng=rng, validation=group.of_rows(aside)).heads
     told_by = group.of_rows(aside) if aside.any() else group  # not by those rows that the head fits the noise of
-    fitted = fit_population_prior(told_by.differences(encodings) @ head, told_by.outcomes, told_by.users)
+    fitted = fit_population_prior(told_by.feature_differences(encodings, head), told_by.outcomes, told_by.users)
     sure = Gaussian(fitted.coefficients.mean, [[0.0]])
     return head, PopulationPrior(sure, response_model=fitted.response_model, feature_space=fitted.feature_space)
 
@@ -192,5 +192,5 @@ def _curve(
     encodings: NDArray[np.floating[Any]], heads: Array, prior: PopulationPrior, tests: GroupComparisons, seed: int
 ) -> HeldOutCurve:
     """The same answers and tests for all heads."""
-    features = tests.differences(encodings) @ heads
+    features = tests.feature_differences(encodings, heads)
     return held_out_curve(features, tests.outcomes, tests.users, prior, rng=np.random.default_rng(seed))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
+from prefq.pool.files import put_in_place
 from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.logs.report import ImportReport
 from prefq.rewards.logs.splits import Splits
@@ -100,7 +101,7 @@ class TextComparisons:
                 new, old = Path(scratch, "new"), Path(scratch, "old")
                 new.mkdir()
                 self._write(new)
-                _put_in_place(new, target, old)
+                put_in_place(new, target, old)
         except PrefqError:
             raise
         except OSError as error:
@@ -248,15 +249,3 @@ def _require_replaceable(target: Path, shown: Path) -> None:
             f"folder {str(shown)!r} holds {min(names)!r}, which is no part of comparisons and would be lost; give a "
             "new or empty folder, or one that holds nothing but comparisons."
         )
-
-
-def _put_in_place(new: Path, target: Path, old: Path) -> None:
-    """Rename `new` to `target`, what is there to `old`; if that fails or is interrupted, back again."""
-    try:
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
