@@ -39,7 +39,9 @@ from prefq.rewards.encoding_files import (
 )
 from prefq.vocabulary import counted
 
-BLOCK = 2048  # items that are encoded before they are written: what a killed run loses at most
+BLOCK = 2048  # items whose texts are read at a time
+BATCHES = 8  # of the encoder, before rows are written: what a killed run loses at most; some ten seconds of a core
+CHARACTERS = 4  # of a token, about
 
 
 class EncodingReport(NamedTuple):
@@ -179,13 +181,28 @@ def _fill(
         rows = np.flatnonzero(wanted[start : start + BLOCK])
         if len(rows) == 0:
             continue
-        texts = [[block[row] for row in rows.tolist()] for block in _sliced(prompts, responses, start)]
-        found = encoder.encode(*texts, on_progress=_shifted(on_progress, n_before + n_encoded, n_items))
-        store.write(start + rows, found)
-        n_encoded, n_halvings = n_encoded + len(rows), n_halvings + found.n_halvings
+        block = _sliced(prompts, responses, start)
+        for part in _parts(rows, *block, encoder):
+            texts = [[side[row] for row in part.tolist()] for side in block]
+            found = encoder.encode(*texts, on_progress=_shifted(on_progress, n_before + n_encoded, n_items))
+            store.write(start + part, found)
+            n_encoded, n_halvings = n_encoded + len(part), n_halvings + found.n_halvings
     store.repeat(first[inverse])
     store.finish()
     return n_encoded, n_halvings
+
+
+def _parts(
+    rows: NDArray[np.int64], prompts: Sequence[str], responses: Sequence[str], encoder: Encoder
+) -> list[NDArray[np.int64]]:
+    """Rows of a block, cut into parts that are written as soon as they are encoded.
+
+    By their lengths and not by a clock: which texts share a batch decides the round-off of their encodings.
+    """
+    most = CHARACTERS * encoder.identity.max_tokens
+    lengths = np.array([min(len(prompts[row]) + len(responses[row]), most) for row in rows.tolist()])
+    number = np.cumsum(lengths) // (BATCHES * CHARACTERS * encoder.batch_tokens)
+    return np.split(rows, np.flatnonzero(np.diff(number)) + 1)
 
 
 def _sliced(prompts: Sequence[str], responses: Sequence[str], start: int) -> tuple[Sequence[str], Sequence[str]]:

@@ -111,6 +111,32 @@ def test_an_interrupted_run_goes_on(encoder: Encoder, tmp_path: Path) -> None:
     assert near(found, expected(encoder))
 
 
+def test_a_short_list_that_was_interrupted_keeps_what_was_encoded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding_cache, "BLOCK", 2048)  # all are read at once
+    encoder = load_encoder(folder, device="cpu", max_tokens=80, batch_tokens=10)
+    texts = (
+        ["x" * 40] * 60,
+        [f"{k:040d}" for k in range(60)],
+    )  # 80 characters each; four of them are eight batches' worth
+    told = list[int]()
+
+    def interrupt(done: int, _: int) -> None:
+        told.append(done)
+        if done >= 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_items(encoder, *texts, cache=tmp_path, on_progress=interrupt)
+    assert max(np.diff([0, *told])) <= 4
+    found, report = encode_items(encoder, *texts, cache=tmp_path)
+    assert (report.n_encoded, report.n_from_cache) == (60 - told[-2], told[-2])
+    assert told[-2] >= 26
+    assert near(found, encoder.encode(*texts).encodings)
+    assert len(list(tmp_path.rglob("*.f32"))) == 1
+
+
 RUN = """
 import sys
 from prefq.rewards import encoding_cache
