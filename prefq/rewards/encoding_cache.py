@@ -35,8 +35,8 @@ from prefq.rewards.encoding_files import (
     Records,
     Store,
     encoder_folder,
-    locked,
 )
+from prefq.rewards.locks import locked
 from prefq.vocabulary import counted
 
 BLOCK = 2048  # items whose texts are read at a time
@@ -149,7 +149,8 @@ def encode_items(
         counts = (0, 0)
         n_from_cache = len(np.unique(contents))
         if not store.is_whole():
-            with locked(folder / f"{name}.lock"):
+            busy = f"another process is encoding the same items ({name}.lock is locked); wait until it is done."
+            with locked(folder / f"{name}.lock", busy):
                 counts = _fill(store, encoder, prompts, responses, on_progress)
         return store.encodings(), _report(store.records(), n_from_cache - counts[0], *counts)
     except OSError as error:

@@ -5,18 +5,15 @@ When a row counts is said in `prefq.rewards.encoding_cache`, the only user.
 
 import json
 import os
-import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.errors import InputError, MismatchError, StorageError
+from prefq.errors import InputError, MismatchError
 from prefq.rewards.encoder_batches import Encodings
 from prefq.rewards.encoders import EncodedTexts, Encoder, EncoderIdentity
 
@@ -214,27 +211,3 @@ def encoder_folder(cache: Path, encoder: Encoder) -> Path:
             "give another cache, or delete that folder."
         )
     return folder
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back when this process ends, however it ends."""
-    with path.open("ab") as file:
-        try:
-            _lock(file)
-        except OSError:
-            raise StorageError(
-                f"another process is encoding the same items ({path.name} is locked); wait until it is done."
-            ) from None
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

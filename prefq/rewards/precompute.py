@@ -5,13 +5,15 @@ and how work on many blocks runs in `prefq.compute`. While a pool OUT is built, 
 
 KEY.safetensors   features of a block of texts, named by a digest of them and of the base rewards
 .prefq-…/         the texts
+build.lock        held by the process that builds
 
 and a run that was ended goes on with the shards that are there. The folder is removed when the pool is saved.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +30,7 @@ from prefq.rewards.base import BaseRewards
 from prefq.rewards.group import Rows
 from prefq.rewards.informative_pairs import most_informative, near_equal, pairs_within
 from prefq.rewards.linear import LinearRewards
+from prefq.rewards.locks import locked
 from prefq.rewards.logs.texts import GROUP_ITEMS, PROMPT, RESPONSE, TextFile
 from prefq.rewards.pool_texts import NOTHING, PoolTexts, TextReport, read_pool_texts
 from prefq.vocabulary import PopulationPrior, digest_of
@@ -35,6 +38,7 @@ from prefq.vocabulary import PopulationPrior, digest_of
 LIMIT_PAIRS = 100_000  # more than a person could be asked in a lifetime; choosing among them takes milliseconds
 BLOCK_ITEMS = 1024  # responses encoded between two shards: what an ended run loses at most, in each worker
 SHARDS_VERSION = "1"  # of what a shard holds
+LOCK = "build.lock"
 
 OnProgress = Callable[[int, int], None]
 
@@ -125,28 +129,43 @@ def build_pool(
     MismatchError
         When the encoder is not the one of the rewards.
     StorageError
-        When a file cannot be read or written.
+        When a file cannot be read or written, or another process is building this pool.
     """
     for name, number in (("limit_pairs", limit_pairs), ("block_items", block_items)):
         if number < 1:
             raise InputError(f"{name} is {number}; give a number of at least 1.")
-    parts = Path(out).with_name(f"{Path(out).name}.parts")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-        for left in parts.glob(".prefq-*"):
-            shutil.rmtree(left)
-    except OSError as error:
-        raise StorageError(f"{str(parts)!r} cannot be written ({error.strerror}); give another folder.") from error
-    found, report = read_pool_texts(texts, parts, columns=columns)
-    blocks = _blocks(found, rewards, block_items)
-    n_before = _map(blocks, parts, partial(_make_work, rewards, device), map_blocks, on_progress)
-    features, flags = _gathered(blocks, parts, rewards.feature_space.n_features)
-    prior = rewards.prior if isinstance(rewards, LinearRewards) else None
-    pairs, counts = _chosen_pairs(features, found.prompt_codes, rewards, prior, limit_pairs)
-    pool = _pool(found, features, pairs, rewards, prior)
-    pool.save(out)
-    shutil.rmtree(parts, ignore_errors=True)
+    with _parts_of(Path(out)) as parts:
+        found, report = read_pool_texts(texts, parts, columns=columns)
+        blocks = _blocks(found, rewards, block_items)
+        n_before = _map(blocks, parts, partial(_make_work, rewards, device), map_blocks, on_progress)
+        features, flags = _gathered(blocks, parts, rewards.feature_space.n_features)
+        prior = rewards.prior if isinstance(rewards, LinearRewards) else None
+        pairs, counts = _chosen_pairs(features, found.prompt_codes, rewards, prior, limit_pairs)
+        pool = _pool(found, features, pairs, rewards, prior)
+        pool.save(out)
     return pool, BuildReport(report, n_before, *flags, *counts, pool.n_questions, pool.n_items)
+
+
+@contextmanager
+def _parts_of(out: Path) -> Iterator[Path]:
+    """The folder of what is computed for a pool, for this process alone; it stays where a run ends that left shards."""
+    parts = out.with_name(f"{out.name}.parts")
+    busy = f"another process is building {str(out)!r} ({LOCK} in {str(parts)!r} is locked); wait until it is done."
+    with ExitStack() as held:
+        try:
+            parts.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(parts / LOCK, busy))
+            for left in parts.glob(".prefq-*"):
+                shutil.rmtree(left)
+        except OSError as error:
+            raise StorageError(f"{str(parts)!r} cannot be written ({error.strerror}); give another folder.") from error
+        try:
+            yield parts
+        except BaseException:
+            if not any(parts.glob("*.safetensors")):
+                shutil.rmtree(parts, ignore_errors=True)
+            raise
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 class _Content(NamedTuple):

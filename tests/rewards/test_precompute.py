@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,6 +135,37 @@ def test_a_run_that_was_ended_goes_on_and_gives_the_same_pool(tmp_path: Path, st
     assert report.n_from_before == 20
     assert again.digest() == whole.digest()
     assert left_behind(tmp_path) == ["pool"]
+
+
+HOLDING = """
+import sys
+import prefq
+from prefq.rewards.precompute import build_pool
+def wait(done, total):
+    print(done, flush=True)
+    sys.stdin.read()
+build_pool(prefq.load_rewards("starter"), sys.argv[1], sys.argv[2], block_items=10, on_progress=wait)
+"""
+
+
+def test_one_process_builds_a_pool_at_a_time(tmp_path: Path, starter: Any) -> None:
+    path = texts(tmp_path / "t.jsonl")
+    command = [sys.executable, "-c", HOLDING, str(path), str(tmp_path / "pool")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        with pytest.raises(StorageError, match=r"^another process is building '.*pool' \(build.lock in .* wait until"):
+            build_pool(starter, path, tmp_path / "pool", block_items=10)
+        assert process.communicate("\n", timeout=60)[0].splitlines() == ["10", "20", "30", "40", "48"]
+    assert process.returncode == 0
+    assert left_behind(tmp_path) == ["pool"]
+
+
+def test_nothing_is_left_where_nothing_was_computed(tmp_path: Path, starter: Any) -> None:
+    (tmp_path / "t.jsonl").write_text('{"prompt": "p", "responses": ["alone"]}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="has no prompt with two responses"):
+        build_pool(starter, tmp_path / "t.jsonl", tmp_path / "pool")
+    assert left_behind(tmp_path) == []
 
 
 def test_other_texts_or_rewards_take_nothing_from_before(tmp_path: Path, starter: Any, learned: LinearRewards) -> None:

@@ -93,7 +93,8 @@ def build(
             on_progress=_teller(),
         )
     except KeyboardInterrupt:
-        tell(f"Interrupted: what was computed is kept in {out}.parts; give the same command again to go on.")
+        is_kept = f"what was computed is kept in {out}.parts" if Path(f"{out}.parts").exists() else "nothing was kept"
+        tell(f"Interrupted: {is_kept}; give the same command again to go on.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
         write_json({"pool": str(out), "digest": pool.digest(), **report.to_dict()})
