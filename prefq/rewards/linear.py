@@ -259,18 +259,23 @@ class LinearRewards:
         NotFoundError
             When there is no feature of an old name.
         InputError
-            When two features would have one name, or it is no name.
+            When two features or poles would have one name, or it is no name.
         """
         unknown = [name for name in (*names, *opposites) if name not in self.names]
         if unknown:
             raise NotFoundError(f"there is no feature {unknown[0]!r}; there are {', '.join(self.names)}.")
         known = dict(zip(self.names, self.opposites or ("",) * len(self.names), strict=True)) | dict(opposites)
         others = tuple(known[name] for name in self.names)
-        return replace(
+        changed = replace(
             self,
             names=tuple(names.get(name, name) for name in self.names),
             opposites=others if any(others) else (),
         )
+        words = [*changed.names, *filter(None, others)]
+        repeated = [word for word in (*names.values(), *opposites.values()) if words.count(word) > 1]
+        if repeated:
+            raise InputError(f"{repeated[0]!r} would name two poles; give each pole of each feature a name of its own.")
+        return changed
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `prefq.load_rewards` reads; the manifest last.

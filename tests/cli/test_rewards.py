@@ -1,6 +1,7 @@
 """prefq rewards: what rewards measure is shown, renamed, and tested on people who were held out."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import prefq
+from prefq.rewards.base import STARTER_FOLDER
 from prefq.rewards.encoders import load_encoder
 from prefq.rewards.linear import Example, FeatureExamples, LinearRewards
 from prefq.rewards.logs import load_comparisons, read_comparisons
@@ -127,6 +129,10 @@ def test_new_names_are_kept(prefq_: Prefq, folder: Path, rewards: LinearRewards)
         (("first",), ExitCode.USAGE, "OLD=NEW is 'first'"),
         (("first=second",), ExitCode.USAGE, "none empty or repeated"),
         (("first=a", "second=b", "--opposite", "c"), ExitCode.USAGE, "and 2 get names"),
+        (("first=other",), ExitCode.USAGE, "'other' would name two poles; give each pole of each feature a name"),
+        (("first=warm", "--opposite", "warm"), ExitCode.USAGE, "'warm' would name two poles"),
+        (("first=warm", "--opposite", "second"), ExitCode.USAGE, "'second' would name two poles"),
+        (("second=other",), ExitCode.USAGE, "'other' would name two poles"),
     ],
 )
 def test_names_that_cannot_be(
@@ -137,6 +143,17 @@ def test_names_that_cannot_be(
 
     assert (ended.code, sentence in ended.err) == (code, True), ended.err
     assert (folder / "rewards.json").read_bytes() == before
+
+
+def test_rewards_that_were_not_learned_have_no_other_names(prefq_: Prefq, tmp_path: Path) -> None:
+    bundled = prefq_("rewards", "rename", "starter", "thorough=long")
+    assert bundled.code == ExitCode.USAGE
+    assert bundled.err.strip() == (
+        "Error: the bundled rewards 'starter' cannot be renamed; give a folder of rewards that were learned."
+    )
+    shutil.copytree(STARTER_FOLDER, tmp_path / "style")
+    style = prefq_("rewards", "rename", tmp_path / "style", "thorough=long")
+    assert (style.code, "style' cannot be renamed; give a folder of rewards" in style.err) == (ExitCode.USAGE, True)
 
 
 def test_people_who_were_held_out_are_predicted_better_after_answers(

@@ -46,7 +46,7 @@ def show(rewards: RewardsArgument, plain: PlainOption = False, as_json: JsonOpti
 
 @app.command()
 def rename(
-    rewards: Annotated[Path, typer.Argument(metavar="R", help="A folder of rewards that were learned.")],
+    rewards: Annotated[str, typer.Argument(metavar="R", help="A folder of rewards that were learned.")],
     names: Annotated[list[str], typer.Argument(metavar="OLD=NEW", help="What to call a base reward; again for each.")],
     opposite: Annotated[
         str | None, typer.Option("--opposite", metavar="NAME", help="What to call the other end of a single one.")
@@ -59,19 +59,25 @@ def rename(
     Examples:
       prefq rewards rename my-rewards reward2=formal --opposite casual
     """
+    import prefq
     from prefq.errors import InputError
-    from prefq.rewards.linear import load_linear_rewards
+    from prefq.rewards.base import STARTER
+    from prefq.rewards.linear import LinearRewards
     from prefq_cli.console import tell, write_json
 
     wanted = named_pairs(names, "OLD=NEW", "the name it has and the name it gets")
     if opposite is not None and len(wanted) != 1:
         raise InputError(f"--opposite names the other end of one base reward, and {len(wanted)} get names; give one.")
-    found = load_linear_rewards(rewards)
+    if rewards == STARTER:
+        raise InputError("the bundled rewards 'starter' cannot be renamed; give a folder of rewards that were learned.")
+    found = prefq.load_rewards(rewards)
+    if not isinstance(found, LinearRewards):
+        raise InputError(f"the rewards in {rewards!r} cannot be renamed; give a folder of rewards that were learned.")
     changed = found.renamed(wanted, {} if opposite is None else dict.fromkeys(wanted, opposite))
     changed.save(rewards)
     if as_json:
         space = changed.feature_space
-        return write_json({"rewards": str(rewards), "names": list(space.names), "opposites": list(space.opposites)})
+        return write_json({"rewards": rewards, "names": list(space.names), "opposites": list(space.opposites)})
     return tell(f"Renamed in {rewards}: {', '.join(f'{old} is {new}' for old, new in wanted.items())}.")
 
 
