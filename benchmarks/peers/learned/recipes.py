@@ -27,8 +27,6 @@ def on_learned(recipe: str, method: str, n_features: int) -> Strategy:
     )
 
 
-STRATEGIES: tuple[Strategy, ...] = (
-    on_learned("pref_released", "pref", 5),
-    on_learned("pref_released_random", "pref", 5),
-    on_learned("rfm", "rfm", 8),
-)
+LEARNED = (("pref_released", "pref", 5), ("pref_released_random", "pref", 5), ("rfm", "rfm", 8))
+READS = tuple(dict.fromkeys(RECIPES / f"{method}.py" for _, method, _ in LEARNED))
+STRATEGIES: tuple[Strategy, ...] = tuple(on_learned(*each) for each in LEARNED)

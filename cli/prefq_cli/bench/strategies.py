@@ -34,8 +34,8 @@ class Address(NamedTuple):
 class Chosen:
     """A strategy that takes part in a run.
 
-    `digest` is that of the peer's file, so that results of another version of it are not taken for its own;
-    `unavailable` says in one sentence why it cannot run here.
+    `digest` is that of the peer's file and of those it reads, so that results of another version of them are not taken
+    for its own; `unavailable` says in one sentence why it cannot run here.
     """
 
     address: Address
@@ -116,14 +116,15 @@ def load_peers(file: str) -> Peers:
     ----------
     file
         Absolute path of a Python file with a sequence STRATEGIES of `Strategy`; it may also have a function
-        `unavailable` that gives one sentence, or None where it can run.
+        `unavailable` that gives one sentence, or None where it can run, and a sequence READS of other files that its
+        numbers depend on, from its folder.
 
     Raises
     ------
     InputError
         When the file cannot be run or offers no strategies.
     """
-    return _offered(file, hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16])
+    return _offered(file, _digest([Path(file)]))
 
 
 @cache
@@ -137,8 +138,14 @@ def _offered(file: str, digest: str) -> Peers:
             "add it, or begin the file's name with an underscore if it holds none."
         )
     unavailable: Callable[[], str | None] = getattr(module, "unavailable", _available)
+    reads = [path.parent / other for other in getattr(module, "READS", ())]
     # Whatever a file from outside says of itself, it is a peer.
-    return Peers(tuple(replace(each, kind=PEER) for each in strategies), digest, unavailable())
+    own = tuple(replace(each, kind=PEER) for each in strategies)
+    return Peers(own, _digest([path, *reads]) if reads else digest, unavailable())
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _chosen(strategy: Strategy, file: str | None = None, offered: Peers | None = None) -> Chosen:
