@@ -135,7 +135,7 @@ class TextComparisons:
 def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
     """Read comparisons that `TextComparisons.save` wrote.
 
-    Files are checked against their SHA-256, a second or so a gigabyte; texts are then read where they are needed, so the
+    Files are checked against their SHA-256, about a second a gigabyte; texts are then read where they are needed: the
     folder must not change while the value is in use.
 
     Raises
