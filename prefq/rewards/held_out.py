@@ -1,5 +1,6 @@
 """How well people who were held out are predicted after some of their own answers: what choices here are judged by."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,43 @@ def held_out_curve(
     people, starts, counts = np.unique(users[order], return_index=True, return_counts=True)
     own = [order[start : start + min(max(after), count // 2)] for start, count in zip(starts, counts, strict=True)]
     rest = [order[start + len(used) : start + count] for start, count, used in zip(starts, counts, own, strict=True)]
-    tests = [rows[comparisons.outcomes[rows] != 0] for rows in rest]
+    return curve_of(comparisons, prior, people, own, rest, after=after)
+
+
+def curve_of(
+    comparisons: Comparisons,
+    prior: PopulationPrior,
+    people: NDArray[np.int64],
+    own: Sequence[NDArray[np.int64]],
+    tests: Sequence[NDArray[np.int64]],
+    *,
+    after: tuple[int, ...] = AFTER,
+) -> HeldOutCurve:
+    """Learn from the first of some answers, and predict others; which is for the caller to say.
+
+    Parameters
+    ----------
+    comparisons
+        Everybody's answers.
+    prior
+        Where everybody starts.
+    people : (n_people,)
+        Their numbers.
+    own
+        For each of them, rows of the answers to learn from (n,), in order; those of another person tell what a profile
+        that is not one's own is worth.
+    tests
+        For each of them, rows of the answers to predict (n,); ties among them are left out, and people with fewer than
+        two others.
+    after
+        Numbers of answers, ascending.
+
+    Raises
+    ------
+    InputError
+        When nobody has two preferences to be tested on.
+    """
+    tests = [rows[comparisons.outcomes[rows] != 0] for rows in tests]
     kept = [i for i in range(len(people)) if len(tests[i]) >= LEAST_TESTS]
     if not kept:
         raise InputError("nobody who was held out has enough preferences to be tested on; give more answers a person.")

@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.population import fit_population_prior
 from prefq.rewards.encoders import Encoder
 from prefq.rewards.encoding_cache import encode_items
-from prefq.rewards.factorization.average import fit_average
 from prefq.rewards.factorization.base import OnStep
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import HeldOutCurve, held_out_curve
@@ -24,10 +22,10 @@ from prefq.rewards.learning import DEFAULT, LearnedRewards, learn_rewards
 from prefq.rewards.linear import LinearRewards
 from prefq.rewards.logs import TextComparisons
 from prefq.rewards.naming import propose_names
-from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, counted
+from prefq.rewards.shared_reward import fit_shared_reward
+from prefq.vocabulary import Array, FeatureSpace, PopulationPrior, counted
 
 NAMED_BY = 2000  # items whose texts names are proposed from
-ASIDE = 0.15  # of the comparisons, by which the ridge of the shared reward is chosen
 LEAST_COMMON = 0.25  # logits, of a typical pair: below, nothing is liked by most people
 OnProgress = Callable[[int, int], None]
 
@@ -156,7 +154,8 @@ def _tested(
         curve = _curve(encodings, learned.heads, learned.prior, tests, seed)
     except InputError:  # nobody has enough answers
         return None
-    pooled = _curve(encodings, *_shared(encodings, group, np.random.default_rng(seed)), tests, seed)
+    shared = fit_shared_reward(encodings, group, rng=np.random.default_rng(seed))
+    pooled = _curve(encodings, *shared, tests, seed)
     gain = pooled.log_losses[:, :1] - curve.log_losses
     root = np.sqrt(max(len(gain) - 1, 1))
     return {
@@ -171,21 +170,6 @@ def _tested(
         "gain_over_shared": gain.mean(axis=0).tolist(),
         "gain_error": (gain.std(axis=0) / root).tolist(),
     }
-
-
-def _shared(
-    encodings: NDArray[np.floating[Any]], group: GroupComparisons, rng: np.random.Generator
-) -> tuple[Array, PopulationPrior]:
-    """The one reward for everybody, its ridge chosen on a part of the comparisons, and a prior that is sure of it.
-
-    How people reply, and the scale, are fitted on that part, as with any other rewards: ties make margins look smaller.
-    """
-    aside = rng.random(group.n_comparisons) < ASIDE
-    head = fit_average(encodings, group.of_rows(~aside), rng=rng, validation=group.of_rows(aside)).heads
-    told_by = group.of_rows(aside) if aside.any() else group  # not by those rows that the head fits the noise of
-    fitted = fit_population_prior(told_by.feature_differences(encodings, head), told_by.outcomes, told_by.users)
-    sure = Gaussian(fitted.coefficients.mean, [[0.0]])
-    return head, PopulationPrior(sure, response_model=fitted.response_model, feature_space=fitted.feature_space)
 
 
 def _curve(

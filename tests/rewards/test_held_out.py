@@ -6,8 +6,8 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
-from prefq.rewards.held_out import held_out_curve
-from prefq.vocabulary import Gaussian, PopulationPrior, ResponseModel
+from prefq.rewards.held_out import curve_of, held_out_curve
+from prefq.vocabulary import Comparisons, Gaussian, PopulationPrior, ResponseModel
 
 SPACE = prefq.FeatureSpace(["a", "b"])
 PRIOR = PopulationPrior(Gaussian([0.5, 0.0], [[1.0, 0.0], [0.0, 4.0]]), feature_space=SPACE)
@@ -64,3 +64,15 @@ def test_ties_are_learned_from_and_not_tested() -> None:
     exact = sigmoid(margins - 1) / (sigmoid(margins - 1) + sigmoid(-margins - 1))
     right = np.where(outcomes > 0, exact, 1 - exact)
     assert curve.log_loss[0] == pytest.approx(-np.log(right).mean(), abs=0.01)
+
+
+def test_the_answers_of_another_person_mislead() -> None:
+    differences, outcomes, users = people(200, 40, np.random.default_rng(8))
+    rows = [np.flatnonzero(users == user) for user in range(200)]
+    own, tests = [each[:20] for each in rows], [each[20:] for each in rows]
+    told = (Comparisons(differences, outcomes), PRIOR, np.arange(200))
+    mine = curve_of(*told, own, tests)
+    theirs = curve_of(*told, [*own[1:], own[0]], tests)
+    np.testing.assert_array_equal(mine.log_losses[:, 0], theirs.log_losses[:, 0])
+    assert (theirs.log_loss[1:] - theirs.log_loss[0] > 0.02).all()
+    assert (mine.log_loss[1:] - mine.log_loss[0] < -0.05).all()
