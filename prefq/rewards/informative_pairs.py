@@ -30,13 +30,15 @@ def pairs_within(prompt_codes: Rows) -> Rows:
     """
     order = np.argsort(prompt_codes, kind="stable")
     _, starts, sizes = np.unique(prompt_codes[order], return_index=True, return_counts=True)
-    found = []
+    counts = sizes * (sizes - 1) // 2
+    begins = np.cumsum(counts) - counts
+    pairs = np.empty((counts.sum(), 2), dtype=np.int64)
     for size in np.unique(sizes).tolist():
-        first, second = np.triu_indices(size, 1)
-        begins = starts[sizes == size][:, None]
-        found.append(np.stack([order[begins + first], order[begins + second]], axis=-1).reshape(-1, 2))
-    pairs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
-    return np.asarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0], prompt_codes[pairs[:, 0]]))])
+        own, sides = sizes == size, np.triu_indices(size, 1)
+        rows = begins[own][:, None] + np.arange(len(sides[0]))
+        for side, members in enumerate(sides):
+            pairs[rows, side] = order[starts[own][:, None] + members]
+    return pairs
 
 
 def near_equal(features: Features, pairs: Rows, *, share: float = NEAR) -> NDArray[np.bool_]:
@@ -90,8 +92,10 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     """
     if n_pairs >= len(pairs):
         return np.arange(len(pairs))
-    _, prompts = np.unique(prompt_codes[pairs[:, 0]], return_inverse=True)
-    n_prompts = int(prompts.max()) + 1
+    _, codes = np.unique(prompt_codes, return_inverse=True)
+    has_pairs = np.bincount(codes[pairs[:, 0]]) > 0
+    prompts = (np.cumsum(has_pairs) - 1)[codes][pairs[:, 0]]  # from 0, without a gap
+    n_prompts = int(has_pairs.sum())
     model = prior.response_model
     covariance = prior.coefficients.covariance
     free, waits = np.ones(len(pairs), dtype=bool), np.ones(n_prompts, dtype=bool)
@@ -104,9 +108,7 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
         owed = owed[np.argsort(-told[owed], kind="stable")][:share]
         waits[prompts[owed]] = False
         free[owed] = False
-        others = np.flatnonzero(free)
-        n_others = max(min(share - len(owed), left - len(owed) - int(waits.sum())), 0)
-        rest = others[np.argsort(-told[others], kind="stable")][:n_others]
+        rest = _highest(told, free, max(min(share - len(owed), left - len(owed) - int(waits.sum())), 0))
         waits[prompts[rest]] = False
         free[rest] = False
         chosen = np.concatenate([owed, rest])
@@ -141,6 +143,14 @@ def _best_of_each(told: Array, prompts: Rows, wanted: NDArray[np.bool_]) -> Rows
     first = np.ones(len(order), dtype=bool)
     first[1:] = prompts[order][1:] != prompts[order][:-1]
     return np.asarray(order[first])
+
+
+def _highest(told: Array, free: NDArray[np.bool_], n: int) -> Rows:
+    """The n most telling of the free pairs (n_pairs,), utmost first, and the earlier of equals."""
+    rows = np.flatnonzero(free)
+    if n < len(rows):  # or sorting all takes most of the time
+        rows = rows[told[rows] >= np.partition(told[rows], -n)[-n]] if n else rows[:0]
+    return np.asarray(rows[np.argsort(-told[rows], kind="stable")][:n])
 
 
 def _after_one(covariance: Array, features: Features, pairs: Rows, slopes: Array) -> Array:

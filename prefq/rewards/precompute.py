@@ -260,20 +260,21 @@ def _chosen_pairs(
     limit: int,
 ) -> tuple[Rows, tuple[int, int, int]]:
     """Pairs of the pool; and how many there are, are near-equal, and were not chosen."""
-    all_pairs = pairs_within(prompt_codes)
-    pairs = all_pairs[~near_equal(features, all_pairs)]
-    n_near = len(all_pairs) - len(pairs)
+    pairs = pairs_within(prompt_codes)
+    n_all = len(pairs)
+    pairs = pairs[~near_equal(features, pairs)]
+    n_near = n_all - len(pairs)
     if not len(pairs):
         raise InputError(
-            f"no two responses to a prompt differ for these base rewards ({len(all_pairs)} pairs were compared); "
+            f"no two responses to a prompt differ for these base rewards ({n_all} pairs were compared); "
             "give other responses, or other rewards."
         )
     if len(pairs) > limit:
         if prior is None:
             prior = CandidatePool.from_arrays(features, pairs, feature_space=rewards.feature_space).starting_point()
         chosen = most_informative(features, pairs, prompt_codes, prior, limit)
-        return pairs[chosen], (len(all_pairs), n_near, len(pairs) - len(chosen))
-    return pairs, (len(all_pairs), n_near, 0)
+        return pairs[chosen], (n_all, n_near, len(pairs) - len(chosen))
+    return pairs, (n_all, n_near, 0)
 
 
 def _pool(

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import prefq
 from prefq.inference.predictive import entropy, expected_entropy, predicted_replies
-from prefq.rewards.informative_pairs import _telling, most_informative, near_equal, pairs_within
+from prefq.rewards.informative_pairs import _highest, _telling, most_informative, near_equal, pairs_within
 from prefq.vocabulary import Array, ResponseModel
 
 SPREADS = np.array([2.0, 1.0, 0.5, 0.25])
@@ -34,7 +34,7 @@ def group(n_prompts: int = 60, n_responses: int = 6, seed: int = 0) -> tuple[Arr
 def test_all_pairs_within_prompts_and_no_others(codes: list[int]) -> None:
     expected = [pair for pair in combinations(range(len(codes)), 2) if codes[pair[0]] == codes[pair[1]]]
     found = pairs_within(np.array(codes, dtype=np.int64))
-    assert sorted(map(tuple, found.tolist())) == expected
+    assert list(map(tuple, found.tolist())) == sorted(expected, key=lambda pair: (codes[pair[0]], pair))
 
 
 def test_near_equal_pairs_by_hand() -> None:
@@ -80,6 +80,22 @@ def test_with_fewer_pairs_than_prompts_each_has_one_at_most() -> None:
     chosen = most_informative(features, pairs, codes, prior_of(SPREADS), 20)
     assert len(chosen) == 20
     assert len(np.unique(codes[pairs[chosen, 0]])) == 20
+
+
+def test_prompts_whose_pairs_were_left_out_are_owed_none() -> None:
+    features, codes = group()
+    pairs = pairs_within(codes)
+    pairs = pairs[(codes[pairs[:, 0]] % 3 > 0) & (codes[pairs[:, 0]] < 58)]
+    chosen = most_informative(features, pairs, codes * 7 + 5, prior_of(SPREADS), 38)
+    np.testing.assert_array_equal(np.unique(codes[pairs[chosen, 0]]), np.unique(codes[pairs[:, 0]]))
+    assert len(chosen) == 38
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=20), st.integers(0, 20))
+def test_the_highest_are_those_of_a_full_sort(values: list[tuple[int, bool]], n: int) -> None:
+    expected = sorted((-told, row) for row, (told, is_free) in enumerate(values) if is_free)[:n]
+    told, free = np.array([told for told, _ in values], dtype=float), np.array([each for _, each in values], dtype=bool)
+    assert _highest(told, free, n).tolist() == [row for _, row in expected]
 
 
 def test_nothing_is_chosen_where_all_may_stay() -> None:
