@@ -92,8 +92,8 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     """
     if n_pairs >= len(pairs):
         return np.arange(len(pairs))
-    _, codes = np.unique(prompt_codes, return_inverse=True)
-    has_pairs = np.bincount(codes[pairs[:, 0]]) > 0
+    known, codes = np.unique(prompt_codes, return_inverse=True)
+    has_pairs = np.bincount(codes[pairs[:, 0]], minlength=len(known)) > 0
     prompts = (np.cumsum(has_pairs) - 1)[codes][pairs[:, 0]]  # from 0, without a gap
     n_prompts = int(has_pairs.sum())
     model = prior.response_model
