@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from prefq.rewards.learning import RankPoint, learn_rewards
+from prefq.rewards.folds import RankPoint
+from prefq.rewards.learning import learn_rewards
 from prefq.simulation.learned_strategies import comparisons_of
 from prefq.simulation.synthetic import make_world
 

@@ -1,5 +1,7 @@
 """Files and folders that commands write results to: what is there already is replaced only where --force says so."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,22 @@ def require_free(path: Path | None, *, force: bool) -> None:
         return
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise InputError(f"{str(path)!r} is there already; give another name, or --force to replace it.")
+
+
+def require_writable(folder: Path) -> None:
+    """Raise StorageError unless a folder can be written, or made, here: before hours of work, not after."""
+    from prefq.errors import StorageError
+
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".prefq-", dir=place):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"{str(folder)!r} cannot be written ({error.strerror}: {str(place)!r}); give a folder that can be."
+        ) from error
 
 
 def write_file(path: Path, content: str) -> None:

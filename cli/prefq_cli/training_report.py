@@ -1,51 +1,93 @@
 """What a training report says, as words and tables: who was learned from, how many base rewards, who was tested."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prefq_cli.settings import Settings
 
+AFTER = 10  # answers by which the number of base rewards is chosen
+NOT_MEASURED = "not measured"
+
 
 def show_report(report: Mapping[str, Any], settings: Settings) -> None:
     """The report of `prefq.rewards.train.train_rewards`; nothing of what it lacks."""
-    from prefq_cli.console import write, write_table, write_words
+    from prefq_cli.console import write, write_words
 
     if report.keys() >= {"method", "n_comparisons", "n_users"}:
-        write_words(
-            f"{_chosen(report)}Learned by {report['method']} from {report['n_comparisons']:,} comparisons of "
-            f"{report['n_users']:,} people."
-        )
+        write_words(" ".join(_learned(report)))
     if len(report.get("features", ())) > 1:
         write("")
-        write_words("People held out, after 10 answers, by the number of base rewards (± standard error):")
-        tried = [
-            (
-                f"{point['n_features']}{' ←' if point['n_features'] == report.get('n_features') else ''}",
-                _with_error(point["log_loss"], point["log_loss_error"]),
-                _with_error(point["accuracy"], point["accuracy_error"]),
-            )
-            for point in report["features"]
-        ]
-        write_table(tried, ("base rewards", "log loss", "accuracy"), settings)
+        _show_numbers(report, settings)
     if test := report.get("test"):
         write("")
-        write_words(f"{test['n_people']} test people, who took no part, after so many answers of theirs:")
-        tested = [
-            (
-                str(after),
-                _with_error(test["log_loss"][i], test["log_loss_error"][i]),
-                _with_error(test["accuracy"][i], test["accuracy_error"][i]),
-                _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),
-            )
-            for i, after in enumerate(test["after"])
-        ]
-        write_table(tested, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
+        _show_test(test, settings)
 
 
-def _chosen(report: Mapping[str, Any]) -> str:
-    n = report.get("n_features")
-    return "" if n is None else f"{n} base reward{'' if n == 1 else 's'}. "
+def _learned(report: Mapping[str, Any]) -> Iterator[str]:
+    """How many base rewards there are, why not as many as were asked for, and whom they were learned from."""
+    from prefq.vocabulary import counted
+
+    n, asked = report.get("n_features"), report.get("n_features_asked")
+    if n is not None:
+        yield f"{counted(n, 'base reward')}."
+        if asked is not None and asked > n:
+            yield f"{asked} were asked for; the comparisons show no more in which people differ."
+    yield (
+        f"Learned by {report['method']} from {_many(report['n_comparisons'], 'comparison')} of "
+        f"{people(report['n_users'])}."
+    )
+
+
+def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
+    """Held-out people by the number of base rewards, and why what was not measured was not."""
+    from prefq_cli.console import write_table, write_words
+
+    points = report["features"]
+    measured = [point for point in points if point["log_loss"] is not None]
+    told = min((point.get("told", AFTER) for point in measured), default=AFTER)
+    after = f"{AFTER} answers" if told > AFTER - 0.05 else f"{told:.1f} answers on average, half of what they gave"
+    write_words(f"People held out, after {after}, by the number of base rewards (± standard error):")
+    rows = [
+        (
+            f"{point['n_features']}{' ←' if point['n_features'] == report.get('n_features') else ''}",
+            _with_error(point["log_loss"], point["log_loss_error"]),
+            _with_error(point["accuracy"], point["accuracy_error"]),
+        )
+        for point in points
+    ]
+    write_table(rows, ("base rewards", "log loss", "accuracy"), settings)
+    if not measured:
+        write_words("Not measured: nobody held out gave three answers, two of them preferences to be tested on.")
+    if told < AFTER / 2 or not measured:
+        write_words("That is too few to choose the number by; the likelihood of all their answers has chosen it.")
+
+
+def _show_test(test: Mapping[str, Any], settings: Settings) -> None:
+    """Test people after some of their answers, and what that is worth."""
+    from prefq_cli.console import write_table, write_words
+
+    n_people = test["n_people"]
+    write_words(f"{people(n_people, 'test ')}, who took no part, after so many answers:")
+    rows = [
+        (
+            str(after),
+            _with_error(test["log_loss"][i], test["log_loss_error"][i]),
+            _with_error(test["accuracy"][i], test["accuracy_error"][i]),
+            _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),
+        )
+        for i, after in enumerate(test["after"])
+    ]
+    write_table(rows, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
+
+
+def people(n: int, kind: str = "") -> str:
+    """A number of people: 1 person, 2 people."""
+    return f"{n:,} {kind}{'person' if n == 1 else 'people'}"
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _with_error(value: float | None, error: float | None, sign: str = "") -> str:
-    return "not measured" if value is None or error is None else f"{value:{sign}.3f} ± {error:.3f}"
+    return NOT_MEASURED if value is None or error is None else f"{value:{sign}.3f} ± {error:.3f}"

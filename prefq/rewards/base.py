@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from prefq.errors import InputError
-from prefq.vocabulary import Array, FeatureSpace
+from prefq.vocabulary import Array, FeatureSpace, shown
 
 STARTER = "starter"
 STARTER_FOLDER = Path(__file__).parent / "starter"
@@ -80,11 +80,12 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
 
 
 def require_texts(prompts: Sequence[str], responses: Sequence[str]) -> None:
-    """Raise InputError unless both are sequences of as many texts."""
+    """Raise InputError unless these are as many prompts as responses, all of them texts."""
     if isinstance(prompts, str) or isinstance(responses, str):
         raise InputError("prompts or responses are one text; give a list of texts for each.")
     if len(prompts) != len(responses):
         raise InputError(f"there are {len(prompts)} prompts and {len(responses)} responses; give as many of each.")
-    wrong = [text for text in (*prompts, *responses) if not isinstance(text, str)]
-    if wrong:
-        raise InputError(f"prompts or responses hold {wrong[0]!r}; every one must be a text.")
+    for name, texts in (("prompts", prompts), ("responses", responses)):
+        for text in texts:
+            if not isinstance(text, str):
+                raise InputError(f"{name} hold {shown(text)}; every one must be a text.")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
+from prefq.rewards.base import require_texts
 from prefq.rewards.encoder_batches import FIRST, LAST, MEAN, Encodings, Network, encode_tokens, in_float32
 from prefq.rewards.encoder_files import ModelFolder, find_model
 from prefq.rewards.encoder_loading import (
@@ -166,7 +167,7 @@ class Encoder:
             When there are not as many prompts as responses, one is no text, one alone does not fit into memory, or
             the model gives numbers that are not finite in float32.
         """
-        check_texts(prompts, responses)
+        require_encodable(prompts, responses)
         n = len(responses)
         lengths = np.array([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)])
         order = np.argsort(-lengths, kind="stable")
@@ -317,14 +318,9 @@ def _check_options(dtype: str, pooling: str, reads: str, max_tokens: int | None,
             raise InputError(f"{name} is {number!r}; give a whole number above 0.")
 
 
-def check_texts(prompts: Sequence[str], responses: Sequence[str]) -> None:
+def require_encodable(prompts: Sequence[str], responses: Sequence[str]) -> None:
     """Raise InputError unless these are as many prompts as responses, all of them texts of valid Unicode."""
-    if isinstance(prompts, str) or isinstance(responses, str):
-        raise InputError("prompts or responses are one text; give a list of texts for each.")
-    if len(prompts) != len(responses):
-        raise InputError(f"there are {len(prompts)} prompts and {len(responses)} responses; give as many of each.")
+    require_texts(prompts, responses)
     for name, texts in (("prompts", prompts), ("responses", responses)):
         for text in texts:
-            if not isinstance(text, str):
-                raise InputError(f"{name} hold {text!r}; every one must be a text.")
             require_unicode(text, name)

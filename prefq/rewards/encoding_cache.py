@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError, StorageError
 from prefq.rewards.encoder_batches import Encodings
-from prefq.rewards.encoders import Encoder, OnProgress, check_texts
+from prefq.rewards.encoders import Encoder, OnProgress, require_encodable
 from prefq.rewards.encoding_files import (
     IN_FLOAT32,
     NAME_LENGTH,
@@ -221,7 +221,7 @@ def _contents(prompts: Sequence[str], responses: Sequence[str]) -> NDArray[np.by
     digests = np.empty(len(responses), dtype=RECORD["content"])
     for start in range(0, len(responses), BLOCK):
         texts = _sliced(prompts, responses, start)
-        check_texts(*texts)
+        require_encodable(*texts)
         for row, (prompt, response) in enumerate(zip(*texts, strict=True), start):
             raw = prompt.encode()
             total = hashlib.blake2b(len(raw).to_bytes(8, "little") + raw, digest_size=16)

@@ -5,24 +5,24 @@ group is folded: the heads of each fold are learned without its people, who then
 and how well people are predicted after ten answers. What that says of a group is used on heads learned from everybody.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.errors import InputError
-from prefq.inference.groups import Group
-from prefq.inference.mixture_em import Population, evidence_of
+from prefq.errors import InferenceError, InputError
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.canonical import canonical, parts_of
-from prefq.rewards.factorization.base import Factorization, OnStep
+from prefq.rewards.factorization.base import Factorization, Method, OnStep
 from prefq.rewards.factorization.marginal import ITEMS, Directions
+from prefq.rewards.fits import Fits
+from prefq.rewards.folds import RankPoint, Seen, Strengths, chosen, curve_of, held_out, strengths
 from prefq.rewards.group import GroupComparisons
-from prefq.rewards.held_out import HeldOutCurve, held_out_curve
-from prefq.vocabulary import Array, FeatureSpace, Gaussian, GaussianMixture, PopulationPrior, ResponseModel, counted
+from prefq.vocabulary import Array, Gaussian, GaussianMixture, PopulationPrior, counted
 
 METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -32,47 +32,9 @@ METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 DEFAULT = "bayes"
 NESTED = "bayes"  # whose first features are those of fewer features: one fit tells of all numbers
+AVERAGE = "average"  # which learns one
+UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
 CANDIDATES = (1, 2, 3, 4, 6, 8, 12)
-AFTER = 10  # answers by which the number of features is chosen
-FOLDS = 5
-MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much
-CLOSE = 0.01  # of accuracy, and of log loss in nats: fewer features that are as good as this are taken
-CLOSE_EVIDENCE = 0.0005  # nats an answer: the evidence is of all answers, and varies less
-PLAIN = ResponseModel()
-
-
-class Method(Protocol):
-    """Learns heads from encodings; one of `prefq.rewards.factorization`."""
-
-    def __call__(
-        self,
-        encodings: NDArray[np.floating[Any]],
-        group: GroupComparisons,
-        n_features: int,
-        *,
-        rng: np.random.Generator,
-        validation: GroupComparisons | None = None,
-        on_step: OnStep | None = None,
-    ) -> Factorization:
-        """Heads and coefficients."""
-
-
-class RankPoint(NamedTuple):
-    """Held-out people after no and after ten answers, with so many features: means and standard errors over people.
-
-    log_evidence is that of all their answers together, in nats an answer; told is the mean number of answers of theirs
-    that were used: ten, but where people gave fewer than twenty.
-    """
-
-    n_features: int
-    log_evidence: float
-    told: float
-    log_loss_before: float
-    log_loss: float
-    log_loss_error: float
-    accuracy_before: float
-    accuracy: float
-    accuracy_error: float
 
 
 class LearnedRewards(NamedTuple):
@@ -87,48 +49,6 @@ class LearnedRewards(NamedTuple):
     prior: PopulationPrior
     curve: tuple[RankPoint, ...]
     method: str
-
-
-class _Seen(NamedTuple):
-    """Answers as features by heads that were learned without those who gave them."""
-
-    features: Array
-    outcomes: NDArray[np.int8]
-    users: NDArray[np.int64]
-
-    def first(self, n_features: int) -> "_Seen":
-        """The same of the first features."""
-        return self._replace(features=self.features[:, :n_features])
-
-
-class _Strengths(NamedTuple):
-    """Mean and variances of people's coefficients on canonical features (n_features,)."""
-
-    mean: Array
-    variances: Array
-
-    def first(self, n_features: int) -> "_Strengths":
-        """The same of the first features."""
-        return _Strengths(self.mean[:n_features], self.variances[:n_features])
-
-
-class _Held(NamedTuple):
-    """What the folds tell of a number of features: their people's answers, and strengths.
-
-    others are the strengths that the people of all other folds tell, one for each fold, whole those of everybody.
-    """
-
-    folds: list[_Seen]
-    others: list[_Strengths]
-    whole: _Strengths
-
-    def first(self, n_features: int) -> "_Held":
-        """The same of the first features."""
-        folds, others = (
-            [each.first(n_features) for each in self.folds],
-            [each.first(n_features) for each in self.others],
-        )
-        return _Held(folds, others, self.whole.first(n_features))
 
 
 def method_of(name: str) -> Method:
@@ -148,6 +68,7 @@ def learn_rewards(
     n_features: int | None = None,
     max_features: int = CANDIDATES[-1],
     rng: np.random.Generator,
+    checkpoints: Path | None = None,
     on_step: OnStep | None = None,
 ) -> LearnedRewards:
     """Heads, and the prior of people's coefficients on them.
@@ -164,7 +85,10 @@ def learn_rewards(
         How many base rewards; by default the fewest, of `CANDIDATES` up to `max_features`, with which people who were
         held out are predicted after ten answers as well as with any other number, within `CLOSE`.
     rng
-        Draws the folds, and what a method draws.
+        Draws the folds, the pairs that a method is stopped by, and what the method draws.
+    checkpoints
+        A folder that keeps each fit once it is finished: a run that was interrupted goes on from there when it is
+        called with the same arguments and a generator in the same state, and comes to the same result.
     on_step
         Told what is being done; may raise to end it.
 
@@ -172,33 +96,42 @@ def learn_rewards(
     ------
     InputError
         When there is no such method, or nothing to learn from.
+    StorageError
+        When a finished fit cannot be written.
     """
     if group.n_comparisons and not group.outcomes.any():
         raise InputError(f"all {group.n_comparisons} comparisons are ties, which tell no response from another.")
-    say = on_step or _silent
-    fit = method_of(method)
-    numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= max_features)
-    if method == "average":
+    say, nested = on_step or _silent, method == NESTED
+    fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED, folder=checkpoints, on_step=say)
+    most = min(max_features, encodings.shape[1])
+    numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= most)
+    if method == AVERAGE:
         numbers = (1,)
-    held: dict[int, _Held] = {}
-    if group.n_users > 1:
-        held = _folds(fit, encodings, group, numbers, nested=method == NESTED, rng=rng, say=say)
-    seed = int(rng.integers(2**63))  # one for all: each number of features is tested on the same answers
-    curve = tuple(_point(number, of, seed) for number, of in held.items())
-    chosen = _chosen(curve) if curve else numbers[0]
-    say(f"learning {counted(chosen, 'feature')} from everybody")
-    learned = fit(encodings, group, chosen, rng=rng, on_step=on_step)
-    heads = _canonical(learned, encodings, group) if method != NESTED else learned.heads
+
+    def heads_of(learned_from: GroupComparisons, number: int, what: str) -> Array:
+        found = fits(learned_from, number, f"learning {counted(number, 'feature')}{what}", rng=rng)
+        heads = found.heads if nested else _canonical(found, encodings, learned_from)
+        if not heads[:, 0].any():
+            raise InputError(
+                f"the {learned_from.n_comparisons} answers cancel out: for all that is said for a response as much is "
+                "said against it, so no reward can be learned; give comparisons of more people or texts."
+            )
+        return heads
+
+    def features(others: GroupComparisons, own: GroupComparisons, number: int, what: str) -> Array:
+        return own.feature_differences(encodings, heads_of(others, number, what))
+
+    held = held_out(group, numbers, features, nested=nested, rng=rng) if group.n_users > 1 else {}
+    curve = curve_of(held, rng)
+    number = chosen(curve) if curve else numbers[0]
+    heads = heads_of(group, number, " from everybody")
     if held:
-        heads = heads[:, : len(held[chosen].whole.mean)]
+        heads = heads[:, : len(held[number].whole.mean)]
     say("fitting where new people start")
-    features = group.feature_differences(encodings, heads)
-    prior = fit_population_prior(
-        features, group.outcomes, group.users, strengths=group.strengths, n_components="auto", on_step=on_step
-    )
+    seen = Seen(group.feature_differences(encodings, heads), group.outcomes, group.users)
+    prior = fit_population_prior(*seen, strengths=group.strengths, n_components="auto", on_step=on_step)
     if held:
-        taught = _strengths([_Seen(features, group.outcomes, group.users)])
-        prior = narrowed(prior, *_shares(taught, held[chosen].whole.first(heads.shape[1])))
+        prior = narrowed(prior, *_shares(strengths([seen]), held[number].whole.first(heads.shape[1])))
     compared = np.unique(group.pairs)
     return LearnedRewards(_mean(encodings, compared), heads, prior, curve, method)
 
@@ -229,7 +162,7 @@ def narrowed(prior: PopulationPrior, of_mean: Array, of_sd: Array) -> Population
     )
 
 
-def _shares(taught: _Strengths, others: _Strengths) -> tuple[Array, Array]:
+def _shares(taught: Strengths, others: Strengths) -> tuple[Array, Array]:
     """What of mean and standard deviation, as those who taught the heads show them, is left of people held out."""
     of_sd = np.sqrt(np.clip(others.variances / taught.variances, 0.0, 1.0))
     of_mean = of_sd.copy()
@@ -237,113 +170,11 @@ def _shares(taught: _Strengths, others: _Strengths) -> tuple[Array, Array]:
     return of_mean, of_sd
 
 
-def _folds(
-    fit: Method,
-    encodings: NDArray[np.floating[Any]],
-    group: GroupComparisons,
-    numbers: tuple[int, ...],
-    *,
-    nested: bool,
-    rng: np.random.Generator,
-    say: Callable[[str], None],
-) -> dict[int, _Held]:
-    """For each number of features, what the folds tell."""
-    n_folds = min(group.n_users, FOLDS if group.n_comparisons <= MOST_ANSWERS else 3)
-    part = rng.permutation(np.arange(group.n_users) % n_folds)
-    seen: dict[int, list[_Seen]] = {number: [] for number in ((max(numbers),) if nested else numbers)}
-    for fold in range(n_folds):
-        others, own = group.of_users(part != fold), group.of_users(part == fold)
-        if not others.n_comparisons or not own.n_comparisons:
-            continue
-        for number, of in seen.items():
-            say(f"learning {counted(number, 'feature')}, fold {fold + 1} of {n_folds}")
-            learned = fit(encodings, others, number, rng=rng)
-            heads = learned.heads if nested else _canonical(learned, encodings, others)
-            of.append(_Seen(own.feature_differences(encodings, heads), own.outcomes, own.users))
-    held = {number: _held(of) for number, of in seen.items() if len(of) > 1}
-    if not (nested and held):
-        return held
-    whole = held[max(numbers)]  # people may differ in fewer ways than were asked for
-    return {number: whole.first(number) for number in sorted({min(n, len(whole.whole.mean)) for n in numbers})}
-
-
-def _held(folds: list[_Seen]) -> _Held:
-    """Strengths as the people of the folds tell them; people may differ in fewer ways than were asked for."""
-    n_features = min(fold.features.shape[1] for fold in folds)
-    folds = [fold.first(n_features) for fold in folds]
-    others = [_strengths(folds[:i] + folds[i + 1 :]) for i in range(len(folds))]
-    return _Held(folds, others, _strengths(folds))
-
-
-def _strengths(folds: list[_Seen]) -> _Strengths:
-    """Of the people of these folds, whose axes are matched by their order.
-
-    Which way an axis points differs from fold to fold, but for the first: means along the others are zero.
-    """
-    features, outcomes, users = (np.concatenate(parts) for parts in zip(*folds, strict=True))
-    believed = fit_population_prior(features, outcomes, users, response_model=PLAIN).coefficients
-    mean = np.zeros(features.shape[1])
-    mean[0] = believed.mean[0]
-    return _Strengths(mean, np.diag(believed.covariance).copy())
-
-
-def _point(n_features: int, held: _Held, seed: int) -> RankPoint:
-    """Held-out people of all folds, each predicted with the strengths that the other folds tell."""
-    curves: list[HeldOutCurve] = []
-    total, n_answers = 0.0, 0
-    for i, (fold, (mean, variances)) in enumerate(zip(held.folds, held.others, strict=True)):
-        space = FeatureSpace([f"x{j}" for j in range(len(mean))])
-        start = PopulationPrior(Gaussian(mean, np.diag(variances)), response_model=PLAIN, feature_space=space)
-        total += _log_evidence(fold, Gaussian(mean, np.diag(variances)))
-        n_answers += len(fold.outcomes)
-        rng = np.random.default_rng([seed, i])
-        try:
-            curves.append(held_out_curve(fold.features, fold.outcomes, fold.users, start, after=(0, AFTER), rng=rng))
-        except InputError:  # nobody of this fold has enough answers
-            continue
-    evidence = total / max(n_answers, 1)
-    if not curves:
-        return RankPoint(n_features, evidence, 0.0, *[float("nan")] * 6)
-    losses = np.concatenate([curve.log_losses for curve in curves])
-    hits = np.concatenate([curve.accuracies for curve in curves])
-    root = np.sqrt(max(len(losses) - 1, 1))
-    told = np.concatenate([curve.told[:, 1] for curve in curves])
-    return RankPoint(
-        n_features,
-        evidence,
-        float(told.mean()),
-        float(losses[:, 0].mean()),
-        float(losses[:, 1].mean()),
-        float(losses[:, 1].std() / root),
-        float(hits[:, 0].mean()),
-        float(hits[:, 1].mean()),
-        float(hits[:, 1].std() / root),
-    )
-
-
-def _log_evidence(fold: _Seen, start: Gaussian) -> float:
-    """Log evidence of the answers of a fold's people, in nats, who start so."""
-    order = np.argsort(fold.users, kind="stable")
-    _, counts = np.unique(fold.users, return_counts=True)
-    n_features = fold.features.shape[1]
-    group = Group(fold.features[order], fold.outcomes[order], counts.astype(np.intp), np.ones(n_features), 0)
-    return float(evidence_of(group, PLAIN, Population(np.ones(1), (start,))).sum())
-
-
-def _chosen(curve: tuple[RankPoint, ...]) -> int:
-    """The fewest features as good as any, within `CLOSE`; by the evidence where people gave too few answers."""
-    told = [point for point in curve if np.isfinite(point.log_loss) and point.told >= AFTER / 2]
-    if not told:
-        most = max(point.log_evidence for point in curve)
-        return min(point.n_features for point in curve if point.log_evidence >= most - CLOSE_EVIDENCE)
-    loss, accuracy = min(point.log_loss for point in told), max(point.accuracy for point in told)
-    good = [p.n_features for p in told if p.log_loss <= loss + CLOSE and p.accuracy >= accuracy - CLOSE]
-    return min(good or [min(told, key=lambda point: point.log_loss).n_features])
-
-
 def _canonical(learned: Factorization, encodings: NDArray[np.floating[Any]], group: GroupComparisons) -> Array:
     """Canonical heads, tastes being what the method says of the group's people."""
     known = learned.coefficients[~np.isnan(learned.coefficients).any(axis=1)]
+    if not len(known):
+        raise InferenceError(f"{learned.info.method} gave nobody coefficients; check that all encodings are finite.")
     covariance = np.atleast_2d(np.cov(known.T)) if len(known) > 1 else np.eye(known.shape[1])
     pooled, personal = parts_of(
         learned.heads, Gaussian(known.mean(axis=0), covariance + 1e-9 * np.eye(len(covariance)))

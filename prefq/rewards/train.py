@@ -7,6 +7,7 @@ comparisons take no part in it.
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def train_rewards(
     method: str = DEFAULT,
     n_features: int | None = None,
     cache: str | os.PathLike[str] | None = None,
+    checkpoints: Path | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
     on_progress: OnProgress | None = None,
@@ -52,7 +54,7 @@ def train_rewards(
         Reads the texts.
     place
         Where the encoder is, as the rewards are to remember it.
-    method, n_features
+    method, n_features, checkpoints
         As `learn_rewards` takes them.
     cache
         Folder that keeps encodings, so that a run that was interrupted goes on.
@@ -80,7 +82,15 @@ def train_rewards(
     say(encoded.sentence(learned_from.pairs))
     learned_from = _renumbered(learned_from)
     rng = np.random.default_rng(seed)
-    learned = learn_rewards(encodings, learned_from, method=method, n_features=n_features, rng=rng, on_step=on_step)
+    learned = learn_rewards(
+        encodings,
+        learned_from,
+        method=method,
+        n_features=n_features,
+        rng=rng,
+        checkpoints=checkpoints,
+        on_step=on_step,
+    )
     say("naming the base rewards")
     compared = np.unique(learned_from.pairs)
     sample = np.sort(rng.choice(compared, min(NAMED_BY, compared.size), replace=False))
@@ -88,7 +98,7 @@ def train_rewards(
     texts = [[column[int(i)] for i in sample] for column in (comparisons.prompts, comparisons.responses)]
     common = float(learned.prior.coefficients.mean[0]) >= LEAST_COMMON
     names = propose_names(features, texts[0], texts[1], common=common)
-    report = _report(learned, learned_from, encoded._asdict(), seed)
+    report = _report(learned, learned_from, encoded._asdict(), n_features, seed)
     tests = group.of_rows(np.union1d(comparisons.test, comparisons.history))
     if tests.n_comparisons:
         say("testing on people who were held out")
@@ -123,11 +133,14 @@ def _renumbered(group: GroupComparisons) -> GroupComparisons:
     )
 
 
-def _report(learned: LearnedRewards, group: GroupComparisons, encoded: dict[str, Any], seed: int) -> dict[str, Any]:
+def _report(
+    learned: LearnedRewards, group: GroupComparisons, encoded: dict[str, Any], n_asked: int | None, seed: int
+) -> dict[str, Any]:
     """How the rewards were learned, as JSON values."""
     return {
         "method": learned.method,
         "n_features": learned.heads.shape[1],
+        "n_features_asked": n_asked,
         "seed": seed,
         "n_users": group.n_users,
         "n_comparisons": group.n_comparisons,

@@ -124,6 +124,33 @@ def test_nothing_is_learned_from_ties_alone() -> None:
         learn_rewards(encodings, replace(group, outcomes=np.zeros(24, np.int8)), method="rfm", rng=rng)
 
 
+@pytest.mark.parametrize("method", ["bayes", "average"])
+def test_answers_that_cancel_out_teach_nothing(method: str) -> None:
+    rng = np.random.default_rng(8)
+    encodings, group = group_of(camps(1.0, 6, rng), 10, rng)
+    rows = np.r_[np.arange(60), np.arange(60)]
+    twice = replace(group.of_rows(rows), outcomes=np.repeat([1, -1], 60).astype(np.int8))
+    with pytest.raises(InputError, match=r"answers cancel out: for all that is said for a response as much"):
+        learn_rewards(encodings, twice, method=method, rng=rng)
+
+
+def test_no_more_features_are_tried_than_there_are_dimensions() -> None:
+    rng = np.random.default_rng(9)
+    encodings, group = group_of(camps(0.5, 12, rng), 10, rng)
+    learned = learn_rewards(encodings[:, :2], group, method="rfm", rng=rng)
+    assert [point.n_features for point in learned.curve] == [1, 2]
+
+
+def test_a_habit_of_taking_the_first_is_a_habit_and_no_taste() -> None:
+    rng = np.random.default_rng(10)
+    encodings, group = group_of(camps(1.0, 60, rng), 20, rng)
+    margins = group.differences(encodings)[:, 0] * 2.5 + 1.0
+    habit = np.where(rng.random(len(margins)) < sigmoid(margins), 1, -1).astype(np.int8)
+    learned = learn_rewards(encodings, replace(group, outcomes=habit), n_features=1, rng=rng)
+    assert learned.prior.response_model.position_bias == pytest.approx(1.0, abs=0.25)  # of which the error is about .08
+    assert abs(learned.heads[0, 0]) / np.linalg.norm(learned.heads[:, 0]) > 0.95
+
+
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(InputError, match="no method 'magic'; choose among bayes"):
         method_of("magic")

@@ -8,7 +8,7 @@ import typer
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
-from prefq_cli.training_report import show_report
+from prefq_cli.training_report import people, show_report
 
 if TYPE_CHECKING:
     from prefq.rewards.base import BaseRewards
@@ -176,7 +176,7 @@ def _show(facts: dict[str, Any], settings: Settings) -> None:
         write_words(f"Read by the encoder {facts['encoder_identity']['name']}, at {facts['encoder']}.")
     has_prior = facts["n_users"] is not None
     if has_prior:
-        write_words(f"Tastes of {facts['n_users']} people, in logits a unit of each base reward:")
+        write_words(f"Tastes of {people(facts['n_users'])}, in logits a unit of each base reward:")
     rows = [
         (axis["name"], axis["opposite"] or "", *((f"{axis['mean']:+.2f}", f"{axis['sd']:.2f}") if has_prior else ()))
         for axis in facts["axes"]
@@ -239,7 +239,7 @@ def _show_curve(curve: "HeldOutCurve", settings: Settings) -> None:
     from prefq_cli.console import write_table, write_words
 
     told = _points(curve)
-    write_words(f"{told['n_people']} people, each predicted from some answers of their own:")
+    write_words(f"{people(told['n_people'])}, each predicted from some answers of their own:")
     rows = [
         (
             str(point["after"]),

@@ -1,6 +1,7 @@
 """prefq train: base rewards of a group, from its comparisons and an encoder, as a folder."""
 
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from prefq_cli.exit_codes import ExitCode
-from prefq_cli.outputs import ForceOption, require_free
+from prefq_cli.outputs import ForceOption, require_free, require_writable
 from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
 from prefq_cli.training_report import show_report
 
@@ -43,8 +44,9 @@ def train(
 ) -> None:
     """Learn base rewards that tell people of a log apart, and where new people start.
 
-    How many is chosen by people who were held out, after ten of their answers. Encodings are kept, so that a run that
-    was interrupted goes on where it was. Test users of COMPARISONS take no part in anything but the test.
+    How many is chosen by people who were held out, after ten of their answers. Encodings are kept, and so is what was
+    learned until the rewards are written: a run that was interrupted goes on where it was. Test users of COMPARISONS
+    take no part in anything but the test.
 
     \b
     Examples:
@@ -62,9 +64,10 @@ def train(
         raise InputError(f"--features is {features!r}; give a number of at least 1, or 'auto'.")
     method_of(method)
     require_free(out, force=force)
+    require_writable(out)
     settings = read_settings(plain=plain, as_json=as_json)
     comparisons = load_comparisons(data)
-    kept = cache or data.with_name(data.name + "-encodings")
+    kept, parts = cache or data.with_name(data.name + "-encodings"), out.with_name(out.name + ".parts")
     try:
         loaded = load_encoder(encoder, device=device)
         tell(loaded.description)
@@ -75,15 +78,16 @@ def train(
             method=method,
             n_features=None if features == AUTO else int(features),
             cache=kept,
+            checkpoints=parts,
             seed=seed,
             on_step=_teller(),
             on_progress=_counter(),
         )
     except KeyboardInterrupt:
-        is_kept = f"encodings that were written are kept in {kept}" if kept.exists() else "nothing was kept"
-        tell(f"Interrupted: {is_kept}; the same command goes on from there.")
+        tell(_interrupted(kept, parts))
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     rewards.save(out)
+    shutil.rmtree(parts, ignore_errors=True)
     if rewards.report["n_users"] == 1:
         tell("Warning: all comparisons are of one person; where other people start cannot be told from them.")
     if as_json:
@@ -91,6 +95,15 @@ def train(
     else:
         show_report(rewards.report, settings)
     tell(f"Wrote {out}. Look at them: {program()} rewards show {shlex.quote(str(out))}")
+
+
+def _interrupted(kept: Path, parts: Path) -> str:
+    """What there is to go on from."""
+    encoded = f"encodings that were written are kept in {kept}" if kept.exists() else ""
+    learned = f"what was learned is kept in {parts}" if any(parts.rglob("*.safetensors")) else ""
+    if not encoded + learned:
+        return "Interrupted: nothing had been made yet that could be kept."
+    return f"Interrupted: {' and '.join(filter(None, (encoded, learned)))}; the same command goes on from there."
 
 
 def _teller() -> Callable[[str], None]:

@@ -1,5 +1,6 @@
 """One reward for everybody: Bradley-Terry on all comparisons, its ridge chosen on those held out. The baseline."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,25 +32,22 @@ def fit_average(
     *,
     rng: np.random.Generator | None = None,
     validation: GroupComparisons | None = None,
+    checkpoints: Path | None = None,
     on_step: OnStep | None = None,
 ) -> Factorization:
     """The one base reward that fits all comparisons best, whoever made them.
 
     Parameters
     ----------
-    encodings : (n_items, n_dims)
-        Of the items; may be mapped and larger than memory.
-    group
-        What to learn from. A tie is half a preference each way; strengths are not read.
+    encodings, group, on_step
+        As `Method` has them.
     n_features
         1; there for the signature that all methods share.
-    rng
-        Nothing is drawn: the problem is convex.
+    rng, checkpoints
+        Not used: the problem is convex, and soon solved again.
     validation
         Other comparisons, whose lowest loss chooses among eight ridges; without them, margins have a prior of one
         logit.
-    on_step
-        Told in a few words, again and again, what is being done; may raise to end it.
 
     Returns
     -------
@@ -58,12 +56,10 @@ def fit_average(
 
     Raises
     ------
-    InputError
-        For parts that do not fit together, or no comparison of encodings that differ.
-    InferenceError
-        When the regression does not converge.
+    InputError, InferenceError
+        As `Method` has them.
     """
-    del rng
+    del rng, checkpoints
     if n_features != 1:
         raise InputError(f"n_features is {shown(n_features)}; an average reward is one, so give 1.")
     validation = checked(encodings, group, n_features, validation)

@@ -1,8 +1,13 @@
 """What every method gives: linear base rewards, the group's coefficients on them, and how it went."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array
 
 OnStep = Callable[[str], None]
@@ -34,3 +39,47 @@ class Factorization(NamedTuple):
     heads: Array
     coefficients: Array
     info: FactorizationInfo
+
+
+class Method(Protocol):
+    """Learns heads from encodings: what all methods have in common; what else each takes is told there."""
+
+    def __call__(
+        self,
+        encodings: NDArray[np.floating[Any]],
+        group: GroupComparisons,
+        n_features: int,
+        *,
+        rng: np.random.Generator,
+        validation: GroupComparisons | None = None,
+        checkpoints: Path | None = None,
+        on_step: OnStep | None = None,
+    ) -> Factorization:
+        """Base rewards, and the group's coefficients on them.
+
+        Parameters
+        ----------
+        encodings : (n_items, n_dims)
+            Of the items; may be mapped and larger than memory.
+        group
+            What to learn from. A tie is half a preference each way; strengths are not read.
+        n_features
+            Number of base rewards.
+        rng
+            For what is drawn.
+        validation
+            Other comparisons of the same users, whose lowest loss decides what is kept.
+        checkpoints
+            A folder to keep the run in; a run that was ended goes on from there and comes to the same result.
+        on_step
+            Told in a few words, again and again, what is being done; may raise to end it.
+
+        Raises
+        ------
+        InputError
+            For parts that do not fit together, or no comparison of encodings that differ.
+        MismatchError
+            When the checkpoint is of another run.
+        InferenceError
+            When nothing is found: the loss is no number from the beginning, or does not converge.
+        """

@@ -4,6 +4,7 @@ Ours; the others estimate a point for each user and each feature, and where answ
 likelihood is in `marginal`; how many features there are to be, and how strong, is decided by `prefq.rewards.learning`.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def fit_bayes(
     *,
     rng: np.random.Generator,  # noqa: ARG001  (nothing is drawn; the other methods do)
     validation: GroupComparisons | None = None,  # noqa: ARG001  (nothing to stop early)
+    checkpoints: Path | None = None,  # noqa: ARG001  (ten or twenty steps)
     ridge: float = 1.0,
     max_steps: int = MAX_STEPS,
     on_step: OnStep | None = None,
@@ -34,18 +36,16 @@ def fit_bayes(
 
     Parameters
     ----------
-    encodings : (n_items, n_dims)
-        May be mapped; read block by block.
-    group
-        Who preferred what. A tie counts as one preference each way, strengths do not count.
+    encodings, group, on_step
+        As `Method` has them.
     n_features
         The pooled reward, and so many less one along which people differ; fewer where they do not differ in so many.
+    rng, validation, checkpoints
+        Not used: nothing is drawn, nothing is stopped early, and ten or twenty steps are soon taken again.
     ridge
         Times the shrinkage of `marginal.likeliest`.
     max_steps
         Of the search.
-    on_step
-        Told how it goes.
 
     Returns
     -------

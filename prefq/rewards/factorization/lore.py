@@ -46,16 +46,10 @@ def fit_lore(
 
     Parameters
     ----------
-    encodings : (n_items, n_dims)
-        Of the items; may be mapped and larger than memory.
-    group
-        What to learn from. A tie is half a preference each way; strengths are not read.
-    n_features
-        Number of base rewards.
+    encodings, group, n_features, validation, checkpoints, on_step
+        As `Method` has them; validation decides which step is kept.
     rng
         For the random start.
-    validation
-        Other comparisons of the same users, whose lowest loss decides which step is kept.
     ridge
         Precision of a normal prior on base rewards whose differences have mean square one; 0 as published.
     reference : (n_dims,), optional
@@ -66,10 +60,6 @@ def fit_lore(
         Steps of Adam at most.
     device
         Where torch computes: ``"cpu"``, ``"cuda"``. The same seed gives the same heads on a CPU with one thread.
-    checkpoints
-        A folder to keep the run in; a run that was ended goes on from there and comes to the same result.
-    on_step
-        Told in a few words, again and again, what is being done; may raise to end it.
 
     Returns
     -------
@@ -78,12 +68,8 @@ def fit_lore(
 
     Raises
     ------
-    InputError
-        For parts that do not fit together, or no comparison of encodings that differ.
-    MismatchError
-        When the checkpoint is of another run.
-    InferenceError
-        When the loss is no number from the beginning.
+    InputError, MismatchError, InferenceError
+        As `Method` has them.
     """
     import torch
 

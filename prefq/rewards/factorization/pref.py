@@ -68,16 +68,10 @@ def fit_pref(
 
     Parameters
     ----------
-    encodings : (n_items, n_dims)
-        Of the items; may be mapped and larger than memory.
-    group
-        What to learn from. A tie is half a preference each way; strengths are not read.
-    n_features
-        Number of base rewards.
+    encodings, group, n_features, validation, checkpoints, on_step
+        As `Method` has them; validation decides which step is kept.
     rng
         For the random start, or what of a start has no singular vectors.
-    validation
-        Other comparisons of the same users, whose lowest loss decides which step is kept.
     start
         ``"published"``: singular vectors of users × pairs; needs people who share pairs. ``"observed"``: singular
         vectors of users × encoding dimensions, a user's row being the sum of differences, each with its answer's sign;
@@ -88,10 +82,6 @@ def fit_pref(
         Steps of Adam at most.
     device
         Where torch computes: ``"cpu"``, ``"cuda"``. The same seed gives the same heads on a CPU with one thread.
-    checkpoints
-        A folder to keep the run in; a run that was ended goes on from there and comes to the same result.
-    on_step
-        Told in a few words, again and again, what is being done; may raise to end it.
 
     Returns
     -------
@@ -100,13 +90,8 @@ def fit_pref(
 
     Raises
     ------
-    InputError
-        For parts that do not fit together, no comparison of encodings that differ, or ``"published"`` on a matrix of
-        more than 50 million cells.
-    MismatchError
-        When the checkpoint is of another run.
-    InferenceError
-        When the loss is no number from the beginning.
+    InputError, MismatchError, InferenceError
+        As `Method` has them; InputError for ``"published"`` on a matrix of more than 50 million cells, too.
     """
     import torch
 

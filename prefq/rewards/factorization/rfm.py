@@ -47,16 +47,12 @@ def fit_rfm(
 
     Parameters
     ----------
-    encodings : (n_items, n_dims)
-        Of the items; may be mapped and larger than memory.
-    group
-        What to learn from. A tie is half a preference each way; strengths are not read.
+    encodings, group, validation, checkpoints, on_step
+        As `Method` has them; validation decides which step is kept.
     n_features
         Number of base rewards; 8, 32 and 128 in the paper.
     rng
         For the random start.
-    validation
-        Other comparisons of the same users, whose lowest loss decides which step is kept.
     optimiser
         ``"joint"``: Adam on features and users at once; ``"block"``: one given the other in turn, by L-BFGS.
     rates
@@ -67,10 +63,6 @@ def fit_rfm(
         Steps, or rounds of both blocks, at most; by default 500 or 60.
     device
         Where torch computes: ``"cpu"``, ``"cuda"``. The same seed gives the same heads on a CPU with one thread.
-    checkpoints
-        A folder to keep the run in; a run that was ended goes on from there and comes to the same result.
-    on_step
-        Told in a few words, again and again, what is being done; may raise to end it.
 
     Returns
     -------
@@ -79,12 +71,8 @@ def fit_rfm(
 
     Raises
     ------
-    InputError
-        For parts that do not fit together, or no comparison of encodings that differ.
-    MismatchError
-        When the checkpoint is of another run.
-    InferenceError
-        When the loss is no number from the beginning.
+    InputError, MismatchError, InferenceError
+        As `Method` has them.
     """
     if optimiser not in ("joint", "block"):
         raise InputError(f"optimiser is {shown(optimiser)}; give 'joint' or 'block'.")

@@ -1,0 +1,126 @@
+"""Fits: how a method learns heads here. It is stopped by pairs that it does not see, and what it found may be kept.
+
+A folder of fits has a folder for each, named by the digest of all that the fit depends on; there `finished` holds what
+was found, in the form of a checkpoint, and beside it is that of a descent which was interrupted.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep
+from prefq.rewards.factorization.checkpoints import Checkpoint
+from prefq.rewards.group import GroupComparisons
+from prefq.vocabulary import digest_of
+
+HELD_OUT = 0.1  # of the pairs, by which a method sees when to stop
+LEAST_HELD_OUT = 20  # comparisons: fewer do not tell one step from another
+FINISHED = "finished"
+ROWS = 16_384  # encodings hashed at a time
+
+
+class Fits:
+    """Fits of one method on one set of encodings.
+
+    Parameters
+    ----------
+    name
+        Of the method.
+    method
+        What learns.
+    encodings : (n_items, n_dims)
+        Of the items; may be mapped.
+    stops
+        Whether the method can be stopped by comparisons that were held out: a tenth of each fit's pairs then is.
+    folder
+        Keeps what was found, so that a run which was interrupted goes on; made if need be.
+    on_step
+        Told what is being done; may raise to end it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        method: Method,
+        encodings: NDArray[np.floating[Any]],
+        *,
+        stops: bool,
+        folder: Path | None,
+        on_step: OnStep,
+    ) -> None:
+        self._name, self._method, self._encodings, self._stops = name, method, encodings, stops
+        self._folder, self._on_step = folder, on_step
+        self._of_encodings = "" if folder is None else _digest(encodings)
+
+    def __call__(
+        self, group: GroupComparisons, n_features: int, what: str, *, rng: np.random.Generator
+    ) -> Factorization:
+        """What the method finds in a group; `what` says in a clause which fit it is.
+
+        The generator is afterwards where it would be in any case, whether it was found now or before.
+        """
+        if self._folder is None:
+            return self._learned(group, n_features, what, rng, None)
+        key = self._key(group, n_features, rng)
+        place = self._folder / key
+        finished = Checkpoint(place / FINISHED, key)
+        kept = finished.load()
+        if kept is None:
+            found = self._learned(group, n_features, what, rng, place)
+            numbers = {"info": found.info._asdict(), "rng": rng.bit_generator.state}
+            finished.save(numbers, {"heads": found.heads, "coefficients": found.coefficients})
+            return found
+        numbers, arrays = kept
+        rng.bit_generator.state = numbers["rng"]
+        info: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in numbers["info"].items()
+        }
+        return Factorization(arrays["heads"], arrays["coefficients"], FactorizationInfo(**info))
+
+    def _learned(
+        self,
+        group: GroupComparisons,
+        n_features: int,
+        what: str,
+        rng: np.random.Generator,
+        place: Path | None,
+    ) -> Factorization:
+        self._on_step(what)
+        aside = held_out_pairs(group, rng) if self._stops else np.zeros(group.n_comparisons, dtype=bool)
+        options: dict[str, Any] = {"validation": group.of_rows(aside)} if aside.any() else {}
+        return self._method(
+            self._encodings,
+            group.of_rows(~aside),
+            n_features,
+            rng=rng,
+            checkpoints=place,
+            on_step=self._on_step,
+            **options,
+        )
+
+    def _key(self, group: GroupComparisons, n_features: int, rng: np.random.Generator) -> str:
+        told = json.dumps([self._name, n_features, self._stops, rng.bit_generator.state], sort_keys=True, default=str)
+        arrays = (group.pairs, group.outcomes, group.users)
+        contents = (np.ascontiguousarray(each).tobytes() for each in arrays)
+        return digest_of(told, str(group.n_users), self._of_encodings, *contents)
+
+
+def held_out_pairs(group: GroupComparisons, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which comparisons (n_comparisons,) are set aside: those of a tenth of the pairs; none where that are too few.
+
+    Of a pair that several people compared all comparisons are on one side.
+    """
+    _, numbers = np.unique(np.sort(group.pairs, axis=1), axis=0, return_inverse=True)
+    numbers = numbers.reshape(-1)
+    aside = (rng.random(int(numbers.max(initial=-1)) + 1) < HELD_OUT)[numbers]
+    known = np.bincount(group.users[~aside], minlength=group.n_users) > 0  # of others nothing can be predicted
+    return aside if (aside & known[group.users]).sum() >= LEAST_HELD_OUT else np.zeros_like(aside)
+
+
+def _digest(encodings: NDArray[np.floating[Any]]) -> str:
+    """SHA-256 of all encodings, block by block."""
+    blocks = (encodings[start : start + ROWS] for start in range(0, len(encodings), ROWS))
+    return digest_of(str(encodings.shape), *(digest_of(np.ascontiguousarray(each).tobytes()) for each in blocks))

