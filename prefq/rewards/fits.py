@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep
 from prefq.rewards.factorization.checkpoints import Checkpoint
 from prefq.rewards.group import GroupComparisons
-from prefq.vocabulary import digest_of
+from prefq.vocabulary import counted, digest_of
 
 HELD_OUT = 0.1  # of the pairs, by which a method sees when to stop
 LEAST_HELD_OUT = 20  # comparisons: fewer do not tell one step from another
@@ -48,28 +48,28 @@ class Fits:
         encodings: NDArray[np.floating[Any]],
         *,
         stops: bool,
-        folder: Path | None,
-        on_step: OnStep,
+        folder: Path | None = None,
+        on_step: OnStep | None = None,
     ) -> None:
         self._name, self._method, self._encodings, self._stops = name, method, encodings, stops
-        self._folder, self._on_step = folder, on_step
+        self._folder, self._on_step = folder, on_step or _silent
         self._of_encodings = "" if folder is None else _digest(encodings)
 
     def __call__(
-        self, group: GroupComparisons, n_features: int, what: str, *, rng: np.random.Generator
+        self, group: GroupComparisons, n_features: int, which: str = "", *, rng: np.random.Generator
     ) -> Factorization:
-        """What the method finds in a group; `what` says in a clause which fit it is.
+        """What the method finds in a group; `which` fit it is, where there are several, in a clause to be told.
 
         The generator is afterwards where it would be in any case, whether it was found now or before.
         """
         if self._folder is None:
-            return self._learned(group, n_features, what, rng, None)
+            return self._learned(group, n_features, which, rng, None)
         key = self._key(group, n_features, rng)
         place = self._folder / key
         finished = Checkpoint(place / FINISHED, key)
         kept = finished.load()
         if kept is None:
-            found = self._learned(group, n_features, what, rng, place)
+            found = self._learned(group, n_features, which, rng, place)
             numbers = {"info": found.info._asdict(), "rng": rng.bit_generator.state}
             finished.save(numbers, {"heads": found.heads, "coefficients": found.coefficients})
             return found
@@ -84,11 +84,11 @@ class Fits:
         self,
         group: GroupComparisons,
         n_features: int,
-        what: str,
+        which: str,
         rng: np.random.Generator,
         place: Path | None,
     ) -> Factorization:
-        self._on_step(what)
+        self._on_step(f"learning {counted(n_features, 'feature')}{which}")
         aside = held_out_pairs(group, rng) if self._stops else np.zeros(group.n_comparisons, dtype=bool)
         options: dict[str, Any] = {"validation": group.of_rows(aside)} if aside.any() else {}
         return self._method(
@@ -124,3 +124,7 @@ def _digest(encodings: NDArray[np.floating[Any]]) -> str:
     """SHA-256 of all encodings, block by block."""
     blocks = (encodings[start : start + ROWS] for start in range(0, len(encodings), ROWS))
     return digest_of(str(encodings.shape), *(digest_of(np.ascontiguousarray(each).tobytes()) for each in blocks))
+
+
+def _silent(_what: str) -> None:
+    """Tell nobody."""

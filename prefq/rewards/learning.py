@@ -22,7 +22,7 @@ from prefq.rewards.factorization.marginal import ITEMS, Directions
 from prefq.rewards.fits import Fits
 from prefq.rewards.folds import RankPoint, Seen, Strengths, chosen, curve_of, held_out, strengths
 from prefq.rewards.group import GroupComparisons
-from prefq.vocabulary import Array, Gaussian, GaussianMixture, PopulationPrior, counted
+from prefq.vocabulary import Array, Gaussian, GaussianMixture, PopulationPrior
 
 METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -108,8 +108,8 @@ def learn_rewards(
     if method == AVERAGE:
         numbers = (1,)
 
-    def heads_of(learned_from: GroupComparisons, number: int, what: str) -> Array:
-        found = fits(learned_from, number, f"learning {counted(number, 'feature')}{what}", rng=rng)
+    def heads_of(learned_from: GroupComparisons, number: int, which: str) -> Array:
+        found = fits(learned_from, number, which, rng=rng)
         heads = found.heads if nested else _canonical(found, encodings, learned_from)
         if not heads[:, 0].any():
             raise InputError(
@@ -118,8 +118,8 @@ def learn_rewards(
             )
         return heads
 
-    def features(others: GroupComparisons, own: GroupComparisons, number: int, what: str) -> Array:
-        return own.feature_differences(encodings, heads_of(others, number, what))
+    def features(others: GroupComparisons, own: GroupComparisons, number: int, which: str) -> Array:
+        return own.feature_differences(encodings, heads_of(others, number, which))
 
     held = held_out(group, numbers, features, nested=nested, rng=rng) if group.n_users > 1 else {}
     curve = curve_of(held, rng)

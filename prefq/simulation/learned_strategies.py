@@ -14,8 +14,9 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.rewards.factorization.base import Factorization
+from prefq.rewards.fits import Fits
 from prefq.rewards.group import GroupComparisons
-from prefq.rewards.learning import METHODS, learn_rewards, method_of
+from prefq.rewards.learning import AVERAGE, METHODS, UNSTOPPED, learn_rewards, method_of
 from prefq.simulation.controls import begin_random
 from prefq.simulation.panels import GroupAnswers, Rows, Start, Study
 from prefq.simulation.recovery import standardised
@@ -26,10 +27,7 @@ from prefq.vocabulary import Array, Gaussian
 
 N_FEATURES = 8  # base rewards that are learned unless a name says otherwise: RFM's fewest
 RANKS = (1, 2, 4, 5, 6, 8, 12)  # that names may say
-HELD_OUT = 0.1  # of the group's pairs, by which a method sees when to stop
-UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
 CHOOSES = "bayes"  # the method that is asked for as many base rewards as are best for people who are held out
-AVERAGE = "average"  # a method that learns one base reward
 KEPT = 64  # factorizations and priors in memory
 RIDGE = 1e-6  # of the mean variance, so that point estimates on a line have a covariance
 KIND = "ablation"
@@ -226,12 +224,8 @@ def comparisons_of(group: GroupAnswers) -> tuple[Array, GroupComparisons]:
 @lru_cache(maxsize=KEPT)  # of a pure function
 def _factorized(method: str, n_features: int | None, known: _Known) -> Factorization:
     encodings, group = comparisons_of(known.group)
-    rng, fit = known.rng, method_of(method)
-    if method in UNSTOPPED:
-        return fit(encodings, group, n_features or N_FEATURES, rng=rng)
-    held_out = (rng.random(len(encodings) // 2) < HELD_OUT)[group.pairs[:, 0] // 2]
-    validation = group.of_rows(held_out)
-    return fit(encodings, group.of_rows(~held_out), n_features or N_FEATURES, rng=rng, validation=validation)
+    fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED)
+    return fits(group, n_features or N_FEATURES, rng=known.rng)
 
 
 @lru_cache(maxsize=KEPT)  # of a pure function, too

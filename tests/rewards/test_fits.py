@@ -51,9 +51,9 @@ def test_nothing_is_held_out_of_a_few_comparisons(group: tuple[Array, GroupCompa
 def test_a_method_sees_no_pair_that_it_is_stopped_by(group: tuple[Array, GroupComparisons]) -> None:
     encodings, comparisons = group
     told: list[str] = []
-    fits = Fits("pref", method_of("pref"), encodings, stops=True, folder=None, on_step=told.append)
-    found = fits(comparisons, 2, "learning", rng=np.random.default_rng(0))
-    assert told[0] == "learning"
+    fits = Fits("pref", method_of("pref"), encodings, stops=True, on_step=told.append)
+    found = fits(comparisons, 2, " again", rng=np.random.default_rng(0))
+    assert told[0] == "learning 2 features again"
     assert len(found.info.validation_losses) == len(found.info.train_losses) > 1
     # By hand: the same pairs aside, by the same generator.
     rng = np.random.default_rng(0)
@@ -135,8 +135,8 @@ def test_other_comparisons_or_encodings_are_learned_from_anew(
         """Whether it was made anew."""
         told.clear()
         fits = Fits("bayes", method_of("bayes"), values, stops=False, folder=tmp_path, on_step=told.append)
-        fits(answers, 2, "made", rng=np.random.default_rng(seed))
-        return "made" in told
+        fits(answers, 2, rng=np.random.default_rng(seed))
+        return "learning 2 features" in told
 
     assert fit(encodings, comparisons)
     assert not fit(encodings, comparisons)

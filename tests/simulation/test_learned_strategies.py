@@ -9,7 +9,7 @@ import pytest
 
 from prefq.errors import InputError
 from prefq.inference.population import pooled_coefficients
-from prefq.rewards.factorization.base import Factorization, FactorizationInfo
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.learning import METHODS
 from prefq.simulation import learned_strategies
@@ -64,6 +64,8 @@ class Spy:
         *,
         rng: np.random.Generator,
         validation: GroupComparisons,
+        checkpoints: Path | None,
+        on_step: OnStep,
     ) -> Factorization:
         self.seen.append((encodings, group, validation))
         head = pooled_coefficients(group.differences(encodings), group.outcomes)
