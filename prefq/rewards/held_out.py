@@ -15,6 +15,7 @@ AFTER = (0, 5, 10, 20)
 LEAST_TESTS = 2  # of a person: with fewer, nothing is tested on them
 AT_ONCE = 256  # people whose beliefs are worked out together
 CERTAIN = 1e-6  # probabilities are kept so far from 0 and 1
+UNDECIDED = 1e-9  # of a probability from a half: nearer it is round-off, and half right
 
 
 class HeldOutCurve(NamedTuple):
@@ -137,7 +138,7 @@ def curve_of(
             for row, (rows, chance) in enumerate(zip(asked, chances, strict=True), first):
                 right = np.where(comparisons.outcomes[rows] > 0, chance, 1 - chance)
                 losses[row, column] = -np.log(np.clip(right, CERTAIN, 1.0)).mean()
-                hits[row, column] = np.where(right == 0.5, 0.5, right > 0.5).mean()
+                hits[row, column] = np.where(np.abs(right - 0.5) < UNDECIDED, 0.5, right > 0.5).mean()
             told[at, column] = [len(rows) for rows in used]
     return HeldOutCurve(after, people[kept], losses, hits, told)
 

@@ -7,7 +7,7 @@ import prefq
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
 from prefq.rewards.held_out import curve_of, held_out_curve
-from prefq.vocabulary import Comparisons, Gaussian, PopulationPrior, ResponseModel
+from prefq.vocabulary import Comparisons, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
 
 SPACE = prefq.FeatureSpace(["a", "b"])
 PRIOR = PopulationPrior(Gaussian([0.5, 0.0], [[1.0, 0.0], [0.0, 4.0]]), feature_space=SPACE)
@@ -76,3 +76,12 @@ def test_the_answers_of_another_person_mislead() -> None:
     np.testing.assert_array_equal(mine.log_losses[:, 0], theirs.log_losses[:, 0])
     assert (theirs.log_loss[1:] - theirs.log_loss[0] > 0.02).all()
     assert (mine.log_loss[1:] - mine.log_loss[0] < -0.05).all()
+
+
+def test_who_knows_nothing_is_right_in_half_of_the_tests() -> None:
+    differences, outcomes, users = people(20, 10, np.random.default_rng(9))
+    # 0.97 / 2 + 0.03 / 2 is less than a half by round-off, which is no opinion that the second is preferred
+    unknown = [Gaussian([0.0, 0.0], np.eye(2) * variance) for variance in (1.0, 2.0)]
+    prior = PopulationPrior(GaussianMixture([0.97, 0.03], unknown), feature_space=SPACE)
+    curve = held_out_curve(differences, outcomes, users, prior, after=(0,), rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(curve.accuracies[:, 0], np.full(20, 0.5))
