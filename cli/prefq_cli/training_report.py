@@ -1,12 +1,16 @@
 """What a training report says, as words and tables: who was learned from, how many base rewards, who was tested."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from prefq_cli.settings import Settings
 
 AFTER = 10  # answers by which the number of base rewards is chosen
 NOT_MEASURED = "not measured"
+MEASURES = MappingProxyType({"log_loss": "log loss", "accuracy": "accuracy"})
+BESIDE, NARROWEST, WIDEST = 50, 9, 30  # columns of what stands beside the drawings of a table, and of one drawing
 
 
 def show_report(report: Mapping[str, Any], settings: Settings) -> None:
@@ -45,21 +49,56 @@ def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
     points = report["features"]
     measured = [point for point in points if point["log_loss"] is not None]
     told = min((point.get("told", AFTER) for point in measured), default=AFTER)
-    after = f"{AFTER} answers" if told > AFTER - 0.05 else f"{told:.1f} answers on average, half of what they gave"
-    write_words(f"People held out, after {after}, by the number of base rewards (± standard error):")
-    rows = [
-        (
-            f"{point['n_features']}{' ←' if point['n_features'] == report.get('n_features') else ''}",
-            _with_error(point["log_loss"], point["log_loss_error"]),
-            _with_error(point["accuracy"], point["accuracy_error"]),
-        )
-        for point in points
+    write_words(f"People held out, {after_answers(points)}, by the number of base rewards (± standard error):")
+    n_cells = _n_cells() if measured and sys.stdout.isatty() and not settings.plain else 0
+    columns = [
+        [f"{point['n_features']}{' ←' if point['n_features'] == report.get('n_features') else ''}" for point in points]
     ]
-    write_table(rows, ("base rewards", "log loss", "accuracy"), settings)
+    for name in MEASURES:
+        columns.append([_with_error(point[name], point[f"{name}_error"]) for point in points])
+        if n_cells:
+            columns.append(intervals([point[name] for point in points], [p[f"{name}_error"] for p in points], n_cells))
+    heading = ["base rewards"]
+    for words in MEASURES.values():
+        heading += [words, *[""] * bool(n_cells)]
+    write_table(list(zip(*columns, strict=True)), heading, settings)
     if not measured:
         write_words("Not measured: nobody held out gave three answers, two of them preferences to be tested on.")
     if told < AFTER / 2 or not measured:
         write_words("That is too few to choose the number by; the likelihood of all their answers has chosen it.")
+
+
+def after_answers(points: Sequence[Mapping[str, Any]]) -> str:
+    """After how many answers people held out were measured."""
+    told = min((point.get("told", AFTER) for point in points if point["log_loss"] is not None), default=AFTER)
+    return f"after {AFTER} answers" if told > AFTER - 0.05 else f"after {told:.1f} answers on average, half of theirs"
+
+
+def intervals(means: Sequence[float | None], errors: Sequence[float | None], n_cells: int) -> list[str]:
+    """A line of so many cells for each mean, all on one scale: a dot, and a bar as far as a standard error reaches."""
+    known = [(mean, error or 0.0) for mean, error in zip(means, errors, strict=True) if mean is not None]
+    least, most = min(mean - error for mean, error in known), max(mean + error for mean, error in known)
+
+    def cell(value: float) -> int:
+        return round((value - least) / ((most - least) or 1.0) * (n_cells - 1))
+
+    lines = []
+    for mean, error in zip(means, errors, strict=True):
+        cells = ["·"] * n_cells
+        if mean is not None:
+            low, high = cell(mean - (error or 0.0)), cell(mean + (error or 0.0))
+            cells[low : high + 1] = "━" * (high - low + 1)
+            cells[cell(mean)] = "●"
+        lines.append("".join(cells))
+    return lines
+
+
+def _n_cells() -> int:
+    """Cells of a drawing in a table, two of which there are; none where the terminal is too narrow."""
+    from prefq_cli.keys import terminal_size
+
+    n_cells = (terminal_size().columns - BESIDE) // len(MEASURES)
+    return min(n_cells, WIDEST) if n_cells >= NARROWEST else 0
 
 
 def _show_test(test: Mapping[str, Any], settings: Settings) -> None:

@@ -19,7 +19,8 @@ from prefq_cli.exit_codes import ExitCode
 
 Prefq = Any  # the fixture of conftest.py
 WORDS = ["apple", "bread", "cloud", "drum", "engine", "forest", "glass", "honey", "jacket", "kettle", "lemon", "mirror"]
-POINT = {"n_features": 1, "log_loss": 0.65, "log_loss_error": 0.02, "accuracy": 0.6125, "accuracy_error": None}
+BEFORE = {"log_loss_before": 0.7, "accuracy_before": 0.5}
+POINT = BEFORE | {"n_features": 1, "log_loss": 0.65, "log_loss_error": 0.02, "accuracy": 0.6125, "accuracy_error": None}
 REPORT = {
     "method": "bayes",
     "n_features": 2,
@@ -102,6 +103,14 @@ def test_all_there_is_to_know_as_json(prefq_: Prefq, folder: Path, rewards: Line
     first = told["axes"][0]
     assert (first["name"], first["opposite"], first["mean"], first["sd"]) == ("first", None, 0.0, 3.0)
     assert first["bottom"] == [{"prompt": "p", "response": "[red]low", "value": -1.5}]
+
+
+def test_the_curve_of_rewards_is_drawn(prefq_: Prefq, folder: Path, tmp_path: Path) -> None:
+    drawn = prefq_("rewards", "show", folder, "--plot", tmp_path / "curve.png")
+    assert (drawn.code, f"Drew {tmp_path / 'curve.png'}." in drawn.err) == (0, True), drawn.err
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    again = prefq_("rewards", "show", folder, "--plot", tmp_path / "curve.png")
+    assert (again.code, "--force" in again.err) == (ExitCode.USAGE, True)
 
 
 def test_rewards_of_style_are_shown_too(prefq_: Prefq) -> None:

@@ -18,7 +18,8 @@ from prefq.rewards.linear import LinearRewards
 from prefq.rewards.logs import read_comparisons
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings
-from prefq_cli.training_report import show_report
+from prefq_cli.training_figure import draw
+from prefq_cli.training_report import intervals, show_report
 
 Prefq = Any  # the fixture of conftest.py
 Log = Callable[..., Path]
@@ -26,6 +27,8 @@ WORDS = ["apple", "bread", "cloud", "drum", "engine", "forest", "glass", "honey"
 POINT = {
     "n_features": 1,
     "told": 10.0,
+    "log_loss_before": 0.7,
+    "accuracy_before": 0.5,
     "log_loss": 0.65,
     "log_loss_error": 0.02,
     "accuracy": 0.6,
@@ -148,7 +151,7 @@ def test_fewer_than_ten_answers_are_said_to_be(capsys: pytest.CaptureFixture[str
     two = [POINT, POINT | {"n_features": 2}]
     assert "People held out, after 10 answers, by the number" in shown(capsys, features=two)
     fewer = shown(capsys, features=[point | {"told": 7.25} for point in two])
-    assert "after 7.2 answers on average, half of what they gave, by the number" in fewer
+    assert "after 7.2 answers on average, half of theirs, by the number" in fewer
     assert "too few" not in fewer
     assert "the likelihood of all their answers has chosen it" in shown(
         capsys, features=[point | {"told": 3.0} for point in two]
@@ -159,3 +162,42 @@ def test_why_nothing_was_measured_is_said_once(capsys: pytest.CaptureFixture[str
     said = shown(capsys, features=[POINT | NOTHING, POINT | NOTHING | {"n_features": 2}])
     assert said.count("Not measured: nobody held out gave three answers") == 1
     assert "the likelihood of all their answers has chosen it" in said
+
+
+def test_intervals_are_drawn_on_one_scale() -> None:
+    assert intervals([0.0, 4.0, None, 9.0], [1.0, 0.0, None, 1.0], 12) == [
+        "━●━·········",
+        "·····●······",
+        "············",
+        "·········━●━",
+    ]
+    assert intervals([0.5, 0.5], [None, 0.0], 3) == ["●··", "●··"]
+
+
+def test_the_curve_is_drawn_once_there_are_two_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two = {"n_features": 2, "features": [POINT, POINT | {"n_features": 2, "log_loss": 0.5}]}
+    draw(two, tmp_path / "curve.svg")
+    draw(two | {"n_features": 1}, tmp_path / "other.svg")
+    drawn, other = ((tmp_path / name).read_bytes() for name in ("curve.svg", "other.svg"))
+    assert drawn.startswith(b"<?xml")
+    assert drawn != other  # another number was chosen
+    draw({"features": [POINT]}, tmp_path / "none.svg")
+    assert not (tmp_path / "none.svg").exists()
+    assert "Nothing was drawn: fewer than two numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("curve.pdf", "give a file that ends in .svg or .png"),
+        ("none/curve.svg", "there is no folder"),
+        ("a.png", "--force"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused_before_anything_is_learned(
+    prefq_: Prefq, tmp_path: Path, name: str, sentence: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    arguments = ("--encoder", "none", "--out", tmp_path / "rewards", "--plot", tmp_path / name)
+    assert sentence in prefq_("train", tmp_path / "none", *arguments).err
+    assert (tmp_path / "a.png").read_bytes() == b"x"

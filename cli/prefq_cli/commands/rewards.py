@@ -7,7 +7,9 @@ import typer
 
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
+from prefq_cli.outputs import ForceOption
 from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
+from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import people, show_report
 
 if TYPE_CHECKING:
@@ -26,7 +28,13 @@ EXCERPT = 160  # characters shown of a text
 
 
 @app.command()
-def show(rewards: RewardsArgument, plain: PlainOption = False, as_json: JsonOption = False) -> None:
+def show(
+    rewards: RewardsArgument,
+    plot: PlotOption = None,
+    force: ForceOption = False,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what each base reward separates, how far tastes reach along it, and how the rewards were learned.
 
     \b
@@ -37,11 +45,13 @@ def show(rewards: RewardsArgument, plain: PlainOption = False, as_json: JsonOpti
     import prefq
     from prefq_cli.console import write_json
 
-    found = prefq.load_rewards(rewards)
-    facts = _facts(found)
+    require_plot(plot, force=force)
+    facts = _facts(prefq.load_rewards(rewards))
     if as_json:
-        return write_json({"rewards": rewards, **facts})
-    return _show(facts, read_settings(plain=plain))
+        write_json({"rewards": rewards, **facts})
+    else:
+        _show(facts, read_settings(plain=plain))
+    draw(facts.get("report", {}), plot)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import typer
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free, require_writable
 from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
+from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import show_report
 
 AUTO = "auto"
@@ -38,6 +39,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="'auto', 'cpu' or 'cuda'.")] = AUTO,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all draws.")] = 0,
+    plot: PlotOption = None,
     force: ForceOption = False,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -65,6 +67,7 @@ def train(
     method_of(method)
     require_free(out, force=force)
     require_writable(out)
+    require_plot(plot, force=force)
     settings = read_settings(plain=plain, as_json=as_json)
     comparisons = load_comparisons(data)
     kept, parts = cache or data.with_name(data.name + "-encodings"), out.with_name(out.name + ".parts")
@@ -94,6 +97,7 @@ def train(
         write_json({"rewards": str(out), "names": rewards.names, "opposites": rewards.opposites, **rewards.report})
     else:
         show_report(rewards.report, settings)
+    draw(rewards.report, plot)
     tell(f"Wrote {out}. Look at them: {program()} rewards show {shlex.quote(str(out))}")
 
 
