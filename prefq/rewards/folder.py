@@ -64,10 +64,10 @@ def read_folder(
 def write_folder(
     folder: str | os.PathLike[str], fields: Mapping[str, Any], contents: Mapping[str, bytes], *, indent: int = 1
 ) -> None:
-    """Write a folder that `read_folder` reads: each file whole or not at all, and the manifest last.
+    """Write a folder that `read_folder` reads: all files beside their places, which they then take, the manifest last.
 
-    Of a folder that is written to while it holds other rewards, an interruption between two files leaves one that is
-    refused as changed, never a mixture that is read. Other files in the folder stay.
+    So rewards that are there stay where the disk is full. An interruption between two files that take their places
+    leaves a folder that is refused as changed, never a mixture that is read. Other files in the folder stay.
 
     Raises
     ------
@@ -76,13 +76,22 @@ def write_folder(
     """
     listed = dict(fields) | {"files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}}
     text = json.dumps(listed | {"checksum": checksum(listed)}, ensure_ascii=False, allow_nan=False, indent=indent)
+    files = {Path(folder, name): content for name, content in {**contents, MANIFEST: (text + "\n").encode()}.items()}
     try:
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        for name, content in {**contents, MANIFEST: (text + "\n").encode()}.items():
-            _write(target / name, content)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            _write(_beside(path), content)
+        for path in files:
+            _beside(path).replace(path)
     except OSError as error:
-        raise StorageError(f"the rewards cannot be written to {str(folder)!r} ({error.strerror}).") from error
+        raise StorageError(
+            f"the rewards cannot be written to {str(folder)!r} ({error.strerror}); free space, or give a folder that "
+            "can be written."
+        ) from error
+    finally:
+        for path in files:
+            if path.parent.is_dir():
+                _beside(path).unlink(missing_ok=True)
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:
@@ -91,13 +100,15 @@ def checksum(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
 def _write(path: Path, content: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
+    with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _read_manifest(folder: Path, kind: str, versions: Mapping[str, int]) -> dict[str, Any]:

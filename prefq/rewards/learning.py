@@ -100,7 +100,9 @@ def learn_rewards(
         When a finished fit cannot be written.
     """
     if group.n_comparisons and not group.outcomes.any():
-        raise InputError(f"all {group.n_comparisons} comparisons are ties, which tell no response from another.")
+        raise InputError(
+            f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give some that are not."
+        )
     say, nested = on_step or _silent, method == NESTED
     fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED, folder=checkpoints, on_step=say)
     most = min(max_features, encodings.shape[1])

@@ -306,9 +306,10 @@ class LinearRewards:
     def _mismatch(self, found: Mapping[str, Any]) -> MismatchError:
         """That the encoder found is another, and in which fields of its identity."""
         wanted = self.encoder_identity.to_dict()
-        differing = [name for name, value in found.items() if name != "name" and value != wanted[name]]
+        words = {"digest": "weights, tokenizer or settings"}
+        differing = [words.get(name, name) for name, value in found.items() if name != "name" and value != wanted[name]]
         return MismatchError(
-            f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (another "
+            f"the encoder at {self.encoder!r} is not the one that these rewards were learned on (other "
             f"{' and '.join(differing)}); give the one they were learned on with encoder= or --encoder."
         )
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -193,7 +194,7 @@ def test_another_encoder_at_the_place(tmp_path: Path, tiny_model: TinyModel) -> 
     other = prefq.load_rewards(tmp_path, encoder=tiny_model(max_position_embeddings=256))
 
     told = sentence_of(lambda: other.features(PROMPTS, RESPONSES), MismatchError)
-    assert "is not the one that these rewards were learned on (another digest" in told
+    assert "is not the one that these rewards were learned on (other weights, tokenizer or settings" in told
     assert "--encoder" in told
 
 
@@ -264,6 +265,23 @@ def test_heads_of_other_rewards_are_refused(folder: Path) -> None:
     replace(REWARDS, heads=HEAD * 2, prior=None).save(other)
     (other / HEADS).replace(folder / HEADS)  # as a run does that ends between its two files
     assert "was changed or cut short" in sentence_of(lambda: prefq.load_rewards(folder))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of files cannot be limited")
+def test_on_a_disk_that_is_full_what_was_there_stays(tmp_path: Path) -> None:
+    import resource
+
+    REWARDS.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    larger = replace(REWARDS, report={"notes": "long " * 5000})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        told = sentence_of(lambda: larger.save(tmp_path), StorageError)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.endswith("(File too large); free space, or give a folder that can be written.")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
