@@ -101,7 +101,7 @@ def learn_rewards(
     """
     if group.n_comparisons and not group.outcomes.any():
         raise InputError(
-            f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give some that are not."
+            f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give others too."
         )
     say, nested = on_step or _silent, method == NESTED
     fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED, folder=checkpoints, on_step=say)
