@@ -1,5 +1,6 @@
-"""The one reward for everybody, at its own scale: what base rewards of a group must be better than."""
+"""The one reward for everybody, as sure as it may be of people it has not seen: what others must be better than."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,37 +9,49 @@ from numpy.typing import NDArray
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.factorization.average import fit_average
 from prefq.rewards.group import GroupComparisons
-from prefq.vocabulary import Array, Gaussian, PopulationPrior
+from prefq.vocabulary import Array, PopulationPrior
 
-ASIDE = 0.15  # of the comparisons, by which the ridge of the shared reward is chosen
+FOLDS = 5
 
 
 def fit_shared_reward(
     encodings: NDArray[np.floating[Any]], group: GroupComparisons, *, rng: np.random.Generator
 ) -> tuple[Array, PopulationPrior]:
-    """The one reward for everybody, its ridge chosen on a part of the comparisons, and a prior that is sure of it.
+    """The one reward for everybody, and where new people start on it.
 
-    How people reply, and the scale, are fitted on that part, as with any other rewards: ties make margins look smaller.
+    The group is folded. A head is learned without the people of each fold, who choose its ridge and then tell, all
+    folds together, how far it may be trusted and how people reply: who taught a head seems to like it more than
+    others do. The reward is the mean of these heads.
 
     Parameters
     ----------
     encodings : (n_items, n_dims)
         May be mapped.
     group
-        Who preferred what.
+        Who preferred what; of fewer people than there are folds, comparisons are folded and not people.
     rng
-        Draws the part.
+        Draws the folds.
 
     Returns
     -------
     head : (n_dims, 1)
-        In units of the margin, before it is scaled.
+        In logits, before it is scaled.
     prior
-        Of one coefficient, without variance: nobody's answers change it.
+        Of the one coefficient. What is predicted without any answer is the shared reward's word.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to learn from.
     """
-    aside = rng.random(group.n_comparisons) < ASIDE
-    head = fit_average(encodings, group.of_rows(~aside), rng=rng, validation=group.of_rows(aside)).heads
-    told_by = group.of_rows(aside) if aside.any() else group  # not by those rows that the head fits the noise of
-    fitted = fit_population_prior(told_by.feature_differences(encodings, head), told_by.outcomes, told_by.users)
-    sure = Gaussian(fitted.coefficients.mean, [[0.0]])
-    return head, PopulationPrior(sure, response_model=fitted.response_model, feature_space=fitted.feature_space)
+    people, numbers = np.unique(group.users, return_inverse=True)
+    n_parts = len(people) if len(people) >= FOLDS else group.n_comparisons
+    fold = rng.permutation(np.arange(n_parts) % FOLDS)[numbers if n_parts == len(people) else np.arange(n_parts)]
+    anyone = replace(group, users=np.zeros_like(group.users), user_ids=("anyone",))  # who it was is not asked
+    heads, features = [], np.empty((group.n_comparisons, 1))
+    for own in (fold == number for number in range(FOLDS)):
+        held_out = anyone.of_rows(own)
+        heads.append(fit_average(encodings, anyone.of_rows(~own), validation=held_out).heads)
+        features[own] = held_out.feature_differences(encodings, heads[-1])
+    prior = fit_population_prior(features, group.outcomes, group.users, strengths=group.strengths)
+    return np.mean(heads, axis=0), prior
