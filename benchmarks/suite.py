@@ -234,6 +234,12 @@ LONG_LINES: tuple[Line, ...] = (
         )
         for share in (1, 0, 0.5)
     ),
+    Line(
+        "recovered",  # the worlds of the check `recovery`: what is found, put to use
+        "learning-curve --world encoded_text_factors(500,d=8,n_answers=25000) --worlds 4 --users 25 --questions 10 "
+        "--strategies pooled,learned_bayes,learned_pref,learned_rfm,learned_lore,learned_average,true_features",
+        title="After ten answers where base rewards are recovered",
+    ),
     *(
         Line(
             f"encoded_text_factors-{n_group_users}",
