@@ -22,6 +22,9 @@ def show_report(report: Mapping[str, Any], settings: Settings) -> None:
     if len(report.get("features", ())) > 1:
         write("")
         _show_numbers(report, settings)
+    if columns := report.get("columns"):
+        write("")
+        _show_columns(columns, settings)
     if test := report.get("test"):
         write("")
         _show_test(test, settings)
@@ -36,10 +39,20 @@ def _learned(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(n, 'base reward')}."
         if asked is not None and asked > n:
             yield f"{asked} were asked for; the comparisons show no more in which people differ."
-    yield (
-        f"Learned by {report['method']} from {_many(report['n_comparisons'], 'comparison')} of "
-        f"{people(report['n_users'])}."
-    )
+    whom = f"{_many(report['n_comparisons'], 'comparison')} of {people(report['n_users'])}"
+    if "columns" in report:
+        yield f"They are columns of scores; where people start was learned from {whom}."
+    else:
+        yield f"Learned by {report['method']} from {whom}."
+
+
+def _show_columns(columns: Sequence[Mapping[str, Any]], settings: Settings) -> None:
+    """What each column of scores is worth."""
+    from prefq_cli.console import write_table, write_words
+
+    write_words("Typical difference between two responses to a prompt, and what of it is not the column's own error:")
+    rows = [(each["name"], f"{each['scale']:.3g}", f"{each['reliability']:.0%}") for each in columns]
+    write_table(rows, ("column", "difference", "reliable"), settings)
 
 
 def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prefq.errors import InputError, NotFoundError, StorageError
+from prefq.vocabulary import shown
 
 MANIFEST = "rewards.json"
 AGAIN = "fetch or make the rewards again"
@@ -92,6 +93,14 @@ def write_folder(
         for path in files:
             if path.parent.is_dir():
                 _beside(path).unlink(missing_ok=True)
+
+
+def json_copy(report: Mapping[str, Any]) -> Any:
+    """The report of how rewards were made, as JSON has it; InputError where JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(dict(report), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"report is {shown(report)}, which JSON cannot hold ({error}); give JSON values.") from None
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:

@@ -97,6 +97,12 @@ class GroupComparisons:
         """The comparisons of some users, given as a mask (n_users,); users and items keep their rows."""
         return self.of_rows(chosen[self.users])
 
+    def of_heard(self) -> "GroupComparisons":
+        """The same with no users but those who made comparisons; these get other rows."""
+        numbers, users = np.unique(self.users, return_inverse=True)
+        ids = tuple(self.user_ids[number] for number in numbers)
+        return replace(self, users=users.astype(np.int64), user_ids=ids)
+
     def differences(self, encodings: NDArray[np.floating[Any]]) -> Array:
         """First minus second (n_comparisons, n_dims) of encodings (n_items, n_dims) or features, in float64."""
         found = np.empty((self.n_comparisons, encodings.shape[1]))

@@ -8,7 +8,6 @@ rewards.json        names, the encoder's identity and where it was, the prior, e
 heads.safetensors   mean (n_dims,) and heads (n_dims, n_features), float64
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.rewards.base import require_texts
-from prefq.rewards.folder import AGAIN, MANIFEST, read_folder, write_folder
+from prefq.rewards.folder import AGAIN, MANIFEST, json_copy, read_folder, write_folder
 from prefq.vocabulary import (
     Array,
     FeatureSpace,
@@ -30,7 +29,6 @@ from prefq.vocabulary import (
     real_array,
     require_instance,
     require_text,
-    shown,
     text_tuple,
     tuple_of,
 )
@@ -143,7 +141,7 @@ class LinearRewards:
         digest = digest_of(KIND, self.encoder_identity.key, mean.tobytes(), heads.tobytes())
         space = FeatureSpace(names, self.version, digest, opposites)
         values = {"mean": mean, "heads": heads, "names": names, "opposites": opposites, "examples": examples}
-        values |= {"prior": _of_space(self.prior, space), "report": _json_copy(self.report), "_feature_space": space}
+        values |= {"prior": _of_space(self.prior, space), "report": json_copy(self.report), "_feature_space": space}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -368,13 +366,6 @@ def _of_space(prior: PopulationPrior | None, space: FeatureSpace) -> PopulationP
     require_instance(prior, PopulationPrior, "prior")
     space.require(prior.feature_space, "the prior")
     return replace(prior, feature_space=space)
-
-
-def _json_copy(report: Mapping[str, Any]) -> Any:
-    try:
-        return json.loads(json.dumps(dict(report), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"report is {shown(report)}, which JSON cannot hold ({error}); give JSON values.") from None
 
 
 def _examples(told: Sequence[Sequence[Any]]) -> tuple[Example, ...]:

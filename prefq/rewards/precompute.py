@@ -139,7 +139,7 @@ def build_pool(
         blocks = _blocks(found, rewards, block_items)
         n_before = _map(blocks, parts, partial(_make_work, rewards, device), map_blocks, on_progress)
         features, flags = _gathered(blocks, parts, rewards.feature_space.n_features)
-        prior = rewards.prior if isinstance(rewards, LinearRewards) else None
+        prior: PopulationPrior | None = getattr(rewards, "prior", None)  # style rewards have none
         pairs, counts = _chosen_pairs(features, found.prompt_codes, rewards, prior, limit_pairs)
         pool = _pool(found, features, pairs, rewards, prior)
         pool.save(out)

@@ -2,14 +2,17 @@
 
 Scores of several reward models, of rubrics or judges, or attributes made by hand; tables of them are in
 `prefq.rewards.score_tables`. What a declared error of a column means for features and margins is derived in
-docs/maths/scores.md. A folder of these rewards, format version 1, is a rewards.json alone.
+docs/maths/scores.md. A folder of these rewards, format version 1:
+
+rewards.json         all but the scores of texts, and a checksum over its own fields
+scores.safetensors   digests (n_texts,) and scores (n_texts, n_features), where the rewards know texts
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,8 +21,10 @@ from prefq.errors import InputError
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import DEFAULT_RMS_MARGIN, NO_TASTE, CandidatePool
 from prefq.rewards.base import require_texts
-from prefq.rewards.folder import AGAIN, read_folder, write_folder
+from prefq.rewards.folder import AGAIN, json_copy, read_folder, write_folder
+from prefq.rewards.score_errors import definite, pair_errors, without_errors
 from prefq.rewards.score_tables import ScoreTable, moments_within
+from prefq.rewards.scored_texts import ScoredTexts
 from prefq.vocabulary import (
     Array,
     Coefficients,
@@ -28,14 +33,13 @@ from prefq.vocabulary import (
     GaussianMixture,
     PopulationPrior,
     digest_of,
-    frozen,
     real_array,
-    real_number,
     text_tuple,
 )
 
 KIND = "prefq score rewards"
 FORMAT_VERSION = 1
+SCORED = "scores.safetensors"
 CONSTANT = 1e-12  # of a column's largest size: less than this between responses to a prompt is round-off
 
 
@@ -79,11 +83,16 @@ class ScoreRewards:
         Version of these rewards, free text.
     prior
         Where a new user starts, if it is known.
+    scored
+        Scores of texts, one column a name, in their order: of these texts, and no others, features can be had. No part
+        of the identity of the features.
+    report
+        How they were trained, as JSON values.
 
     Raises
     ------
     InputError
-        For wrong shapes, values that are not finite, or a covariance that is none.
+        For wrong shapes, values that are not finite, a covariance that is none, or a report that JSON cannot hold.
     MismatchError
         When the prior is of other features.
 
@@ -103,6 +112,8 @@ class ScoreRewards:
     noise: Array
     version: str = "1"
     prior: PopulationPrior | None = None
+    scored: ScoredTexts | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
     _feature_space: FeatureSpace = field(init=False, repr=False)
 
     if TYPE_CHECKING:
@@ -115,6 +126,8 @@ class ScoreRewards:
             noise: ArrayLike,
             version: str = "1",
             prior: PopulationPrior | None = None,
+            scored: ScoredTexts | None = None,
+            report: Mapping[str, Any] = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -126,12 +139,15 @@ class ScoreRewards:
                 f"means, weights and noise have shapes {means.shape}, {weights.shape} and {noise.shape}; expected "
                 f"({n},), ({n}, {n}) and ({n}, {n}), as there are {n} names."
             )
+        if self.scored is not None and self.scored.scores.shape[1] != n:
+            raise InputError(f"texts have {self.scored.scores.shape[1]} scores, and there are {n} names; give as many.")
         Gaussian(np.zeros(n), noise)  # refuses what is no covariance
         digest = digest_of(KIND, *names, means.tobytes(), weights.tobytes(), noise.tobytes())
         space = FeatureSpace(names, self.version, digest)
         if self.prior is not None:
             space.require(self.prior.feature_space, "the prior")
         values = {"names": names, "means": means, "weights": weights, "noise": noise, "_feature_space": space}
+        values["report"] = json_copy(self.report)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -141,14 +157,16 @@ class ScoreRewards:
         return self._feature_space
 
     def features(self, prompts: Sequence[str], responses: Sequence[str]) -> Array:
-        """Refused: texts alone have no scores.
+        """Features of responses that were scored (n, n_features); see `BaseRewards`.
 
         Raises
         ------
         InputError
-            Always; it names the columns that are needed.
+            When a text has no scores; where no texts are known it names the columns that are needed.
         """
         require_texts(prompts, responses)
+        if self.scored is not None:
+            return self.of_scores(self.scored.of_texts(prompts, responses))
         raise InputError(
             f"these rewards are scores that were given from outside ({', '.join(self.names)}); texts alone have none, "
             "so give a table with the scores of each response."
@@ -232,6 +250,8 @@ class ScoreRewards:
         StorageError
             When the folder cannot be written.
         """
+        from safetensors.numpy import save
+
         fields = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -242,8 +262,11 @@ class ScoreRewards:
             "weights": self.weights.tolist(),
             "noise": self.noise.tolist(),
             "prior": None if self.prior is None else self.prior.to_dict(),
+            "report": self.report,
         }
-        write_folder(folder, fields, {})
+        texts = self.scored
+        contents = {} if texts is None else {SCORED: save({"digests": texts.digests, "scores": texts.scores})}
+        write_folder(folder, fields, contents)
 
 
 def load_score_rewards(folder: Path) -> ScoreRewards:
@@ -258,12 +281,20 @@ def load_score_rewards(folder: Path) -> ScoreRewards:
     StorageError
         When it cannot be read.
     """
-    manifest, _ = read_folder(folder, KIND, {"format_version": FORMAT_VERSION}, ())
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    version = {"format_version": FORMAT_VERSION}
+    manifest, contents = read_folder(folder, KIND, version, ())
+    if SCORED in manifest.get("files", {}):
+        manifest, contents = read_folder(folder, KIND, version, (SCORED,))
     try:
         prior = None if manifest["prior"] is None else PopulationPrior.from_dict(manifest["prior"])
         means, weights, noise = (manifest[name] for name in ("means", "weights", "noise"))
-        rewards = ScoreRewards(manifest["names"], means, weights, noise, manifest["version"], prior)
-    except (KeyError, TypeError, ValueError) as error:
+        texts = ScoredTexts(**load(contents[SCORED])) if contents else None
+        known = (manifest["names"], means, weights, noise, manifest["version"], prior, texts)
+        rewards = ScoreRewards(*known, manifest.get("report", {}))
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise InputError(f"the rewards in {str(folder)!r} cannot be used ({error}).") from error
     if rewards.feature_space.digest != manifest.get("digest"):
         raise InputError(f"the rewards in {str(folder)!r} are not what their manifest says; {AGAIN}.")
@@ -308,15 +339,15 @@ def score_rewards(
             f"column {table.names[int(still.argmax())]!r} never differs between two responses to one prompt; leave it "
             "out, or give more than one response a prompt."
         )
-    errors = _pair_errors(table.names, error_sds or {}, sizes)
+    errors = pair_errors(table.names, error_sds or {}, sizes)
     # Both in units of the observed differences.
-    true = _without_errors(observed / np.outer(sizes, sizes), errors / sizes**2)
+    true = without_errors(observed / np.outer(sizes, sizes), errors / sizes**2)
     known = np.eye(len(sizes)) - np.linalg.pinv(true + np.diag(errors / sizes**2)) @ np.diag(errors / sizes**2)
     left = true - true @ known
     scales = np.sqrt(np.diag(true))
     noise = (left + left.T) / 2 / np.outer(scales, scales) if errors.any() else np.zeros_like(left)
     rewards = ScoreRewards(
-        table.names, table.scores.mean(axis=0), known / sizes[:, None] / scales, _definite(noise), version=version
+        table.names, table.scores.mean(axis=0), known / sizes[:, None] / scales, definite(noise), version=version
     )
     correlations = observed / np.outer(sizes, sizes)
     n_prompts = int(codes.max()) + 1
@@ -350,36 +381,3 @@ def pool_of_scores(table: ScoreTable, rewards: ScoreRewards, *, pairs: ArrayLike
         feature_space=rewards.feature_space,
         prior=rewards.prior or rewards.default_prior(),
     )
-
-
-def _pair_errors(names: tuple[str, ...], error_sds: Mapping[str, float], sizes: Array) -> Array:
-    """Variance (n_columns,) that the declared errors give to a difference, two of them."""
-    unknown = [name for name in error_sds if name not in names]
-    if unknown:
-        raise InputError(f"an error is declared of {unknown[0]!r}; the columns are {', '.join(names)}.")
-    sds = np.array([real_number(error_sds.get(name, 0.0), f"the error of {name!r}") for name in names])
-    for name, sd, size in zip(names, sds, sizes, strict=True):
-        if sd < 0:
-            raise InputError(f"the error of {name!r} is {sd:g}; give a standard deviation of 0 or more.")
-        if 2 * sd**2 >= size**2:
-            raise InputError(
-                f"the declared error of {name!r}, {sd:g}, explains all its differences within prompts, which errors of "
-                f"{size / np.sqrt(2):.3g} would; leave the column out, or declare a smaller error."
-            )
-    return np.asarray(2 * sds**2)
-
-
-def _without_errors(observed: Array, errors: Array) -> Array:
-    """Second moments of the true differences; what sampling makes negative of them is taken as zero."""
-    if not errors.any():
-        return observed
-    values, vectors = np.linalg.eigh(observed - np.diag(errors))
-    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
-
-
-def _definite(covariance: Array) -> Array:
-    """The covariance without the negative eigenvalues that are round-off."""
-    if not covariance.any():
-        return frozen(covariance)
-    values, vectors = np.linalg.eigh(covariance)
-    return frozen(np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T))

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.rewards.encoders import Encoder
 from prefq.rewards.encoding_cache import encode_items
 from prefq.rewards.factorization.base import OnStep
 from prefq.rewards.group import GroupComparisons
-from prefq.rewards.held_out import HeldOutCurve, held_out_curve
 from prefq.rewards.learning import DEFAULT, LearnedRewards, learn_rewards
 from prefq.rewards.linear import LinearRewards
 from prefq.rewards.logs import TextComparisons
 from prefq.rewards.naming import propose_names
-from prefq.rewards.shared_reward import fit_shared_reward
-from prefq.vocabulary import Array, FeatureSpace, PopulationPrior, counted
+from prefq.rewards.tested import tested
+from prefq.vocabulary import counted
 
 NAMED_BY = 2000  # items whose texts names are proposed from
 LEAST_COMMON = 0.25  # logits, of a typical pair: below, nothing is liked by most people
@@ -80,7 +78,7 @@ def train_rewards(
     if not learned_from.n_comparisons:
         raise InputError("no comparison is of a train user on a train prompt; import a larger log.")
     say(encoded.sentence(learned_from.pairs))
-    learned_from = _renumbered(learned_from)
+    learned_from = learned_from.of_heard()
     rng = np.random.default_rng(seed)
     learned = learn_rewards(
         encodings,
@@ -102,35 +100,10 @@ def train_rewards(
     tests = group.of_rows(np.union1d(comparisons.test, comparisons.history))
     if tests.n_comparisons:
         say("testing on people who were held out")
-        report["test"] = _tested(encodings, learned, learned_from, tests, seed)
+        report["test"] = tested(encodings, learned.heads, learned.prior, learned_from, tests, seed)
     known = (encoder.identity, os.fspath(place), learned.mean, learned.heads, names.names, names.opposites)
     without_prior = LinearRewards(*known, examples=names.examples, report=report)
-    return replace(without_prior, prior=of_space(learned.prior, without_prior.feature_space))
-
-
-def of_space(prior: PopulationPrior, space: FeatureSpace) -> PopulationPrior:
-    """The prior, said to be of these features."""
-    return PopulationPrior(
-        prior.coefficients,
-        response_model=prior.response_model,
-        feature_space=space,
-        n_users=prior.n_users,
-        impersonal=prior.impersonal,
-    )
-
-
-def _renumbered(group: GroupComparisons) -> GroupComparisons:
-    """The comparisons with no users but those who made them."""
-    numbers, users = np.unique(group.users, return_inverse=True)
-    return GroupComparisons(
-        group.pairs,
-        group.outcomes,
-        users.astype(np.int64),
-        tuple(group.user_ids[i] for i in numbers),
-        group.prompt_codes,
-        group.strengths,
-        group.tasks,
-    )
+    return replace(without_prior, prior=replace(learned.prior, feature_space=without_prior.feature_space))
 
 
 def _report(
@@ -153,41 +126,3 @@ def _report(
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no NaN: what could not be measured is null."""
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-
-def _tested(
-    encodings: NDArray[np.floating[Any]],
-    learned: LearnedRewards,
-    group: GroupComparisons,
-    tests: GroupComparisons,
-    seed: int,
-) -> dict[str, Any] | None:
-    """Test users after 0, 5, 10 and 20 answers, and the reward that everybody shares beside it; None without any."""
-    try:
-        curve = _curve(encodings, learned.heads, learned.prior, tests, seed)
-    except InputError:  # nobody has enough answers
-        return None
-    shared = fit_shared_reward(encodings, group, rng=np.random.default_rng(seed))
-    pooled = _curve(encodings, *shared, tests, seed)
-    gain = pooled.log_losses[:, :1] - curve.log_losses
-    root = np.sqrt(max(len(gain) - 1, 1))
-    return {
-        "n_people": len(curve.people),
-        "after": list(curve.after),
-        "log_loss": curve.log_loss.tolist(),
-        "log_loss_error": curve.errors[0].tolist(),
-        "accuracy": curve.accuracy.tolist(),
-        "accuracy_error": curve.errors[1].tolist(),
-        "shared_log_loss": float(pooled.log_loss[0]),
-        "shared_accuracy": float(pooled.accuracy[0]),
-        "gain_over_shared": gain.mean(axis=0).tolist(),
-        "gain_error": (gain.std(axis=0) / root).tolist(),
-    }
-
-
-def _curve(
-    encodings: NDArray[np.floating[Any]], heads: Array, prior: PopulationPrior, tests: GroupComparisons, seed: int
-) -> HeldOutCurve:
-    """The same answers and tests for all heads."""
-    features = tests.feature_differences(encodings, heads)
-    return held_out_curve(features, tests.outcomes, tests.users, prior, rng=np.random.default_rng(seed))

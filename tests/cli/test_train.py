@@ -201,3 +201,88 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_learned(
     arguments = ("--encoder", "none", "--out", tmp_path / "rewards", "--plot", tmp_path / name)
     assert sentence in prefq_("train", tmp_path / "none", *arguments).err
     assert (tmp_path / "a.png").read_bytes() == b"x"
+
+
+@pytest.fixture
+def scores(values: dict[str, float], tmp_path: Path) -> Path:
+    """The place of each word on the axis, the length of the word, and a column that is no number."""
+    rows = [f",{word},{value},{len(word)},w" for word, value in values.items()]
+    (tmp_path / "scores.csv").write_text("\n".join(["prompt,response,axis,length,note", *rows]), encoding="utf-8")
+    return tmp_path / "scores.csv"
+
+
+def test_scores_are_base_rewards_from_the_first_command_to_the_last(
+    prefq_: Prefq, comparisons: Path, scores: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rewards"
+    command = ("train", comparisons, "--method", "scores", "--scores", scores, "--out", out)
+    told = prefq_(*command, "--columns", "axis,length", "--score-error", "length=0.2", "--json")
+    assert told.code == 0, told.err
+    assert told.json["names"] == ["axis", "length"]
+    assert told.json["test"]["gain_over_shared"][2] > 3 * told.json["test"]["gain_error"][2] > 0
+    assert told.json["columns"][1]["reliability"] < 1 == told.json["columns"][0]["reliability"]
+
+    shown = prefq_("rewards", "show", out, "--plain")
+    assert "2 base rewards. They are columns of scores; where people start was learned from" in shown.out
+    assert shown.out.splitlines()[2].split()[0] == "axis"
+    tested = prefq_("rewards", "evaluate", out, "--data", comparisons, "--json")
+    assert tested.json["points"][2]["log_loss"] == pytest.approx(told.json["test"]["log_loss"][2], abs=0.02)
+
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(
+            json.dumps({"prompt": "", "responses": [word, other]}) + "\n" for word, other in [WORDS[:2], WORDS[2:4]]
+        ),
+        encoding="utf-8",
+    )
+    built = prefq_("pool", "build", "--rewards", out, "--texts", tmp_path / "texts.jsonl", "--out", tmp_path / "pool")
+    assert built.code == 0, built.err
+    asked = prefq_(
+        "onboard", "--pool", tmp_path / "pool", "--user", "ada", "--max-questions", 2, "--json", keys="1\n2\n"
+    )
+    assert asked.code == 0, asked.err
+    for name, word in (("one.txt", "apple"), ("two.txt", "mirror"), ("new.txt", "something that nobody scored")):
+        (tmp_path / name).write_text(word, encoding="utf-8")
+    rank = ("rank", "--user", "ada", "--rewards", out, "--prompt", "")
+    assert prefq_(*rank, tmp_path / "one.txt", tmp_path / "two.txt").code == 0
+    refused = prefq_(*rank, tmp_path / "one.txt", tmp_path / "new.txt")
+    assert refused.code == ExitCode.USAGE
+    assert "1 of 2 responses have no scores, such as 'something that nobody scored'" in refused.err
+
+
+def test_what_the_table_does_not_score_is_left_out_and_counted(
+    prefq_: Prefq, comparisons: Path, scores: Path, tmp_path: Path
+) -> None:
+    scores.write_text("\n".join(scores.read_text(encoding="utf-8").splitlines()[:7]), encoding="utf-8")
+    command = ("train", comparisons, "--method", "scores", "--scores", scores, "--out", tmp_path / "rewards", "--json")
+    told = prefq_(*command)
+    assert told.json["n_left_out"] > told.json["n_comparisons"] > 0
+    assert f"{told.json['n_left_out']:,} comparisons are of responses that scores.csv does not score" in told.err
+    tested = prefq_("rewards", "evaluate", tmp_path / "rewards", "--data", comparisons)
+    assert tested.code == 0, tested.err
+    assert "comparisons are of responses without scores, and were left out" in tested.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "--method bayes needs --encoder MODEL"),
+        (("--method", "magic"), "--method is 'magic'; give one of bayes, average, pref, rfm, lore or scores"),
+        (("--method", "scores"), "--method scores needs --scores FILE"),
+        (("--encoder", "x", "--scores", "y"), "are for --method scores, and it is 'bayes'"),
+        (("--method", "scores", "--scores", "y", "--encoder", "x"), "--method scores reads none"),
+        (("--method", "scores", "--scores", "y", "--features", 2), "name columns by --columns"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    prefq_: Prefq, tmp_path: Path, arguments: tuple[object, ...], sentence: str
+) -> None:
+    ended = prefq_("train", tmp_path / "none", "--out", tmp_path / "rewards", *arguments)
+    assert (ended.code, sentence in ended.err) == (ExitCode.USAGE, True), ended.err
+
+
+def test_errors_of_scores_that_are_none(prefq_: Prefq, comparisons: Path, scores: Path, tmp_path: Path) -> None:
+    command = ("train", comparisons, "--method", "scores", "--scores", scores, "--out", tmp_path / "rewards")
+    assert (
+        "--score-error is 'axis=much'; give a column and a number" in prefq_(*command, "--score-error", "axis=much").err
+    )
+    assert "an error is declared of 'note'" in prefq_(*command, "--score-error", "note=1").err

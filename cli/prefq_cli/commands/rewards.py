@@ -8,6 +8,7 @@ import typer
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption
+from prefq_cli.score_columns import of_known_texts
 from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
 from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import people, show_report
@@ -132,9 +133,11 @@ def evaluate(
     group, cache = comparisons.group, cache or data.with_name(f"{data.name}-encodings")
     unseen = np.union1d(comparisons.test, comparisons.history)
     chosen = {TEST: unseen, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
-    group = group.of_rows(chosen)
+    group = of_known_texts(group.of_rows(chosen), known, comparisons)
     if not group.n_comparisons:
-        raise InputError(f"the part {part!r} of {str(data)!r} has no comparisons; choose another with --part.")
+        raise InputError(
+            f"the part {part!r} of {str(data)!r} has no comparisons to test on; choose another with --part."
+        )
     try:
         items = np.unique(group.pairs)
         features = np.zeros((group.n_items, known.feature_space.n_features))
@@ -175,7 +178,8 @@ def _facts(rewards: "BaseRewards") -> dict[str, Any]:
         for axis, texts in zip(axes, rewards.examples, strict=False):
             axis |= {"top": [each._asdict() for each in texts.top], "bottom": [each._asdict() for each in texts.bottom]}
         facts |= {"encoder": rewards.encoder, "encoder_identity": rewards.encoder_identity.to_dict()}
-        facts["report"] = rewards.report
+    if report := getattr(rewards, "report", None):  # style rewards have none
+        facts["report"] = report
     return facts
 
 

@@ -1,34 +1,60 @@
 """prefq train: base rewards of a group, from its comparisons and an encoder, as a folder."""
 
+import os
 import shlex
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free, require_writable
+from prefq_cli.score_columns import column_names, tell_of_table
 from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
 from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import show_report
 
-AUTO = "auto"
+if TYPE_CHECKING:
+    from prefq.rewards.linear import LinearRewards
+    from prefq.rewards.logs import TextComparisons
+    from prefq.rewards.scores import ScoreRewards
+
+AUTO, SCORES = "auto", "scores"
 SECONDS_BETWEEN_LINES = 5.0
 
 
 def train(
     data: Annotated[Path, typer.Argument(metavar="COMPARISONS", help="What prefq data import wrote.")],
-    encoder: Annotated[
-        str,
-        typer.Option("--encoder", envvar="PREFQ_ENCODER", metavar="MODEL", help="Folder or hub name of a model."),
-    ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the rewards go.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", envvar="PREFQ_ENCODER", metavar="MODEL", help="Folder or hub name of a model."),
+    ] = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="NAME", help="bayes (ours), average, pref, rfm or lore.")
+        str, typer.Option("--method", metavar="NAME", help="bayes (ours), average, pref, rfm, lore, or scores.")
     ] = "bayes",
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            metavar="FILE",
+            help="For --method scores: CSV or Parquet with prompt, response and columns of scores.",
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="A,B,…", help="Of --scores; by default all other columns of numbers."),
+    ] = None,
+    score_error: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score-error", metavar="COLUMN=SD", help="Standard deviation of a column's own error; again for each."
+        ),
+    ] = None,
     features: Annotated[
         str,
         typer.Option("--features", metavar="N", help="Base rewards, or 'auto' for as few as predict new people best."),
@@ -48,57 +74,131 @@ def train(
 
     How many is chosen by people who were held out, after ten of their answers. Encodings are kept, and so is what was
     learned until the rewards are written: a run that was interrupted goes on where it was. Test users of COMPARISONS
-    take no part in anything but the test.
+    take no part in anything but the test. With --method scores nothing is learned but where people start: base rewards
+    are columns of scores that you have.
 
     \b
     Examples:
       prefq train comparisons --encoder ./all-MiniLM-L6-v2 --out my-rewards
       prefq train comparisons --encoder ./my-model --method rfm --features 8 --out my-rewards
+      prefq train comparisons --method scores --scores judges.csv --out my-rewards
     """
     from prefq.errors import InputError
-    from prefq.rewards.encoders import load_encoder
-    from prefq.rewards.learning import method_of
     from prefq.rewards.logs import load_comparisons
-    from prefq.rewards.train import train_rewards
     from prefq_cli.console import tell, write_json
 
     if features != AUTO and not (features.isdecimal() and int(features) > 0):
         raise InputError(f"--features is {features!r}; give a number of at least 1, or 'auto'.")
-    method_of(method)
+    _require_consistent(method, encoder, scores, features, columns, score_error)
     require_free(out, force=force)
     require_writable(out)
     require_plot(plot, force=force)
     settings = read_settings(plain=plain, as_json=as_json)
     comparisons = load_comparisons(data)
     kept, parts = cache or data.with_name(data.name + "-encodings"), out.with_name(out.name + ".parts")
+    rewards: LinearRewards | ScoreRewards
     try:
-        loaded = load_encoder(encoder, device=device)
-        tell(loaded.description)
-        rewards = train_rewards(
-            comparisons,
-            loaded,
-            place=encoder,
-            method=method,
-            n_features=None if features == AUTO else int(features),
-            cache=kept,
-            checkpoints=parts,
-            seed=seed,
-            on_step=_teller(),
-            on_progress=_counter(),
-        )
+        if scores is not None:
+            rewards = _of_scores(comparisons, scores, columns, score_error, seed)
+        else:
+            assert encoder is not None
+            n_features = None if features == AUTO else int(features)
+            rewards = _learned(comparisons, encoder, device, method, n_features, kept, parts, seed)
     except KeyboardInterrupt:
-        tell(_interrupted(kept, parts))
+        tell(_interrupted(kept, parts) if scores is None else "Interrupted: nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     rewards.save(out)
     shutil.rmtree(parts, ignore_errors=True)
     if rewards.report["n_users"] == 1:
         tell("Warning: all comparisons are of one person; where other people start cannot be told from them.")
     if as_json:
-        write_json({"rewards": str(out), "names": rewards.names, "opposites": rewards.opposites, **rewards.report})
+        space = rewards.feature_space
+        named = {"rewards": str(out), "names": space.names, "opposites": space.opposites}
+        write_json({**named, **rewards.report})
     else:
         show_report(rewards.report, settings)
     draw(rewards.report, plot)
     tell(f"Wrote {out}. Look at them: {program()} rewards show {shlex.quote(str(out))}")
+
+
+def _require_consistent(
+    method: str,
+    encoder: str | None,
+    scores: Path | None,
+    features: str,
+    columns: str | None,
+    score_error: list[str] | None,
+) -> None:
+    """Raise InputError unless the method has what it needs, and nothing else is given."""
+    from prefq.errors import InputError
+    from prefq.rewards.learning import METHODS
+
+    if method == SCORES:
+        if scores is None:
+            raise InputError("--method scores needs --scores FILE, a table with the scores of each response.")
+        if encoder is not None and "PREFQ_ENCODER" not in os.environ:
+            raise InputError("--encoder is for methods that read texts, and --method scores reads none; leave it out.")
+        if features != AUTO:
+            raise InputError("--features is for methods that learn; with --method scores name columns by --columns.")
+        return
+    if method not in METHODS:
+        raise InputError(f"--method is {method!r}; give one of {', '.join(METHODS)} or {SCORES}.")
+    if encoder is None:
+        raise InputError(f"--method {method} needs --encoder MODEL, the folder or hub name of a model.")
+    if scores is not None or columns is not None or score_error:
+        raise InputError(f"--scores, --columns and --score-error are for --method scores, and it is {method!r}.")
+
+
+def _learned(
+    comparisons: "TextComparisons",
+    encoder: str,
+    device: str,
+    method: str,
+    n_features: int | None,
+    kept: Path,
+    parts: Path,
+    seed: int,
+) -> "LinearRewards":
+    from prefq.rewards.encoders import load_encoder
+    from prefq.rewards.train import train_rewards
+    from prefq_cli.console import tell
+
+    loaded = load_encoder(encoder, device=device)
+    tell(loaded.description)
+    return train_rewards(
+        comparisons,
+        loaded,
+        place=encoder,
+        method=method,
+        n_features=n_features,
+        cache=kept,
+        checkpoints=parts,
+        seed=seed,
+        on_step=_teller(),
+        on_progress=_counter(),
+    )
+
+
+def _of_scores(
+    comparisons: "TextComparisons", file: Path, columns: str | None, score_error: list[str] | None, seed: int
+) -> "ScoreRewards":
+    from prefq.errors import InputError
+    from prefq.rewards.score_tables import read_scores
+    from prefq.rewards.train_scores import train_scores
+    from prefq_cli.console import tell
+
+    errors: dict[str, float] = {}
+    for name, sd in named_pairs(score_error, "--score-error", "COLUMN=SD").items():
+        try:
+            errors[name] = float(sd)
+        except ValueError:
+            raise InputError(f"--score-error is '{name}={sd}'; give a column and a number, COLUMN=SD.") from None
+    table = read_scores(file, columns=column_names(columns, "--columns"))
+    tell_of_table(table)
+    rewards = train_scores(comparisons, table, error_sds=errors, seed=seed, on_step=_teller())
+    if left_out := rewards.report["n_left_out"]:
+        tell(f"{left_out:,} comparisons are of responses that {file.name} does not score, and were left out.")
+    return rewards
 
 
 def _interrupted(kept: Path, parts: Path) -> str:

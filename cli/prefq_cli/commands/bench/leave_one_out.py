@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prefq_cli.bench.options import SeedOption, check_counts, check_positive, check_seed
+from prefq_cli.score_columns import column_names, tell_of_table
 from prefq_cli.settings import JsonOption, PlainOption, read_settings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def leave_one_out(
     if strength is not None:
         check_positive(strength=strength)
     settings = read_settings(plain=plain, as_json=as_json)
-    raters, seen = _names(columns, "--columns"), _names(features, "--features")
+    raters, seen = column_names(columns, "--columns"), column_names(features, "--features")
     if raters and seen and set(raters) & set(seen):
         raise InputError(f"{min(set(raters) & set(seen))!r} is in --columns and in --features; give it once.")
     table, features_of = _table_and_features(file, raters, seen, prompt, response)
@@ -94,18 +95,6 @@ def leave_one_out(
         tell("Interrupted: nothing was printed.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     _show(found, table, [n for n in SHOWN if n < questions] + [questions], settings)
-
-
-def _names(text: str | None, option: str) -> list[str] | None:
-    """Names between commas; None where none were given."""
-    from prefq.errors import InputError
-
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"{option} is {text!r}; give names of columns with commas between, each once.")
-    return names
 
 
 def _table_and_features(
@@ -134,13 +123,10 @@ def _table_and_features(
 
 def _show(found: "Sequence[LeftOutRater]", table: "ScoreTable", shown: list[int], settings: Any) -> None:
     from prefq.simulation.left_out_raters import gain_over_pooled
-    from prefq_cli.console import tell, write_json, write_table, write_words
+    from prefq_cli.console import write_json, write_table, write_words
 
-    report, last = table.report, shown[-1]
-    if report is not None and report.n_incomplete + report.n_repeated:
-        tell(
-            f"Of {report.n_rows} rows {report.n_incomplete} lack a score and {report.n_repeated} repeat an earlier one."
-        )
+    last = shown[-1]
+    tell_of_table(table)
     gains = {name: gain_over_pooled(found, name, last) for name in (LED_BY, CHANCE)}
     if settings.as_json:
         return write_json(
