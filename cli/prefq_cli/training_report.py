@@ -44,6 +44,11 @@ def _learned(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"They are columns of scores; where people start was learned from {whom}."
     else:
         yield f"Learned by {report['method']} from {whom}."
+    if tuned := report.get("tuned"):
+        yield (
+            f"The encoder was tuned by {_many(tuned['n_comparisons'], 'comparison')} of "
+            f"{people(tuned['n_users'], 'other ')}; {what_tuning_did(tuned)}."
+        )
 
 
 def _show_columns(columns: Sequence[Mapping[str, Any]], settings: Settings) -> None:
@@ -130,6 +135,14 @@ def _show_test(test: Mapping[str, Any], settings: Settings) -> None:
         for i, after in enumerate(test["after"])
     ]
     write_table(rows, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
+
+
+def what_tuning_did(tuned: Mapping[str, Any]) -> str:
+    """What tuning an encoder made of the loss that it is judged by: of pairs held out, where there are enough."""
+    before, after = tuned["loss_before"], tuned["loss"]
+    if tuned["n_steps"] == 0:
+        return f"no step made the loss that it is judged by, {before:.3f} nats, any lower"
+    return f"the loss that it is judged by fell from {before:.3f} to {after:.3f} nats"
 
 
 def people(n: int, kind: str = "") -> str:

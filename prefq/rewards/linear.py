@@ -3,8 +3,8 @@
 Learning them is in `prefq.rewards.factorization`, encoders are in `prefq.rewards.encoders`. A folder of these rewards,
 format version 1:
 
-rewards.json        names, the encoder's identity and where it was, the prior, examples, the training report, and a
-                    checksum over its own fields
+rewards.json        names, the encoder's identity and where it was ("./…" within this folder), the prior, examples, the
+                    training report, and a checksum over its own fields
 heads.safetensors   mean (n_dims,) and heads (n_dims, n_features), float64
 """
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 KIND = "prefq linear rewards"
 FORMAT_VERSION = 1
 HEADS = "heads.safetensors"
+WITHIN = "./"  # begins the place of an encoder in the folder of its rewards
 ROWS = 256  # encodings multiplied at a time, always so many: the round-off of a product depends on its shape
 
 
@@ -285,7 +286,6 @@ class LinearRewards:
         """
         from safetensors.numpy import save
 
-        place = Path(self.encoder)
         told = {
             "kind": KIND,
             "format_version": FORMAT_VERSION,
@@ -293,7 +293,7 @@ class LinearRewards:
             "opposites": self.opposites,
             "version": self.version,
             "digest": self.feature_space.digest,
-            "encoder": str(place.resolve()) if place.is_dir() else self.encoder,
+            "encoder": _place(self.encoder, Path(folder)),
             "encoder_identity": self.encoder_identity.to_dict(),
             "prior": None if self.prior is None else self.prior.to_dict(),
             "examples": [{"top": each.top, "bottom": each.bottom} for each in self.examples],
@@ -342,7 +342,7 @@ def load_linear_rewards(folder: Path, *, encoder: str | os.PathLike[str] | None 
         prior = manifest["prior"]
         rewards = LinearRewards(
             EncoderIdentity.from_dict(manifest["encoder_identity"]),
-            manifest["encoder"] if encoder is None else os.fspath(encoder),
+            _found(manifest["encoder"], folder) if encoder is None else os.fspath(encoder),
             arrays["mean"],
             arrays["heads"],
             manifest["names"],
@@ -357,6 +357,19 @@ def load_linear_rewards(folder: Path, *, encoder: str | os.PathLike[str] | None 
     if rewards.feature_space.digest != manifest.get("digest"):
         raise InputError(f"the rewards in {str(folder)!r} are not what their {MANIFEST} says; {AGAIN}.")
     return rewards
+
+
+def _place(encoder: str, folder: Path) -> str:
+    """Where an encoder is, for the manifest in this folder: what lies within moves along with it."""
+    place, home = Path(encoder).resolve(), folder.resolve()
+    if not place.is_dir():
+        return encoder
+    return f"{WITHIN}{place.relative_to(home).as_posix()}" if place.is_relative_to(home) else str(place)
+
+
+def _found(encoder: str, folder: Path) -> str:
+    """The encoder of a manifest in this folder, wherever that was moved to."""
+    return str((folder / encoder).resolve()) if encoder.startswith(WITHIN) else encoder
 
 
 def _of_space(prior: PopulationPrior | None, space: FeatureSpace) -> PopulationPrior | None:

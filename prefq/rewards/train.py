@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.rewards.encoders import Encoder
@@ -38,6 +39,7 @@ def train_rewards(
     n_features: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     checkpoints: Path | None = None,
+    without: NDArray[np.bool_] | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
     on_progress: OnProgress | None = None,
@@ -56,6 +58,8 @@ def train_rewards(
         As `learn_rewards` takes them.
     cache
         Folder that keeps encodings, so that a run that was interrupted goes on.
+    without : (n_users,), optional
+        Users whom nothing is to be learned from: those whom the encoder was tuned to.
     seed
         Of all draws.
     on_step
@@ -74,7 +78,8 @@ def train_rewards(
         encoder, comparisons.prompts, comparisons.responses, cache=cache, on_progress=on_progress
     )
     group = comparisons.group
-    learned_from = group.of_rows(np.union1d(comparisons.train, comparisons.validation))
+    rows = np.union1d(comparisons.train, comparisons.validation)
+    learned_from = group.of_rows(rows if without is None else rows[~without[group.users[rows]]])
     if not learned_from.n_comparisons:
         raise InputError("no comparison is of a train user on a train prompt; import a larger log.")
     say(encoded.sentence(learned_from.pairs))

@@ -1,6 +1,7 @@
 """prefq train: what is learned, what is said of it, and that nothing is lost by who ends it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,13 @@ def test_fewer_than_ten_answers_are_said_to_be(capsys: pytest.CaptureFixture[str
     )
 
 
+def test_what_tuning_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"n_users": 1, "n_comparisons": 20, "n_layers": None, "n_steps": 40, "loss_before": 0.61, "loss": 0.52}
+    said = shown(capsys, tuned=facts)
+    assert "The encoder was tuned by 20 comparisons of 1 other person; the loss that it is judged by fell" in said
+    assert "no step made the loss" in shown(capsys, tuned=facts | {"n_steps": 0})
+
+
 def test_why_nothing_was_measured_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     said = shown(capsys, features=[POINT | NOTHING, POINT | NOTHING | {"n_features": 2}])
     assert said.count("Not measured: nobody held out gave three answers") == 1
@@ -286,3 +294,49 @@ def test_errors_of_scores_that_are_none(prefq_: Prefq, comparisons: Path, scores
         "--score-error is 'axis=much'; give a column and a number" in prefq_(*command, "--score-error", "axis=much").err
     )
     assert "an error is declared of 'note'" in prefq_(*command, "--score-error", "note=1").err
+
+
+@pytest.fixture(scope="module")
+def tiny(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two layers with the real one's tokenizer, its weights drawn."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    sizes: Any = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        BertModel(BertConfig(vocab_size=30522, **sizes)).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        if (minilm / name).is_file():
+            shutil.copy(minilm / name, folder)
+    return folder
+
+
+def test_an_encoder_is_tuned_by_half_of_the_people_and_lies_in_the_folder(
+    prefq_: Prefq, comparisons: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rewards"
+    command = ("train", comparisons, "--encoder", tiny, "--cache", tmp_path / "cache", "--features", 2, "--out", out)
+    told = prefq_(*command, "--tune-encoder", 1, "--json")
+    assert told.code == 0, told.err
+    facts = told.json["tuned"]
+    assert facts["n_layers"] == 1
+    assert 0 <= told.json["n_users"] - facts["n_users"] <= 1
+    assert f"The encoder was tuned to {facts['n_users']} people, who take no part in what follows" in told.err
+    assert (out / "encoder" / "model.safetensors").is_file()
+    assert not out.with_name("rewards.parts").exists()
+    out.rename(tmp_path / "moved")
+    shown = prefq_("rewards", "show", tmp_path / "moved", "--plain")
+    assert (
+        f"The encoder was tuned by {facts['n_comparisons']} comparisons of {facts['n_users']} other people" in shown.out
+    )
+    tested = prefq_("rewards", "evaluate", tmp_path / "moved", "--data", comparisons, "--cache", tmp_path / "cache")
+    assert tested.code == 0, tested.err
+
+
+@pytest.mark.parametrize("layers", ["some", "0", "-1"])
+def test_layers_that_are_none(prefq_: Prefq, tmp_path: Path, layers: str) -> None:
+    arguments = ("--encoder", "x", "--out", tmp_path / "rewards", f"--tune-encoder={layers}")
+    ended = prefq_("train", tmp_path / "none", *arguments)
+    assert (ended.code, f"--tune-encoder is '{layers}'; give 'all', or a number" in ended.err) == (ExitCode.USAGE, True)

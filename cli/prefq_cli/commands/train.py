@@ -5,8 +5,9 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,14 +17,15 @@ from prefq_cli.outputs import ForceOption, require_free, require_writable
 from prefq_cli.score_columns import column_names, tell_of_table
 from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
 from prefq_cli.training_figure import PlotOption, draw, require_plot
-from prefq_cli.training_report import show_report
+from prefq_cli.training_report import people, show_report, what_tuning_did
 
 if TYPE_CHECKING:
     from prefq.rewards.linear import LinearRewards
     from prefq.rewards.logs import TextComparisons
     from prefq.rewards.scores import ScoreRewards
+    from prefq.rewards.tuning import TunedFor
 
-AUTO, SCORES = "auto", "scores"
+AUTO, ALL, SCORES = "auto", "all", "scores"
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -59,6 +61,14 @@ def train(
         str,
         typer.Option("--features", metavar="N", help="Base rewards, or 'auto' for as few as predict new people best."),
     ] = AUTO,
+    tune_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--tune-encoder",
+            metavar="LAYERS",
+            help="Tune the encoder too, by half of the people: 'all' of it, or so many of the last layers.",
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="FOLDER", help="Keep encodings here; by default beside COMPARISONS."),
@@ -85,10 +95,13 @@ def train(
     """
     from prefq.errors import InputError
     from prefq.rewards.logs import load_comparisons
+    from prefq.rewards.tuning import keep_encoder
     from prefq_cli.console import tell, write_json
 
     if features != AUTO and not (features.isdecimal() and int(features) > 0):
         raise InputError(f"--features is {features!r}; give a number of at least 1, or 'auto'.")
+    if tune_encoder not in (None, ALL) and not (str(tune_encoder).isdecimal() and int(str(tune_encoder)) > 0):
+        raise InputError(f"--tune-encoder is {tune_encoder!r}; give 'all', or a number of layers of at least 1.")
     _require_consistent(method, encoder, scores, features, columns, score_error)
     require_free(out, force=force)
     require_writable(out)
@@ -97,16 +110,21 @@ def train(
     comparisons = load_comparisons(data)
     kept, parts = cache or data.with_name(data.name + "-encodings"), out.with_name(out.name + ".parts")
     rewards: LinearRewards | ScoreRewards
+    tuned: TunedFor | None = None
     try:
         if scores is not None:
             rewards = _of_scores(comparisons, scores, columns, score_error, seed)
         else:
             assert encoder is not None
             n_features = None if features == AUTO else int(features)
-            rewards = _learned(comparisons, encoder, device, method, n_features, kept, parts, seed)
+            if tune_encoder is not None:
+                tuned = _tuned(comparisons, encoder, device, tune_encoder, n_features, parts, seed)
+            rewards = _learned(comparisons, tuned or encoder, out, device, method, n_features, kept, parts, seed)
     except KeyboardInterrupt:
         tell(_interrupted(kept, parts) if scores is None else "Interrupted: nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if tuned is not None:
+        keep_encoder(tuned, out)
     rewards.save(out)
     shutil.rmtree(parts, ignore_errors=True)
     if rewards.report["n_users"] == 1:
@@ -149,9 +167,32 @@ def _require_consistent(
         raise InputError(f"--scores, --columns and --score-error are for --method scores, and it is {method!r}.")
 
 
-def _learned(
+def _tuned(
     comparisons: "TextComparisons",
     encoder: str,
+    device: str,
+    layers: str,
+    n_features: int | None,
+    parts: Path,
+    seed: int,
+) -> "TunedFor":
+    from prefq.rewards.tuning import tune_for
+    from prefq_cli.console import tell
+
+    n_layers = None if layers == ALL else int(layers)
+    options: Any = {"n_layers": n_layers, "n_features": n_features, "seed": seed, "device": device}
+    tuned = tune_for(comparisons, encoder, work=parts, on_step=_teller(), **options)
+    tell(
+        f"The encoder was tuned to {people(tuned.facts['n_users'])}, who take no part in what follows; "
+        f"{what_tuning_did(tuned.facts)}."
+    )
+    return tuned
+
+
+def _learned(
+    comparisons: "TextComparisons",
+    encoder: "str | TunedFor",
+    out: Path,
     device: str,
     method: str,
     n_features: int | None,
@@ -161,22 +202,29 @@ def _learned(
 ) -> "LinearRewards":
     from prefq.rewards.encoders import load_encoder
     from prefq.rewards.train import train_rewards
+    from prefq.rewards.tuning import ENCODER
     from prefq_cli.console import tell
 
-    loaded = load_encoder(encoder, device=device)
+    if isinstance(encoder, str):
+        loaded, place, without = load_encoder(encoder, device=device), encoder, None
+    else:
+        loaded = load_encoder(encoder.folder, device=device, pooling=encoder.pooling)
+        place, without = str(out / ENCODER), encoder.users
     tell(loaded.description)
-    return train_rewards(
+    rewards = train_rewards(
         comparisons,
         loaded,
-        place=encoder,
+        place=place,
         method=method,
         n_features=n_features,
         cache=kept,
         checkpoints=parts,
+        without=without,
         seed=seed,
         on_step=_teller(),
         on_progress=_counter(),
     )
+    return rewards if isinstance(encoder, str) else replace(rewards, report={**rewards.report, "tuned": encoder.facts})
 
 
 def _of_scores(

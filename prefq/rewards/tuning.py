@@ -1,0 +1,161 @@
+"""An encoder that is tuned to the people of a log, by half of them, so that base rewards are learned from the others.
+
+People whom an encoder was tuned to look as if it told them better apart than it does others: strengths of axes and the
+number of base rewards would be too large. So half of the people to learn from tune the encoder, and take no part in
+what follows. What both halves have in common is their texts: of texts that nobody compared before, test prompts tell.
+How an encoder is tuned is in `prefq.rewards.factorization.unfrozen`.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefq.errors import InputError, StorageError
+from prefq.pool.files import put_in_place
+from prefq.rewards.encoder_files import find_model
+from prefq.rewards.factorization.base import OnStep
+from prefq.rewards.factorization.unfrozen import N_STEPS, tune_encoder
+from prefq.rewards.fits import held_out_pairs
+from prefq.rewards.group import GroupComparisons
+from prefq.rewards.logs import TextComparisons
+from prefq.vocabulary import digest_of
+
+N_FEATURES = 8  # heads that learn along, where no number is asked for: RFM's fewest
+LEAST_USERS = 10  # half of whom tune, the others fill the folds
+ENCODER = "encoder"  # folder of the encoder in that of the rewards
+ABOUT = "tuning.json"  # beside the weights, written last: a tuning that ended before is begun again
+
+
+class TunedFor(NamedTuple):
+    """An encoder tuned to some of the people.
+
+    prefq.rewards.encoders.load_encoder(folder, pooling=pooling) loads it; users (n_users,) says who it was tuned to;
+    facts are those of the tuning, as JSON values.
+    """
+
+    folder: Path
+    pooling: str
+    users: NDArray[np.bool_]
+    facts: dict[str, Any]
+
+
+def tune_for(
+    comparisons: TextComparisons,
+    name: str,
+    *,
+    work: Path,
+    n_layers: int | None = None,
+    n_features: int | None = None,
+    n_steps: int = N_STEPS,
+    seed: int = 0,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+) -> TunedFor:
+    """Tune an encoder to half of the people to learn from; a tenth of their pairs say when to stop.
+
+    Parameters
+    ----------
+    comparisons
+        What ``prefq data import`` wrote.
+    name
+        A model's folder or its name on the hub.
+    work
+        Folder that the tuned encoder is made in; the same call finds it there again.
+    n_layers
+        Only so many of the last layers are tuned; by default all weights.
+    n_features
+        Base rewards that learn along; 8 by default.
+    n_steps
+        At most.
+    seed
+        Draws the half, and all else.
+    device
+        As `load_encoder` has it.
+    on_step
+        Told what is being done; may raise to end it.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than ten people to learn from, or the encoder cannot be tuned.
+    StorageError
+        When the encoder cannot be written.
+    """
+    rng = np.random.default_rng(seed).spawn(1)[0]
+    group = comparisons.group
+    rows = np.union1d(comparisons.train, comparisons.validation)
+    people = np.unique(group.users[rows])
+    if len(people) < LEAST_USERS:
+        raise InputError(
+            f"there are {len(people)} people to learn from; half of them tune the encoder and the others teach base "
+            f"rewards, so give at least {LEAST_USERS}, or leave the encoder as it is."
+        )
+    users = np.zeros(group.n_users, dtype=bool)
+    users[rng.permutation(people)[: len(people) // 2]] = True
+    items, own = _compared(group.of_rows(rows[users[group.users[rows]]]).of_heard())
+    prompts, responses = ([column[item] for item in items] for column in (comparisons.prompts, comparisons.responses))
+    n_heads = n_features or N_FEATURES
+    model = find_model(name)
+    answers = (own.pairs, own.outcomes, own.users)
+    key = digest_of(
+        model.digest,
+        str((n_layers, n_heads, n_steps, seed)),
+        *prompts,
+        *responses,
+        *(each.tobytes() for each in answers),
+    )
+    folder = work / key[:16] / f"{model.name.rpartition('/')[2]}-tuned"
+    if not (folder / ABOUT).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = held_out_pairs(own, rng)
+        tuned = tune_encoder(
+            name,
+            prompts,
+            responses,
+            own.of_rows(~aside),
+            n_heads,
+            out=folder,
+            rng=rng,
+            validation=own.of_rows(aside) if aside.any() else None,
+            n_layers=n_layers,
+            n_steps=n_steps,
+            device=device,
+            on_step=on_step,
+        )
+        info = tuned.learned.info
+        losses = info.validation_losses or info.train_losses
+        facts: dict[str, Any] = {"n_users": own.n_users, "n_comparisons": own.n_comparisons, "n_layers": n_layers}
+        facts |= {"n_steps": info.best_step, "loss_before": losses[0], "loss": min(losses)}
+        (folder / ABOUT).write_text(json.dumps({"pooling": tuned.pooling, **facts}), encoding="utf-8")
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return TunedFor(folder, about.pop("pooling"), users, about)
+
+
+def keep_encoder(tuned: TunedFor, rewards: Path) -> None:
+    """Move a tuned encoder into the folder of the rewards that were learned with it; one that is there is replaced.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be moved; what was there stays.
+    """
+    target, old = rewards / ENCODER, tuned.folder.with_name("old")
+    try:
+        rewards.mkdir(parents=True, exist_ok=True)
+        put_in_place(tuned.folder, target, old)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"the tuned encoder cannot be moved to {str(target)!r} ({error.strerror}).") from error
+
+
+def _compared(group: GroupComparisons) -> tuple[list[int], GroupComparisons]:
+    """Items that are compared, and the comparisons by their numbers among these."""
+    items, places = np.unique(group.pairs, return_inverse=True)
+    pairs = places.reshape(-1, 2).astype(np.int64)
+    return items.tolist(), replace(group, pairs=pairs, prompt_codes=group.prompt_codes[items])
