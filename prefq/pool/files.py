@@ -185,14 +185,8 @@ def _manifest(pool: CandidatePool, contents: Mapping[str, bytes]) -> bytes:
         "digest": pool.digest(),
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())},
     }
-    text = json.dumps(fields | {"checksum": _checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(fields | {"checksum": checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"
-
-
-def _checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields of a manifest without its checksum, however they are ordered and spaced."""
-    fields = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -200,6 +194,12 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the fields of a manifest without its checksum, however they are ordered and spaced."""
+    fields = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def put_in_place(new: Path, target: Path, old: Path) -> None:
@@ -252,7 +252,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             "install a newer prefq."
         )
     _require_listed(manifest.get("files"), of_pool)
-    if version != FORMAT_VERSION or manifest.get("checksum") != _checksum(manifest):
+    if version != FORMAT_VERSION or manifest.get("checksum") != checksum(manifest):
         raise InputError(f"{of_pool} was changed after it was written; fetch or make the pool again.")
     return manifest
 

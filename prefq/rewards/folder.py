@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prefq.errors import InputError, NotFoundError, StorageError
+from prefq.pool.files import checksum
 from prefq.vocabulary import shown
 
 MANIFEST = "rewards.json"
@@ -101,12 +102,6 @@ def json_copy(report: Mapping[str, Any]) -> Any:
         return json.loads(json.dumps(dict(report), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"report is {shown(report)}, which JSON cannot hold ({error}); give JSON values.") from None
-
-
-def checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields without the checksum, however they are ordered and spaced."""
-    fields = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _beside(path: Path) -> Path:

@@ -341,14 +341,14 @@ def test_a_pool_with_nan_features_is_a_fault(prefq_: Prefq, pool_folder: Path) -
 
     from safetensors.numpy import save
 
-    from prefq.pool.files import _checksum
+    from prefq.pool.files import checksum
 
     content = save({"features": np.full((24, 3), np.nan)})
     (pool_folder / "features.safetensors").write_bytes(content)
     manifest = json.loads((pool_folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["files"]["features.safetensors"] = sha256(content).hexdigest()
     (pool_folder / "manifest.json").write_text(
-        json.dumps(manifest | {"checksum": _checksum(manifest)}), encoding="utf-8"
+        json.dumps(manifest | {"checksum": checksum(manifest)}), encoding="utf-8"
     )
 
     sentence = (

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
-from prefq.pool.files import put_in_place
+from prefq.pool.files import checksum, put_in_place
 from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.logs.report import ImportReport
 from prefq.rewards.logs.splits import Splits
@@ -128,7 +128,7 @@ class TextComparisons:
             "report": self.report.to_dict(),
             "files": files,
         }
-        text = json.dumps(fields | {"checksum": _checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(fields | {"checksum": checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
@@ -199,12 +199,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields of a manifest without its checksum, however they are ordered and spaced."""
-    fields = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
@@ -221,7 +215,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"the comparisons in {str(folder)!r} have format version {version}, and this prefq reads up to "
             f"{FORMAT_VERSION}; install a newer prefq."
         )
-    if version != FORMAT_VERSION or manifest.get("checksum") != _checksum(manifest):
+    if version != FORMAT_VERSION or manifest.get("checksum") != checksum(manifest):
         raise InputError(f"{MANIFEST} in {str(folder)!r} was changed after it was written; {AGAIN}.")
     return manifest
 
