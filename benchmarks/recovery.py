@@ -10,9 +10,10 @@ import numpy as np
 
 from prefq.rewards.factorization.base import Factorization
 from prefq.rewards.factorization.pref import StartName, fit_pref
+from prefq.rewards.fits import held_out_pairs
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.learning import method_of
-from prefq.simulation.learned_strategies import HELD_OUT, comparisons_of
+from prefq.simulation.learned_strategies import comparisons_of
 from prefq.simulation.panels import Panel
 from prefq.simulation.recovery import smallest_cosine
 from prefq.simulation.synthetic import make_world
@@ -45,8 +46,8 @@ def cosine(panel: Panel, found: Factorization) -> float:
 
 def parts(group: GroupComparisons, rng: np.random.Generator) -> tuple[GroupComparisons, GroupComparisons]:
     """What to learn from, and the answers about a tenth of the pairs."""
-    held_out = (rng.random(group.n_items // 2) < HELD_OUT)[group.pairs[:, 0] // 2]
-    return group.of_rows(~held_out), group.of_rows(held_out)
+    aside = held_out_pairs(group, rng)
+    return group.of_rows(~aside), group.of_rows(aside)
 
 
 def cosines(n_answers: int) -> dict[str, list[float]]:
@@ -105,7 +106,8 @@ def sentence(figures: dict[str, Any]) -> str:
     difference, sd = figures["observed_minus_random"]
     return (
         f"Smallest cosine over {figures['n_worlds']} worlds, and mean over them: {angles}. {below}PReF's held-out loss "
-        f"by start over {figures['n_seeds']} seeds, mean ± standard deviation in nats: {starts}; without its penalties {plain}. "
+        f"by start over {figures['n_seeds']} seeds, mean ± standard deviation in nats: {starts}; without its "
+        f"penalties {plain}. "
         f"Start by singular vectors (observed) minus random start, on the same held-out parts: "
         f"{difference:+.4f} ± {sd:.4f}."
     )

@@ -66,7 +66,6 @@ def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
 
     points = report["features"]
     measured = [point for point in points if point["log_loss"] is not None]
-    told = min((point.get("told", AFTER) for point in measured), default=AFTER)
     write_words(f"People held out, {after_answers(points)}, by the number of base rewards (± standard error):")
     n_cells = _n_cells() if measured and sys.stdout.isatty() and not settings.plain else 0
     columns = [
@@ -76,14 +75,21 @@ def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
         columns.append([_with_error(point[name], point[f"{name}_error"]) for point in points])
         if n_cells:
             columns.append(intervals([point[name] for point in points], [p[f"{name}_error"] for p in points], n_cells))
+    simulated = [point.get("simulated_log_loss") for point in points]
     heading = ["base rewards"]
     for words in MEASURES.values():
         heading += [words, *[""] * bool(n_cells)]
+    if None not in simulated:
+        columns += [[f"{point[f'simulated_{name}']:.3f}" for point in points] for name in MEASURES]
+        heading += [f"simulated {words}" for words in MEASURES.values()]
     write_table(list(zip(*columns, strict=True)), heading, settings)
     if not measured:
         write_words("Not measured: nobody held out gave three answers, two of them preferences to be tested on.")
-    if told < AFTER / 2 or not measured:
-        write_words("That is too few to choose the number by; the likelihood of all their answers has chosen it.")
+    if None not in simulated:
+        write_words(
+            "That is too few to choose the number by. What chose it are simulated people, whose tastes are as "
+            f"strong as theirs, after {AFTER} answers."
+        )
 
 
 def after_answers(points: Sequence[Mapping[str, Any]]) -> str:

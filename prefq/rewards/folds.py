@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
-from prefq.inference.groups import Group
-from prefq.inference.mixture_em import Population, evidence_of
+from prefq.inference.likelihood import sigmoid
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import HeldOutCurve, held_out_curve
@@ -20,9 +19,11 @@ from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, Res
 
 AFTER = 10  # answers by which the number of features is chosen
 FOLDS = 5
+FEW_PEOPLE = 20  # up to so many each is a fold: heads of four fifths of a few people are much worse than those of all
 MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much
 CLOSE = 0.01  # of accuracy, and of log loss in nats: fewer features that are as good as this are taken
-CLOSE_EVIDENCE = 0.0005  # nats an answer: the evidence is of all answers, and varies less
+SIMULATED = 400  # people
+SIMULATED_ANSWERS = 40  # of each; ten are learned from, the others predicted
 PLAIN = ResponseModel()
 
 Features = Callable[[GroupComparisons, GroupComparisons, int, str], Array]
@@ -32,12 +33,12 @@ Features = Callable[[GroupComparisons, GroupComparisons, int, str], Array]
 class RankPoint(NamedTuple):
     """Held-out people after no and after ten answers, with so many features: means and standard errors over people.
 
-    log_evidence is that of all their answers together, in nats an answer; told is the mean number of answers of theirs
-    that were used: ten, but where people gave fewer than twenty.
+    told is the mean number of answers of theirs that were used: ten, but where people gave fewer than twenty. Where
+    that is too few to choose by, simulated are log loss and accuracy of people after ten answers whose tastes are drawn
+    as strong as those of the people held out; else NaN.
     """
 
     n_features: int
-    log_evidence: float
     told: float
     log_loss_before: float
     log_loss: float
@@ -45,6 +46,8 @@ class RankPoint(NamedTuple):
     accuracy_before: float
     accuracy: float
     accuracy_error: float
+    simulated_log_loss: float = float("nan")
+    simulated_accuracy: float = float("nan")
 
 
 class Seen(NamedTuple):
@@ -120,7 +123,8 @@ def held_out(
     rng
         Draws the folds.
     """
-    n_folds = min(group.n_users, FOLDS if group.n_comparisons <= MOST_ANSWERS else 3)
+    many = FOLDS if group.n_comparisons <= MOST_ANSWERS else 3
+    n_folds = group.n_users if group.n_users <= FEW_PEOPLE else many
     part = rng.permutation(np.arange(group.n_users) % n_folds)
     seen: dict[int, list[Seen]] = {number: [] for number in ((max(numbers),) if nested else numbers)}
     for fold in range(n_folds):
@@ -150,46 +154,72 @@ def strengths(folds: list[Seen]) -> Strengths:
 
 
 def curve_of(held: dict[int, Held], rng: np.random.Generator) -> tuple[RankPoint, ...]:
-    """A point for each number of features, all tested on the same answers."""
+    """A point for each number of features, all tested on the same answers; simulated where there are too few."""
     seed = int(rng.integers(2**63))
-    return tuple(_point(number, of, seed) for number, of in held.items())
+    curve = tuple(_point(number, of, seed) for number, of in held.items())
+    return curve if any(map(_is_told, curve)) or not curve else _simulated(curve, held, np.random.default_rng(seed))
 
 
 def chosen(curve: tuple[RankPoint, ...]) -> int:
-    """The fewest features as good as any, within `CLOSE`; by the evidence where people gave too few answers."""
-    told = [point for point in curve if np.isfinite(point.log_loss) and point.told >= AFTER / 2]
-    if not told:
-        most = max(point.log_evidence for point in curve)
-        return min(point.n_features for point in curve if point.log_evidence >= most - CLOSE_EVIDENCE)
-    loss, accuracy = min(point.log_loss for point in told), max(point.accuracy for point in told)
-    good = [p.n_features for p in told if p.log_loss <= loss + CLOSE and p.accuracy >= accuracy - CLOSE]
-    return min(good or [min(told, key=lambda point: point.log_loss).n_features])
+    """The fewest features as good as any, within `CLOSE`, after ten answers of people held out or simulated."""
+    told = [(p.n_features, p.log_loss, p.accuracy) for p in curve if _is_told(p)]
+    told = told or [(p.n_features, p.simulated_log_loss, p.simulated_accuracy) for p in curve]
+    loss, accuracy = min(point[1] for point in told), max(point[2] for point in told)
+    good = [n for n, own_loss, own in told if own_loss <= loss + CLOSE and own >= accuracy - CLOSE]
+    return min(good or [min(told, key=lambda point: point[1])[0]])
+
+
+def _is_told(point: RankPoint) -> bool:
+    return bool(np.isfinite(point.log_loss) and point.told >= AFTER / 2)
+
+
+def _simulated(curve: tuple[RankPoint, ...], held: dict[int, Held], rng: np.random.Generator) -> tuple[RankPoint, ...]:
+    """The curve with what ten answers would tell, were people as the most features that were tried say.
+
+    After two or three answers more features hardly help yet: to choose by these is to choose too few.
+    """
+    most = held[max(held)]
+    mean, variances = most.whole
+    features = np.concatenate([fold.features for fold in most.folds])
+    shape = (SIMULATED, SIMULATED_ANSWERS)
+    asked = features[rng.integers(len(features), size=shape)]
+    tastes = mean + rng.normal(size=(SIMULATED, len(mean))) * np.sqrt(variances)
+    likes = rng.random(shape) < sigmoid((asked @ tastes[:, :, None])[..., 0])
+    everything = asked.reshape(-1, len(mean)), np.where(likes, 1, -1).astype(np.int8).ravel()
+    seen, order = Seen(*everything, np.repeat(np.arange(SIMULATED), SIMULATED_ANSWERS)), int(rng.integers(2**63))
+
+    def simulated(point: RankPoint) -> RankPoint:
+        own, who = seen.first(point.n_features), most.whole.first(point.n_features)
+        found = held_out_curve(*own, _prior(who), after=(AFTER,), rng=np.random.default_rng(order))
+        loss, accuracy = float(found.log_loss[0]), float(found.accuracy[0])
+        return point._replace(simulated_log_loss=loss, simulated_accuracy=accuracy)
+
+    return tuple(map(simulated, curve))
+
+
+def _prior(who: Strengths) -> PopulationPrior:
+    """People of these strengths, who reply plainly."""
+    space = FeatureSpace([f"x{j}" for j in range(len(who.mean))])
+    return PopulationPrior(Gaussian(who.mean, np.diag(who.variances)), response_model=PLAIN, feature_space=space)
 
 
 def _point(n_features: int, held: Held, seed: int) -> RankPoint:
     """Held-out people of all folds, each predicted with the strengths that the other folds tell."""
     curves: list[HeldOutCurve] = []
-    total, n_answers = 0.0, 0
-    for i, (fold, (mean, variances)) in enumerate(zip(held.folds, held.others, strict=True)):
-        space = FeatureSpace([f"x{j}" for j in range(len(mean))])
-        start = PopulationPrior(Gaussian(mean, np.diag(variances)), response_model=PLAIN, feature_space=space)
-        total += _log_evidence(fold, Gaussian(mean, np.diag(variances)))
-        n_answers += len(fold.outcomes)
+    for i, (fold, others) in enumerate(zip(held.folds, held.others, strict=True)):
         rng = np.random.default_rng([seed, i])
         try:
-            curves.append(held_out_curve(fold.features, fold.outcomes, fold.users, start, after=(0, AFTER), rng=rng))
+            curves.append(held_out_curve(*fold, _prior(others), after=(0, AFTER), rng=rng))
         except InputError:  # nobody of this fold has enough answers
             continue
-    evidence = total / max(n_answers, 1)
     if not curves:
-        return RankPoint(n_features, evidence, 0.0, *[float("nan")] * 6)
+        return RankPoint(n_features, 0.0, *[float("nan")] * 6)
     losses = np.concatenate([curve.log_losses for curve in curves])
     hits = np.concatenate([curve.accuracies for curve in curves])
     root = np.sqrt(max(len(losses) - 1, 1))
     told = np.concatenate([curve.told[:, 1] for curve in curves])
     return RankPoint(
         n_features,
-        evidence,
         float(told.mean()),
         float(losses[:, 0].mean()),
         float(losses[:, 1].mean()),
@@ -198,12 +228,3 @@ def _point(n_features: int, held: Held, seed: int) -> RankPoint:
         float(hits[:, 1].mean()),
         float(hits[:, 1].std() / root),
     )
-
-
-def _log_evidence(fold: Seen, start: Gaussian) -> float:
-    """Log evidence of the answers of a fold's people, in nats, who start so."""
-    order = np.argsort(fold.users, kind="stable")
-    _, counts = np.unique(fold.users, return_counts=True)
-    n_features = fold.features.shape[1]
-    group = Group(fold.features[order], fold.outcomes[order], counts.astype(np.intp), np.ones(n_features), 0)
-    return float(evidence_of(group, PLAIN, Population(np.ones(1), (start,))).sum())

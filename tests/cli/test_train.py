@@ -154,9 +154,10 @@ def test_fewer_than_ten_answers_are_said_to_be(capsys: pytest.CaptureFixture[str
     fewer = shown(capsys, features=[point | {"told": 7.25} for point in two])
     assert "after 7.2 answers on average, half of theirs, by the number" in fewer
     assert "too few" not in fewer
-    assert "the likelihood of all their answers has chosen it" in shown(
-        capsys, features=[point | {"told": 3.0} for point in two]
-    )
+    simulated = {"told": 3.0, "simulated_log_loss": 0.61, "simulated_accuracy": 0.642}
+    said = shown(capsys, features=[point | simulated for point in two])
+    assert "What chose it are simulated people" in said
+    assert "0.610  0.642" in said
 
 
 def test_what_tuning_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,9 +168,10 @@ def test_what_tuning_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_why_nothing_was_measured_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    said = shown(capsys, features=[POINT | NOTHING, POINT | NOTHING | {"n_features": 2}])
+    simulated = NOTHING | {"simulated_log_loss": 0.61, "simulated_accuracy": 0.642}
+    said = shown(capsys, features=[POINT | simulated, POINT | simulated | {"n_features": 2}])
     assert said.count("Not measured: nobody held out gave three answers") == 1
-    assert "the likelihood of all their answers has chosen it" in said
+    assert "What chose it are simulated people" in said
 
 
 def test_intervals_are_drawn_on_one_scale() -> None:

@@ -53,6 +53,30 @@ def test_where_people_agree_nothing_is_lost() -> None:
     assert accuracy[1] >= accuracy[0] - 0.005
 
 
+def test_many_people_of_few_answers_are_given_what_ten_answers_would_use() -> None:
+    rng = np.random.default_rng(21)
+
+    def people(n: int) -> Array:
+        return np.asarray(np.column_stack([rng.normal(size=(n, 3)) * [2.5, 2.0, 1.6], np.zeros((n, N_DIMS - 3))]))
+
+    encodings, group = group_of(people(900), 4, rng)
+    learned = learn_rewards(encodings, group, max_features=6, rng=rng)
+    assert learned.curve[0].told == pytest.approx(2.0)  # half of four
+    assert 3 <= learned.heads.shape[1] <= 4  # a taste of all there is hardly, of each person three
+    losses = [point.simulated_log_loss for point in learned.curve]
+    assert losses[0] > losses[-1] + 0.05
+    loss, _ = accuracies(learned, people(100), rng)
+    assert loss[1] < loss[0] - 0.1
+
+
+def test_few_people_are_left_out_one_by_one() -> None:
+    rng = np.random.default_rng(22)
+    encodings, group = group_of(camps(0.0, 12, rng), 30, rng)
+    told: list[str] = []
+    learn_rewards(encodings, group, n_features=2, rng=rng, on_step=told.append)
+    assert any("fold 12 of 12" in step for step in told)
+
+
 def test_more_features_than_people_differ_in_do_no_harm() -> None:
     rng = np.random.default_rng(2)
     encodings, group = group_of(camps(1.0, 120, rng), 20, rng)
