@@ -1,4 +1,4 @@
-"""Fits: how a method learns heads here. It is stopped by pairs that it does not see, and what it found may be kept.
+"""Fits: how a method learns heads here. Pairs that it does not see may stop it, and what it found may be kept.
 
 A folder of fits has a folder for each, named by the digest of all that the fit depends on; there `finished` holds what
 was found, in the form of a checkpoint, and beside it is that of a descent which was interrupted.
@@ -16,7 +16,7 @@ from prefq.rewards.factorization.checkpoints import Checkpoint
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import counted, digest_of
 
-HELD_OUT = 0.1  # of the pairs, by which a method sees when to stop
+HELD_OUT = 0.1  # of the pairs, where a method is to see when to stop
 LEAST_HELD_OUT = 20  # comparisons: fewer do not tell one step from another
 FINISHED = "finished"
 ROWS = 16_384  # encodings hashed at a time
@@ -33,8 +33,8 @@ class Fits:
         What learns.
     encodings : (n_items, n_dims)
         Of the items; may be mapped.
-    stops
-        Whether the method can be stopped by comparisons that were held out: a tenth of each fit's pairs then is.
+    held_out
+        Share of each fit's pairs that the method does not see and is stopped by.
     folder
         Keeps what was found, so that a run which was interrupted goes on; made if need be.
     on_step
@@ -47,11 +47,11 @@ class Fits:
         method: Method,
         encodings: NDArray[np.floating[Any]],
         *,
-        stops: bool,
+        held_out: float = 0.0,
         folder: Path | None = None,
         on_step: OnStep | None = None,
     ) -> None:
-        self._name, self._method, self._encodings, self._stops = name, method, encodings, stops
+        self._name, self._method, self._encodings, self._held_out = name, method, encodings, held_out
         self._folder, self._on_step = folder, on_step or _silent
         self._of_encodings = "" if folder is None else _digest(encodings)
 
@@ -89,7 +89,7 @@ class Fits:
         place: Path | None,
     ) -> Factorization:
         self._on_step(f"learning {counted(n_features, 'feature')}{which}")
-        aside = held_out_pairs(group, rng) if self._stops else np.zeros(group.n_comparisons, dtype=bool)
+        aside = held_out_pairs(group, rng, share=self._held_out)
         options: dict[str, Any] = {"validation": group.of_rows(aside)} if aside.any() else {}
         return self._method(
             self._encodings,
@@ -102,20 +102,24 @@ class Fits:
         )
 
     def _key(self, group: GroupComparisons, n_features: int, rng: np.random.Generator) -> str:
-        told = json.dumps([self._name, n_features, self._stops, rng.bit_generator.state], sort_keys=True, default=str)
+        told = json.dumps(
+            [self._name, n_features, self._held_out, rng.bit_generator.state], sort_keys=True, default=str
+        )
         arrays = (group.pairs, group.outcomes, group.users)
         contents = (np.ascontiguousarray(each).tobytes() for each in arrays)
         return digest_of(told, str(group.n_users), self._of_encodings, *contents)
 
 
-def held_out_pairs(group: GroupComparisons, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which comparisons (n_comparisons,) are set aside: those of a tenth of the pairs; none where that are too few.
+def held_out_pairs(group: GroupComparisons, rng: np.random.Generator, *, share: float = HELD_OUT) -> NDArray[np.bool_]:
+    """Which comparisons (n_comparisons,) are set aside: those of a share of the pairs; none where that are too few.
 
     Of a pair that several people compared all comparisons are on one side.
     """
+    if not share:
+        return np.zeros(group.n_comparisons, dtype=bool)
     _, numbers = np.unique(np.sort(group.pairs, axis=1), axis=0, return_inverse=True)
     numbers = numbers.reshape(-1)
-    aside = (rng.random(int(numbers.max(initial=-1)) + 1) < HELD_OUT)[numbers]
+    aside = (rng.random(int(numbers.max(initial=-1)) + 1) < share)[numbers]
     known = np.bincount(group.users[~aside], minlength=group.n_users) > 0  # of others nothing can be predicted
     return aside if (aside & known[group.users]).sum() >= LEAST_HELD_OUT else np.zeros_like(aside)
 

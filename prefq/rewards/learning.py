@@ -34,6 +34,7 @@ DEFAULT = "bayes"
 NESTED = "bayes"  # whose first features are those of fewer features: one fit tells of all numbers
 AVERAGE = "average"  # which learns one
 UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
+MOST_HELD_OUT = 0.5
 CANDIDATES = (1, 2, 3, 4, 6, 8, 12)
 
 
@@ -67,6 +68,7 @@ def learn_rewards(
     method: str = DEFAULT,
     n_features: int | None = None,
     max_features: int = CANDIDATES[-1],
+    stop_by: float = 0.0,
     rng: np.random.Generator,
     checkpoints: Path | None = None,
     on_step: OnStep | None = None,
@@ -84,6 +86,9 @@ def learn_rewards(
     n_features
         How many base rewards; by default the fewest, of `CANDIDATES` up to `max_features`, with which people who were
         held out are predicted after ten answers as well as with any other number, within `CLOSE`.
+    stop_by
+        Share of the pairs of each fit, at most a half, that the method does not see: they say when to stop, or which
+        ridge of `average` to take. Not for `bayes`. With the methods' own priors it does not pay (decision 0039).
     rng
         Draws the folds, the pairs that a method is stopped by, and what the method draws.
     checkpoints
@@ -104,7 +109,11 @@ def learn_rewards(
             f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give others too."
         )
     say, nested = on_step or _silent, method == NESTED
-    fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED, folder=checkpoints, on_step=say)
+    if stop_by and method in UNSTOPPED:
+        raise InputError(f"stop_by is {stop_by}, and {method!r} is not stopped by pairs held out; leave it out.")
+    if not 0 <= stop_by <= MOST_HELD_OUT:
+        raise InputError(f"stop_by is {stop_by}; give a share of the pairs, at most {MOST_HELD_OUT}.")
+    fits = Fits(method, method_of(method), encodings, held_out=stop_by, folder=checkpoints, on_step=say)
     most = min(max_features, encodings.shape[1])
     numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= most)
     if method == AVERAGE:

@@ -18,7 +18,7 @@ from prefq.rewards.encoders import Encoder
 from prefq.rewards.encoding_cache import encode_items
 from prefq.rewards.factorization.base import OnStep
 from prefq.rewards.group import GroupComparisons
-from prefq.rewards.learning import DEFAULT, LearnedRewards, learn_rewards
+from prefq.rewards.learning import AVERAGE, DEFAULT, LearnedRewards, learn_rewards
 from prefq.rewards.linear import LinearRewards
 from prefq.rewards.logs import TextComparisons
 from prefq.rewards.naming import propose_names
@@ -37,6 +37,7 @@ def train_rewards(
     place: str | os.PathLike[str],
     method: str = DEFAULT,
     n_features: int | None = None,
+    stop_by: float = 0.0,
     cache: str | os.PathLike[str] | None = None,
     checkpoints: Path | None = None,
     without: NDArray[np.bool_] | None = None,
@@ -54,7 +55,7 @@ def train_rewards(
         Reads the texts.
     place
         Where the encoder is, as the rewards are to remember it.
-    method, n_features, checkpoints
+    method, n_features, stop_by, checkpoints
         As `learn_rewards` takes them.
     cache
         Folder that keeps encodings, so that a run that was interrupted goes on.
@@ -90,6 +91,7 @@ def train_rewards(
         learned_from,
         method=method,
         n_features=n_features,
+        stop_by=stop_by,
         rng=rng,
         checkpoints=checkpoints,
         on_step=on_step,
@@ -118,7 +120,7 @@ def _report(
     return {
         "method": learned.method,
         "n_features": learned.heads.shape[1],
-        "n_features_asked": n_asked,
+        "n_features_asked": None if learned.method == AVERAGE else n_asked,
         "seed": seed,
         "n_users": group.n_users,
         "n_comparisons": group.n_comparisons,

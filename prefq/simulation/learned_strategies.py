@@ -14,7 +14,7 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.rewards.factorization.base import Factorization
-from prefq.rewards.fits import Fits
+from prefq.rewards.fits import HELD_OUT, Fits
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.learning import AVERAGE, METHODS, UNSTOPPED, learn_rewards, method_of
 from prefq.simulation.controls import begin_random
@@ -224,7 +224,7 @@ def comparisons_of(group: GroupAnswers) -> tuple[Array, GroupComparisons]:
 @lru_cache(maxsize=KEPT)  # of a pure function
 def _factorized(method: str, n_features: int | None, known: _Known) -> Factorization:
     encodings, group = comparisons_of(known.group)
-    fits = Fits(method, method_of(method), encodings, stops=method not in UNSTOPPED)
+    fits = Fits(method, method_of(method), encodings, held_out=0.0 if method in UNSTOPPED else HELD_OUT)
     return fits(group, n_features or N_FEATURES, rng=known.rng)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prefq.errors import InputError
 from prefq.rewards.fits import HELD_OUT, Fits, held_out_pairs
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.learning import LearnedRewards, learn_rewards, method_of
@@ -48,10 +49,18 @@ def test_nothing_is_held_out_of_a_few_comparisons(group: tuple[Array, GroupCompa
     assert not held_out_pairs(alone, np.random.default_rng(0)).any()  # nobody is known from other answers
 
 
+def test_a_share_is_refused_where_it_makes_no_sense(group: tuple[Array, GroupComparisons]) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="'bayes' is not stopped by pairs held out"):
+        learn_rewards(*group, stop_by=0.1, rng=rng)
+    with pytest.raises(InputError, match=r"stop_by is 0\.6; give a share of the pairs, at most 0\.5"):
+        learn_rewards(*group, method="rfm", stop_by=0.6, rng=rng)
+
+
 def test_a_method_sees_no_pair_that_it_is_stopped_by(group: tuple[Array, GroupComparisons]) -> None:
     encodings, comparisons = group
     told: list[str] = []
-    fits = Fits("pref", method_of("pref"), encodings, stops=True, on_step=told.append)
+    fits = Fits("pref", method_of("pref"), encodings, held_out=HELD_OUT, on_step=told.append)
     found = fits(comparisons, 2, " again", rng=np.random.default_rng(0))
     assert told[0] == "learning 2 features again"
     assert len(found.info.validation_losses) == len(found.info.train_losses) > 1
@@ -134,7 +143,7 @@ def test_other_comparisons_or_encodings_are_learned_from_anew(
     def fit(values: Array, answers: GroupComparisons, seed: int = 0) -> bool:
         """Whether it was made anew."""
         told.clear()
-        fits = Fits("bayes", method_of("bayes"), values, stops=False, folder=tmp_path, on_step=told.append)
+        fits = Fits("bayes", method_of("bayes"), values, folder=tmp_path, on_step=told.append)
         fits(answers, 2, rng=np.random.default_rng(seed))
         return "learning 2 features" in told
 

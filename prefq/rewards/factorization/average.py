@@ -16,6 +16,7 @@ from prefq.vocabulary import Array, shown
 MARGIN_SDS = (0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # logits: from all but no taste to answers hardly ever in doubt
 USUAL_MARGIN_SD = 1.0
 MAX_STEPS = 1000
+NO_FALL = 1e-12  # of the loss, as a share, between two steps; by what is usual, 2e-9, a search may end too early
 FLAT = 1e-4  # nats a comparison for a unit of the head: the slope at which it is found; single precision gives 1e-6
 
 
@@ -89,7 +90,7 @@ def _minimum(data: Blocks, start: Array, margin_sd: float) -> Array:
         loss, slope = _loss(data, head)
         return loss + strength * float(head @ head) / 2, slope + strength * head
 
-    found = minimize(penalised, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
+    found = minimize(penalised, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS, "ftol": NO_FALL})
     slope = float(np.abs(penalised(found.x)[1]).max())
     if not slope <= FLAT:
         raise InferenceError(f"the average reward was not found (its loss still falls by {slope:.2g} nats a unit).")

@@ -9,6 +9,7 @@ from scipy.optimize import approx_fprime
 from prefq.errors import InputError
 from prefq.inference.population import pooled_coefficients
 from prefq.rewards.factorization.average import MARGIN_SDS, fit_average
+from prefq.rewards.group import GroupComparisons
 
 
 def test_it_is_the_pooled_regression_where_answers_are_many(known_group: Any) -> None:
@@ -29,6 +30,20 @@ def test_it_is_the_minimum_under_its_ridge(small: Any) -> None:
         return float(loss + n_dims * ((head * unit) ** 2).sum() / (2 * len(differences)))
 
     np.testing.assert_allclose(approx_fprime(found.heads[:, 0], penalised), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_it_is_found_where_encodings_vary_most_in_a_few_directions(seed: int) -> None:
+    """As those of language models do. By its usual tolerance the search ends where the loss still falls."""
+    rng, n = np.random.default_rng(seed), 2000
+    spread = 2 * np.exp(-np.arange(256) / 20)
+    encodings = (rng.normal(size=(2 * n, 256)) * spread).astype(np.float32)
+    margins = (encodings[::2] - encodings[1::2]) @ (rng.normal(size=256) * spread / 20)
+    outcomes = np.where(rng.random(n) < 1 / (1 + np.exp(-margins)), 1, -1).astype(np.int8)
+    pairs, one = np.arange(2 * n).reshape(n, 2), np.zeros(n, dtype=np.int64)
+    group = GroupComparisons(pairs, outcomes, one, ("one",), np.repeat(np.arange(n), 2))
+    found = fit_average(encodings, group.of_rows(np.arange(1800)), validation=group.of_rows(np.arange(1800, n)))
+    assert min(found.info.validation_losses) < np.log(2) - 0.01
 
 
 def test_ties_are_half_a_preference_each_way(small: Any) -> None:
