@@ -62,9 +62,7 @@ class Wishes(NamedTuple):
         if self.method not in (*METHODS, SCORES):
             raise InputError(f"--method is {self.method!r}; give one of {', '.join(METHODS)} or {SCORES}.")
         if self.stop_by and self.method in (*UNSTOPPED, SCORES):
-            raise InputError(
-                f"--stop-by is for methods that can be stopped, which {self.method!r} cannot; leave it out."
-            )
+            raise InputError(f"--stop-by is for methods that can be stopped, and {self.method!r} cannot; leave it out.")
         if self.method == SCORES:
             self._require_for_scores()
         elif self.encoder is None:
