@@ -104,15 +104,8 @@ def learn_rewards(
     StorageError
         When a finished fit cannot be written.
     """
-    if group.n_comparisons and not group.outcomes.any():
-        raise InputError(
-            f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give others too."
-        )
+    _require_learnable(group, method, stop_by)
     say, nested = on_step or _silent, method == NESTED
-    if stop_by and method in UNSTOPPED:
-        raise InputError(f"stop_by is {stop_by}, and {method!r} is not stopped by pairs held out; leave it out.")
-    if not 0 <= stop_by <= MOST_HELD_OUT:
-        raise InputError(f"stop_by is {stop_by}; give a share of the pairs, at most {MOST_HELD_OUT}.")
     fits = Fits(method, method_of(method), encodings, held_out=stop_by, folder=checkpoints, on_step=say)
     most = min(max_features, encodings.shape[1])
     numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= most)
@@ -171,6 +164,17 @@ def narrowed(prior: PopulationPrior, of_mean: Array, of_sd: Array) -> Population
         n_users=prior.n_users,
         impersonal=prior.impersonal,
     )
+
+
+def _require_learnable(group: GroupComparisons, method: str, stop_by: float) -> None:
+    if group.n_comparisons and not group.outcomes.any():
+        raise InputError(
+            f"all {group.n_comparisons} comparisons are ties, which tell no response from another; give others too."
+        )
+    if stop_by and method in UNSTOPPED:
+        raise InputError(f"stop_by is {stop_by}, and {method!r} is not stopped by pairs held out; leave it out.")
+    if not 0 <= stop_by <= MOST_HELD_OUT:
+        raise InputError(f"stop_by is {stop_by}; give a share of the pairs, at most {MOST_HELD_OUT}.")
 
 
 def _shares(taught: Strengths, others: Strengths) -> tuple[Array, Array]:

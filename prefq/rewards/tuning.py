@@ -19,9 +19,9 @@ from prefq.errors import InputError, StorageError
 from prefq.pool.files import put_in_place
 from prefq.rewards.encoder_files import find_model
 from prefq.rewards.factorization.base import OnStep
-from prefq.rewards.factorization.unfrozen import N_STEPS, tune_encoder
+from prefq.rewards.factorization.unfrozen import N_STEPS, TunedEncoder, tune_encoder
 from prefq.rewards.fits import held_out_pairs
-from prefq.rewards.group import GroupComparisons
+from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.logs import TextComparisons
 from prefq.vocabulary import digest_of
 
@@ -87,28 +87,13 @@ def tune_for(
         When the encoder cannot be written.
     """
     rng = np.random.default_rng(seed).spawn(1)[0]
-    group = comparisons.group
     rows = np.union1d(comparisons.train, comparisons.validation)
-    people = np.unique(group.users[rows])
-    if len(people) < LEAST_USERS:
-        raise InputError(
-            f"there are {len(people)} people to learn from; half of them tune the encoder and the others teach base "
-            f"rewards, so give at least {LEAST_USERS}, or leave the encoder as it is."
-        )
-    users = np.zeros(group.n_users, dtype=bool)
-    users[rng.permutation(people)[: len(people) // 2]] = True
-    items, own = _compared(group.of_rows(rows[users[group.users[rows]]]).of_heard())
+    users = _half(comparisons.group, rows, rng)
+    items, own = _compared(comparisons.group.of_rows(rows[users[comparisons.group.users[rows]]]).of_heard())
     prompts, responses = ([column[item] for item in items] for column in (comparisons.prompts, comparisons.responses))
-    n_heads = n_features or N_FEATURES
-    model = find_model(name)
-    answers = (own.pairs, own.outcomes, own.users)
-    key = digest_of(
-        model.digest,
-        str((n_layers, n_heads, n_steps, seed)),
-        *prompts,
-        *responses,
-        *(each.tobytes() for each in answers),
-    )
+    n_heads, model = n_features or N_FEATURES, find_model(name)
+    answers = (each.tobytes() for each in (own.pairs, own.outcomes, own.users))
+    key = digest_of(model.digest, str((n_layers, n_heads, n_steps, seed)), *prompts, *responses, *answers)
     folder = work / key[:16] / f"{model.name.rpartition('/')[2]}-tuned"
     if not (folder / ABOUT).is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -128,11 +113,7 @@ def tune_for(
             device=device,
             on_step=on_step,
         )
-        info = tuned.learned.info
-        losses = info.validation_losses or info.train_losses
-        facts: dict[str, Any] = {"n_users": own.n_users, "n_comparisons": own.n_comparisons, "n_layers": n_layers}
-        facts |= {"n_steps": info.best_step, "loss_before": losses[0], "loss": min(losses)}
-        (folder / ABOUT).write_text(json.dumps({"pooling": tuned.pooling, **facts}), encoding="utf-8")
+        (folder / ABOUT).write_text(json.dumps(_facts(tuned, own, n_layers)), encoding="utf-8")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     return TunedFor(folder, about.pop("pooling"), users, about)
 
@@ -152,6 +133,34 @@ def keep_encoder(tuned: TunedFor, rewards: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"the tuned encoder cannot be moved to {str(target)!r} ({error.strerror}).") from error
+
+
+def _half(group: GroupComparisons, rows: Rows, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Half of the people who made these comparisons, as a mask (n_users,)."""
+    people = np.unique(group.users[rows])
+    if len(people) < LEAST_USERS:
+        raise InputError(
+            f"there are {len(people)} people to learn from; half of them tune the encoder and the others teach base "
+            f"rewards, so give at least {LEAST_USERS}, or leave the encoder as it is."
+        )
+    users = np.zeros(group.n_users, dtype=bool)
+    users[rng.permutation(people)[: len(people) // 2]] = True
+    return users
+
+
+def _facts(tuned: TunedEncoder, group: GroupComparisons, n_layers: int | None) -> dict[str, Any]:
+    """Of a tuning, as JSON values; losses are those of pairs held out, where there are enough."""
+    info = tuned.learned.info
+    losses = info.validation_losses or info.train_losses
+    return {
+        "pooling": tuned.pooling,
+        "n_users": group.n_users,
+        "n_comparisons": group.n_comparisons,
+        "n_layers": n_layers,
+        "n_steps": info.best_step,
+        "loss_before": losses[0],
+        "loss": min(losses),
+    }
 
 
 def _compared(group: GroupComparisons) -> tuple[list[int], GroupComparisons]:
