@@ -112,7 +112,7 @@ def test_five_commands_go_from_a_record_to_a_report(tmp_path: Path) -> None:
     assert "Against one pooled regression for everybody" in report
     assert "Against another person's profile" in report
     assert "| `static` (control) |" in report
-    assert "Of 40 people 40 are measured" in (tmp_path / "look.txt").read_text(encoding="utf-8")
+    assert "Of 24 people 24 are measured" in (tmp_path / "look.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are written for a POSIX shell")
