@@ -137,7 +137,7 @@ def _of(values: Array, there: NDArray[np.bool_] | None = None) -> tuple[list[flo
     there = np.ones(values.shape, dtype=bool) if there is None else there
     columns = [values[there[:, i], i] for i in range(values.shape[1])]
     return (
-        [round(float(column.mean()), 4) for column in columns],
+        [round(float(column.mean()), 4) + 0.0 for column in columns],
         [round(float(column.std(ddof=1) / np.sqrt(len(column))), 4) for column in columns],
     )
 

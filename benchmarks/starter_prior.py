@@ -148,7 +148,7 @@ def _over_people(values: Array, *, people: Array, there: Array) -> tuple[list[fl
         _, codes = np.unique(people[of], return_inverse=True)
         own = np.bincount(codes, column[of]) / np.bincount(codes)
         enough = len(own) > 1
-        means.append(round(float(own.mean()), 4) if enough else None)
+        means.append(round(float(own.mean()), 4) + 0.0 if enough else None)
         errors.append(round(float(own.std(ddof=1) / np.sqrt(len(own))), 4) if enough else None)
     return means, errors
 

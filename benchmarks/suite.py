@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKS = ("step_speed",)
-LEARNING = ("encoding", "scale", "recovery", "feature_count", "leave_one_rater_out")
+LEARNING = ("encoding", "scale", "recovery", "feature_count", "leave_one_rater_out", "real_people", "starter_prior")
 # Minutes each; by name only, as are `LONG_LINES`.
 LONG_CHECKS = ("startup", "newton", "prior_fit", "starter_gain", "words", "kill", *LEARNING)
 PEERS = Path(__file__).parent / "peers"
