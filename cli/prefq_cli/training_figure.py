@@ -56,7 +56,7 @@ def _drawn(report: Mapping[str, Any], path: Path) -> bool:
         figure = figure_class(figsize=(WIDTH, 0.5 * WIDTH), layout="constrained")
         for axes, measure in zip(figure.subplots(1, 2), ("log_loss", "accuracy"), strict=True):
             _panel(axes, points, measure, report.get("n_features"))
-        legend(figure, columns=3)
+        legend(figure, columns=2)
         try:
             figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
         except OSError as error:
