@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable
+WORKERS := --numprocesses auto --maxprocesses 8 --dist worksteal
 SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going
 
 onboard: .venv/.core
 	@$(BIN)/prefq onboard $(ARGS)
 
 test: check
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),$(WORKERS))
 	@$(MAKE) --no-print-directory docs
 
 check: .venv/.dev
