@@ -111,6 +111,7 @@ def _tuned(comparisons: "TextComparisons", wishes: Wishes, places: Places) -> "T
         n_features=wishes.n_features,
         seed=wishes.seed,
         device=wishes.device,
+        cache=places.encodings,
         on_step=_teller(),
     )
     tell(

@@ -7,6 +7,7 @@ How an encoder is tuned is in `prefq.rewards.factorization.unfrozen`.
 """
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,7 @@ def tune_for(
     n_steps: int = N_STEPS,
     seed: int = 0,
     device: str = "auto",
+    cache: str | os.PathLike[str] | None = None,
     on_step: OnStep | None = None,
 ) -> TunedFor:
     """Tune an encoder to half of the people to learn from; a tenth of their pairs say when to stop.
@@ -65,7 +67,7 @@ def tune_for(
     name
         A model's folder or its name on the hub.
     work
-        Folder that the tuned encoder is made in; the same call finds it there again.
+        Folder that the tuned encoder is made in; the same call finds it there again, or goes on where it was ended.
     n_layers
         Only so many of the last layers are tuned; by default all weights.
     n_features
@@ -76,6 +78,8 @@ def tune_for(
         Draws the half, and all else.
     device
         As `load_encoder` has it.
+    cache
+        Folder that keeps the encodings to begin with.
     on_step
         Told what is being done; may raise to end it.
 
@@ -111,6 +115,8 @@ def tune_for(
             n_layers=n_layers,
             n_steps=n_steps,
             device=device,
+            cache=cache,
+            checkpoints=folder.parent,
             on_step=on_step,
         )
         (folder / ABOUT).write_text(json.dumps(_facts(tuned, own, n_layers)), encoding="utf-8")

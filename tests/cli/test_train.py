@@ -1,10 +1,12 @@
 """prefq train: what is learned, what is said of it, and that nothing is lost by who ends it."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -337,6 +339,26 @@ def test_an_encoder_is_tuned_by_half_of_the_people_and_lies_in_the_folder(
     )
     tested = prefq_("rewards", "evaluate", tmp_path / "moved", "--data", comparisons, "--cache", tmp_path / "cache")
     assert tested.code == 0, tested.err
+
+
+def test_a_tuning_that_was_ended_goes_on_where_it_was(prefq_: Prefq, log: Log, tiny: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "rewards", ("--tune-encoder", 1, "--features", 1, "--json")
+    command = ("train", log(20, 10), "--encoder", tiny, "--cache", tmp_path / "cache", *options)
+    arguments = [sys.executable, "-c", "from prefq_cli.app import main; main()", *map(str, command), "--out", str(out)]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as run:
+        while not list(tmp_path.glob("rewards.parts/*/run.safetensors")):
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate()
+    assert run.returncode == ExitCode.INTERRUPTED, said
+    assert f"what was learned is kept in {out}.parts; the same command goes on from there" in said
+    assert not out.exists()
+
+    again = prefq_(*command, "--out", out)
+    assert re.search(r"Tuning the encoder from step [2-9]\d* on", again.err)
+    assert again.json["tuned"]["n_layers"] == 1
+    assert not out.with_name("rewards.parts").exists()
 
 
 @pytest.mark.parametrize("layers", ["some", "0", "-1"])

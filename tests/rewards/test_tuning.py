@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,24 @@ def test_a_tuned_encoder_is_found_again_and_not_tuned_again(
     np.testing.assert_array_equal(again.users, tuned.users)
     with pytest.raises(InputError, match="n_layers is 7"):  # other options: it is tuned anew
         tune_for(comparisons, str(model), work=work, n_layers=7, device="cpu")
+
+
+def test_a_tuning_that_was_ended_goes_on(
+    tuned: TunedFor, comparisons: TextComparisons, model: Path, tmp_path: Path
+) -> None:
+    def end(what: str) -> None:
+        if what.startswith("tuning the encoder: step 20"):
+            raise KeyboardInterrupt
+
+    run = partial(tune_for, comparisons, str(model), work=tmp_path, device="cpu", **OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        run(on_step=end)
+    told: list[str] = []
+    found = run(on_step=told.append)
+    assert told[-1] == "tuning the encoder from step 20 on"  # of 20: it had but to be written
+    assert found.facts == tuned.facts
+    weights = [(each.folder / "model.safetensors").read_bytes() for each in (found, tuned)]
+    assert weights[0] == weights[1]
 
 
 def test_rewards_are_learned_from_the_others_and_move_with_their_encoder(

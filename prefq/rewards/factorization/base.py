@@ -14,6 +14,10 @@ OnStep = Callable[[str], None]
 """Told in a few words, again and again, what is being done; may raise to end it."""
 
 
+def silent(_what: str) -> None:
+    """Tell nobody."""
+
+
 class FactorizationInfo(NamedTuple):
     """How base rewards were found.
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.optimize import minimize
 
+from prefq.rewards.factorization.base import OnStep
+from prefq.rewards.factorization.checkpoints import Checkpoint
 from prefq.vocabulary import Array
 
 Tensor = Any  # torch.Tensor
@@ -16,7 +18,6 @@ HEADS, USERS = "heads", "users"
 PATIENCE = 10  # measurements without a better one
 LEAST_GAIN = 1e-5  # nats a comparison that count as better
 RISEN = 1.0  # nats a comparison above the start: no descent that works goes there
-SAVED_EVERY = 10  # measurements: what a killed run repeats at most
 INNER_STEPS = 20  # of each half of a block step: near enough to its minimum for the other half to move
 SLOPES, SQUARES, FLOOR = 0.9, 0.999, 1e-8  # of Adam (Kingma and Ba 2015)
 
@@ -84,6 +85,11 @@ class Run:
             return "no better step followed"
         return "all steps were taken" if self.step >= n_steps else ""
 
+    def told(self, what: str, n_steps: int) -> str:
+        """Where it has come to, in a few words."""
+        held_out = f", {self.validation[-1]:.4f} held out" if self.validation else ""
+        return f"{what}: step {self.step} of at most {n_steps}, {self.train[-1]:.4f} nats{held_out}"
+
 
 class Step(Protocol):
     """One step of a descent: replaces the values of a run."""
@@ -116,6 +122,55 @@ def block_step(order: Collection[str]) -> Step:
             run.values[name] = _minimised(run.values, name, slope)
 
     return step
+
+
+def descend(
+    run: Run,
+    what: str,
+    step: Step,
+    slope: Slope,
+    measure: Callable[[Run], None],
+    *,
+    n_steps: int,
+    measured_every: int,
+    saved_every: int,
+    checkpoint: Checkpoint | None,
+    on_step: OnStep | None,
+) -> None:
+    """Steps until one is the last, with measurements, savings and what is told between them.
+
+    Parameters
+    ----------
+    run
+        Where to begin; where it ended, afterwards.
+    what
+        Is being done, in words.
+    step, slope
+        That are taken, and what they go by.
+    measure
+        Records the losses of the run's values.
+    n_steps
+        At most.
+    measured_every
+        Steps between measurements.
+    saved_every
+        Measurements between savings: what an ended run repeats at most.
+    checkpoint
+        Where it is saved, if at all.
+    on_step
+        Told of every measurement; may raise to end the run.
+    """
+    if not run.judged:
+        measure(run)
+    while not run.stopped(n_steps):
+        step(run, slope)
+        run.step += 1
+        if run.step % measured_every == 0 or run.step == n_steps:
+            measure(run)
+            if checkpoint is not None and ((len(run.judged) - 1) % saved_every == 0 or run.stopped(n_steps)):
+                checkpoint.save(*run.saved())
+            if on_step is not None:
+                on_step(run.told(what, n_steps))
 
 
 def _minimised(values: Values, name: str, slope: Slope) -> Tensor:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from prefq.errors import InferenceError, InputError
 from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
 from prefq.rewards.factorization.checkpoints import Checkpoint
-from prefq.rewards.factorization.descent import HEADS, SAVED_EVERY, USERS, Run, Slope, Step, Tensor, Values
+from prefq.rewards.factorization.descent import HEADS, USERS, Run, Slope, Step, Tensor, Values, descend
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, digest_of, whole_number
 
@@ -26,6 +26,7 @@ Encodings = NDArray[np.floating[Any]]
 
 HELD_BYTES = 1 << 30  # of differences kept in memory; more are read anew in each step
 START_WEIGHT = 0.1  # logits of margins at a random start
+SAVED_EVERY = 10  # measurements
 IDENTIFYING = 16  # encodings by which a checkpoint knows them
 
 
@@ -177,7 +178,18 @@ def learn(
         checkpoint = Checkpoint(checkpoints, digest_of(told, *parts))
         saved = checkpoint.load()
         run = run if saved is None else Run.of(*saved, device)
-    _descend(run, recipe, data, held_out, checkpoint, on_step or _nothing)
+    descend(
+        run,
+        recipe.method,
+        recipe.step,
+        _slope_of(recipe, data),
+        lambda run: _measure(run, recipe, data, held_out),
+        n_steps=recipe.n_steps,
+        measured_every=recipe.measured_every,
+        saved_every=SAVED_EVERY,
+        checkpoint=checkpoint,
+        on_step=on_step,
+    )
     if not run.best:
         raise InferenceError(
             f"the loss of {recipe.method} is {run.train[-1]} nats at its start; check that all encodings are finite."
@@ -231,28 +243,6 @@ class Blocks:
             yield Block(*arrays) if self._device is None else Block(*(_tensor(each, self._device) for each in arrays))
 
 
-def _descend(
-    run: Run,
-    recipe: Recipe,
-    data: Blocks,
-    held_out: Blocks | None,
-    checkpoint: Checkpoint | None,
-    tell: OnStep,
-) -> None:
-    """Steps until one is the last, with measurements, checkpoints and what is told between them."""
-    slope, every = _slope_of(recipe, data), recipe.measured_every
-    while not run.stopped(recipe.n_steps):
-        if not run.judged:
-            _measure(run, recipe, data, held_out)
-        recipe.step(run, slope)
-        run.step += 1
-        if run.step % every == 0 or run.step == recipe.n_steps:
-            _measure(run, recipe, data, held_out)
-            if checkpoint is not None and (len(run.judged) % SAVED_EVERY == 1 or run.stopped(recipe.n_steps)):
-                checkpoint.save(*run.saved())
-            tell(_told(run, recipe))
-
-
 def _measure(run: Run, recipe: Recipe, data: Blocks, held_out: Blocks | None) -> None:
     """Record the losses of the run's values, in nats a comparison."""
     import torch
@@ -285,16 +275,7 @@ def _slope_of(recipe: Recipe, data: Blocks) -> Slope:
     return slope
 
 
-def _told(run: Run, recipe: Recipe) -> str:
-    held_out = f", {run.validation[-1]:.4f} held out" if run.validation else ""
-    return f"{recipe.method}: step {run.step} of at most {recipe.n_steps}, {run.train[-1]:.4f} nats{held_out}"
-
-
 def _tensor(array: NDArray[Any], device: str) -> Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-
-def _nothing(_what: str) -> None:
-    pass

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prefq.errors import InputError
+from prefq.errors import InputError, MismatchError
 from prefq.rewards.encoders import load_encoder
 from prefq.rewards.factorization.rfm import fit_rfm
 from prefq.rewards.factorization.unfrozen import TunedEncoder, tune_encoder
@@ -104,6 +104,46 @@ def test_the_same_seed_gives_the_same_encoder(tiny_model: Callable[..., Path], t
     one, other = (tuned(folder, texts, tmp_path / each, n_steps=5) for each in ("one", "other"))
     np.testing.assert_array_equal(one.learned.heads, other.learned.heads)
     assert (one.folder / "model.safetensors").read_bytes() == (other.folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_was_ended_comes_to_the_same_encoder(
+    tiny_model: Callable[..., Path], texts: Texts, tmp_path: Path
+) -> None:
+    """With dropout, and an end before the first saving, twice after one, and when the encoder was to be written."""
+    folder = tiny_model("BertModel", hidden_dropout_prob=0.1)
+    kept = {"cache": tmp_path / "cache", "checkpoints": tmp_path / "run", "n_steps": 70}
+    whole = tuned(folder, texts, tmp_path / "whole", n_steps=70)
+    seen: list[str] = []
+    for end in ("tuning the encoder", "step 20 ", "step 40 ", "step 70 "):
+
+        def tell(what: str, end: str = end) -> None:
+            seen.append(what)
+            if what.startswith("tuning") and end in what:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            tuned(folder, texts, tmp_path / "new", on_step=tell, **kept)
+    found = tuned(folder, texts, tmp_path / "new", **kept)
+
+    told = [what for what in seen if what.startswith("tuning the encoder:")]
+    assert [what.split(" of ")[0].split()[-1] for what in told] == ["20", "40", "60", "70"]  # no step was taken twice
+    assert found.learned.info == whole.learned.info
+    np.testing.assert_array_equal(found.learned.heads, whole.learned.heads)
+    np.testing.assert_array_equal(found.learned.coefficients, whole.learned.coefficients)
+    name = "model.safetensors"
+    assert (found.folder / name).read_bytes() == (whole.folder / name).read_bytes() != (folder / name).read_bytes()
+
+
+def test_a_run_of_other_texts_or_options_is_refused(
+    tiny_model: Callable[..., Path], texts: Texts, tmp_path: Path
+) -> None:
+    folder, kept = tiny_model("BertModel"), {"checkpoints": tmp_path / "run", "n_steps": 20}
+    tuned(folder, texts, tmp_path / "one", **kept)
+    for others in ({"batch": 8}, {"n_layers": 1}, {"rate": 1e-4}):
+        with pytest.raises(MismatchError, match="is of other comparisons, encodings, options"):
+            tuned(folder, texts, tmp_path / "two", **kept | others)
+    with pytest.raises(MismatchError, match="is of other comparisons, encodings, options"):
+        tuned(folder, texts._replace(responses=[*texts.responses[:-1], "cat"]), tmp_path / "two", **kept)
 
 
 def test_steps_too_large_end_with_the_best_before(
