@@ -179,11 +179,13 @@ def _fill(
     n_items, n_encoded, n_halvings = len(done), 0, 0
     n_before = n_items - int(wanted.sum())
     for start in range(0, n_items, BLOCK):
-        rows = np.flatnonzero(wanted[start : start + BLOCK])
-        if len(rows) == 0:
+        if not wanted[start : start + BLOCK].any():
             continue
         block = _sliced(prompts, responses, start)
-        for part in _parts(rows, *block, encoder):
+        for rows in _parts(*block, encoder):
+            part = rows[wanted[start + rows]]
+            if len(part) == 0:
+                continue
             texts = [[side[row] for row in part.tolist()] for side in block]
             found = encoder.encode(*texts, on_progress=_shifted(on_progress, n_before + n_encoded, n_items))
             store.write(start + part, found)
@@ -193,17 +195,16 @@ def _fill(
     return n_encoded, n_halvings
 
 
-def _parts(
-    rows: NDArray[np.int64], prompts: Sequence[str], responses: Sequence[str], encoder: Encoder
-) -> list[NDArray[np.int64]]:
+def _parts(prompts: Sequence[str], responses: Sequence[str], encoder: Encoder) -> list[NDArray[np.int64]]:
     """Rows of a block, cut into parts that are written as soon as they are encoded.
 
-    By their lengths and not by a clock: which texts share a batch decides the round-off of their encodings.
+    By the lengths of all its texts, and neither by a clock nor by what is left to do: which texts share a batch decides
+    the round-off of their encodings.
     """
     most = CHARACTERS * encoder.identity.max_tokens
-    lengths = np.array([min(len(prompts[row]) + len(responses[row]), most) for row in rows.tolist()])
+    lengths = [min(len(prompt) + len(response), most) for prompt, response in zip(prompts, responses, strict=True)]
     number = np.cumsum(lengths) // (BATCHES * CHARACTERS * encoder.batch_tokens)
-    return np.split(rows, np.flatnonzero(np.diff(number)) + 1)
+    return np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(number)) + 1)
 
 
 def _sliced(prompts: Sequence[str], responses: Sequence[str], start: int) -> tuple[Sequence[str], Sequence[str]]:

@@ -39,6 +39,30 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding_cache, "BLOCK", 16)
 
 
+def test_a_run_that_was_ended_comes_to_the_same_bits(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of many lengths, wherever the run ends: what is left is read in the batches it would have been read in."""
+    monkeypatch.setattr(encoding_cache, "BLOCK", 64)
+    monkeypatch.setattr(encoding_cache, "BATCHES", 1)
+    encoder = load_encoder(folder, device="cpu", max_tokens=80, batch_tokens=200)
+    rng = np.random.default_rng(0)
+    responses = ["".join(rng.choice(list("abc de"), size=rng.integers(1, 90))) for _ in range(100)]
+    whole, _ = encode_items(encoder, [""] * 100, responses)
+    for end in (30, 50, 80):
+
+        def interrupt(done: int, _: int, end: int = end) -> None:
+            if done > end:
+                raise KeyboardInterrupt
+
+        cache = tmp_path / str(end)
+        with pytest.raises(KeyboardInterrupt):
+            encode_items(encoder, [""] * 100, responses, cache=cache, on_progress=interrupt)
+        found, report = encode_items(encoder, [""] * 100, responses, cache=cache)
+        assert 0 < report.n_from_cache < 100
+        np.testing.assert_array_equal(found, whole)
+
+
 @pytest.fixture
 def passes(encoder: Encoder) -> Any:
     """How many texts each pass of the model had."""
