@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from prefq.errors import InputError
 from prefq.rewards.canonical import canonical
 from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
-from prefq.rewards.factorization.marginal import Answers, Directions, Evidence, likeliest
+from prefq.rewards.factorization.likeliest import likeliest
+from prefq.rewards.factorization.marginal import Answers, Directions, Evidence
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array
 
@@ -25,10 +26,9 @@ def fit_bayes(
     group: GroupComparisons,
     n_features: int,
     *,
-    rng: np.random.Generator,  # noqa: ARG001  (nothing is drawn; the other methods do)
+    rng: np.random.Generator,
     validation: GroupComparisons | None = None,  # noqa: ARG001  (nothing to stop early)
     checkpoints: Path | None = None,  # noqa: ARG001  (ten or twenty steps)
-    ridge: float = 1.0,
     max_steps: int = MAX_STEPS,
     on_step: OnStep | None = None,
 ) -> Factorization:
@@ -40,12 +40,12 @@ def fit_bayes(
         As `Method` has them.
     n_features
         The pooled reward, and so many less one along which people differ; fewer where they do not differ in so many.
-    rng, validation, checkpoints
-        Not used: nothing is drawn, nothing is stopped early, and ten or twenty steps are soon taken again.
-    ridge
-        Times the shrinkage of `marginal.likeliest`.
+    rng
+        Draws who chooses how strong the pooled reward may be.
+    validation, checkpoints
+        Not used: nothing is stopped early, and ten or twenty steps are soon taken again.
     max_steps
-        Of the search.
+        Of each search.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def fit_bayes(
         if on_step is not None:
             on_step(f"bayes, {n_features} features: step {step}, {-value:.4f} nats an answer")
 
-    both = likeliest(answers, directions, n_features - 1, ridge=ridge, max_steps=max_steps, on_evidence=on_evidence)
+    both = likeliest(answers, directions, n_features - 1, rng=rng, max_steps=max_steps, on_evidence=on_evidence)
     found = canonical(directions, both[:, 0], both[:, 1:])
     info = FactorizationInfo("bayes", len(losses), tuple(losses), (), len(losses), "the evidence rose no more")
     return Factorization(found.heads, _coefficients(answers, directions, found.heads, both, group.n_users), info)

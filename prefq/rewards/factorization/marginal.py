@@ -1,10 +1,9 @@
 """Tastes as a Gaussian over encodings, h + B z with z standard normal, and the evidence of a group's answers for it.
 
 Nobody's z is estimated on the way: it is integrated out by expectation propagation, so that people of few answers teach
-as much as they know (docs/maths/base-rewards.md has the derivation of the gradient). What is made of it is in `bayes`.
+as much as they know (docs/maths/base-rewards.md has the derivation of the gradient). The search is in `likeliest`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,22 +13,14 @@ from numpy.typing import NDArray
 from prefq.inference.ep_batch import Sites, log_evidence, propagate
 from prefq.inference.groups import Group
 from prefq.inference.laplace_batch import Gaussians
-from prefq.inference.likelihood import log_likelihood, sigmoid
+from prefq.inference.likelihood import log_likelihood
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, ResponseModel
 
-POOLED_MARGIN = 2.0  # logits, root mean square, of the common taste before anything is known
-PERSONAL_MARGIN = 1.5  # logits, of the personal part, as where no group is known
-CURVATURE = 0.2  # of a typical answer: what the search is preconditioned with
 FIRST_SWEEPS, NEXT_SWEEPS = 10, 4  # of expectation propagation; later ones start from the last sites
 LEAST_SPREAD = 1e-6  # of an encoding's direction, as a share of the widest: below it is round-off
 ITEMS = 16_384  # encodings widened at a time
-CONVERGED = 1e-7  # of the log evidence, as a share, between two steps
-MEMORY = 12  # steps that the search remembers the slope of
 ANSWER = ResponseModel()  # plain Bradley-Terry, in which a tie is one preference each way
-
-OnEvidence = Callable[[int, float], None]
-"""Told the number of a step, and the log evidence in nats an answer."""
 
 
 class Directions(NamedTuple):
@@ -173,107 +164,3 @@ def start_of(rank: int) -> tuple[Array, Array]:
     mean, factor = np.zeros(1 + rank), np.eye(1 + rank)
     mean[0], factor[0, 0] = 1.0, 0.0
     return mean, factor
-
-
-def likeliest(
-    answers: Answers, directions: Directions, rank: int, *, ridge: float = 1.0, max_steps: int, on_evidence: OnEvidence
-) -> Array:
-    """Heads [h | B] (n_dims, 1 + rank) of the largest evidence, shrunk.
-
-    First h alone, the pooled taste; then B from what answers of the same person say together (`together`), and both
-    by L-BFGS (Liu and Nocedal 1989), in coordinates in which all directions of the encodings curve alike.
-
-    Parameters
-    ----------
-    answers, directions
-        Of the group.
-    rank
-        Columns of B.
-    ridge
-        Times the shrinkage that says that tastes are such as are typical: squares of h and B cost as much as a Gaussian
-        prior of a common margin of `POOLED_MARGIN` and a personal one of `PERSONAL_MARGIN`.
-    max_steps
-        Of the last search.
-    on_evidence
-        Told how it goes.
-    """
-    pooled = _climb(answers, directions, np.zeros((len(directions.axes), 1)), ridge, max_steps, None)
-    if not rank:
-        return pooled
-    start = np.column_stack([pooled, together(answers, directions, pooled, rank, ridge)])
-    return _climb(answers, directions, start, ridge, max_steps, on_evidence)
-
-
-def ridges(directions: Directions, rank: int, ridge: float) -> Array:
-    """Half the price of a square of each column of [h | B] (1 + rank,), in nats."""
-    common, personal = POOLED_MARGIN**2, PERSONAL_MARGIN**2 / max(rank, 1)
-    return ridge * directions.total / np.array([common, *[personal] * rank])
-
-
-def together(answers: Answers, directions: Directions, pooled: Array, rank: int, ridge: float) -> Array:
-    """A first B (n_dims, rank): the main axes of how people differ from the pooled taste.
-
-    To first order in tastes, what two answers a, b of one person leave unexplained, r_a and r_b, has E[r_a r_b x_a
-    x_bᵀ] = κ² x_a x_aᵀ Cov[taste] x_b x_bᵀ; sums over pairs of answers, in whitened coordinates, estimate the
-    covariance without the noise of single answers (docs/maths/base-rewards.md, eq. 4).
-    """
-    margins = answers.features(pooled)[:, 0]
-    left = log_likelihood(margins, answers.outcomes, ANSWER).first
-    curvature = float((sigmoid(margins) * sigmoid(-margins)).mean())
-    price = ridges(directions, rank, ridge)[1] / (curvature * answers.n_answers)
-    whiten = directions.axes / np.sqrt(directions.spreads + price)
-    totals = np.zeros((len(answers.counts), whiten.shape[1]))
-    alone = np.zeros((whiten.shape[1], whiten.shape[1]))
-    owners = np.repeat(np.arange(len(answers.counts)), answers.counts)
-    encodings, items = answers.encodings, answers.items
-    for start in range(0, answers.n_answers, ITEMS):
-        rows = slice(start, start + ITEMS)
-        block = encodings[items[answers.first[rows]]] - encodings[items[answers.second[rows]]]
-        seen = (block @ whiten) * left[rows, None]
-        alone += seen.T @ seen
-        np.add.at(totals, owners[rows], seen)
-    n_pairs = max(float((answers.counts * (answers.counts - 1)).sum()), 1.0)
-    values, vectors = np.linalg.eigh((totals.T @ totals - alone) / (n_pairs * curvature**2))
-    values, vectors = values[::-1][:rank], vectors[:, ::-1][:, :rank]
-    least = 1e-3 * max(float(values[0]), 1e-3)
-    found = whiten @ vectors * np.sqrt(np.maximum(values, least))
-    missing = rank - found.shape[1]
-    return np.pad(found, ((0, 0), (0, missing))) if missing else found
-
-
-def _climb(
-    answers: Answers,
-    directions: Directions,
-    start: Array,
-    ridge: float,
-    max_steps: int,
-    on_evidence: OnEvidence | None,
-) -> Array:
-    from scipy.optimize import minimize
-
-    evidence, prices = Evidence(answers), ridges(directions, start.shape[1] - 1, ridge)
-    scale = 1 / np.sqrt(CURVATURE * answers.n_answers * directions.spreads[:, None] + prices)
-    axes, n_steps = directions.axes, 0
-
-    def cost(flat: Array) -> tuple[float, Array]:
-        inner = flat.reshape(scale.shape) * scale
-        heads = axes @ inner
-        value, slope = evidence(heads)
-        value -= float((prices * np.square(heads)).sum()) / 2
-        return -value, -((axes.T @ slope - prices * inner) * scale).ravel()
-
-    def told(intermediate_result: Any) -> None:
-        nonlocal n_steps
-        n_steps += 1
-        if on_evidence is not None:
-            on_evidence(n_steps, -float(intermediate_result.fun) / answers.n_answers)
-
-    found = minimize(
-        cost,
-        ((axes.T @ start) / scale).ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": max_steps, "ftol": CONVERGED, "maxcor": MEMORY},
-        callback=told,
-    )
-    return np.asarray(axes @ (found.x.reshape(scale.shape) * scale))

@@ -9,7 +9,8 @@ import pytest
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
 from prefq.rewards.factorization.bayes import fit_bayes
-from prefq.rewards.factorization.marginal import Answers, Directions, Evidence, together
+from prefq.rewards.factorization.likeliest import USUAL_POOLED_MARGIN, pooled_margin, together
+from prefq.rewards.factorization.marginal import Answers, Directions, Evidence
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array
 
@@ -98,6 +99,30 @@ def test_the_first_guess_finds_the_axes(known_group: Any, cosines: Any) -> None:
     pooled = np.zeros((16, 1))
     found = together(answers, directions, pooled, 3, 1.0)
     assert cosines(found, known.heads).min() > 0.9
+
+
+@pytest.mark.parametrize(("strength", "least", "most"), [(0.0, 0.2, 0.4), (1.0, 0.4, 3.0), (6.0, 3.0, 6.0)])
+def test_a_common_taste_may_be_as_strong_as_people_held_out_say(strength: float, least: float, most: float) -> None:
+    """Everybody has one taste, of these logits; of chance the least is believed."""
+    rng = np.random.default_rng(11)
+    encodings = rng.normal(size=(4000, 32))
+    pairs = np.arange(4000).reshape(-1, 2)
+    taste = rng.normal(size=32)
+    margins = (encodings[pairs[:, 0]] - encodings[pairs[:, 1]]) @ taste
+    chances = sigmoid(strength * margins / np.sqrt(np.square(margins).mean()))
+    outcomes = np.where(rng.random(2000) < chances, 1, -1).astype(np.int8)
+    users, names = np.arange(2000) % 50, tuple(f"u{i}" for i in range(50))
+    group = GroupComparisons(pairs, outcomes, users, names, np.repeat(np.arange(2000), 2))
+    answers, directions = Answers.of(encodings, group), Directions.of(encodings, group)
+    for seed in range(3):
+        found = pooled_margin(answers, directions, rng=np.random.default_rng(seed), max_steps=25)
+        assert least <= found <= most
+
+
+def test_too_few_people_do_not_choose(small: Any) -> None:
+    few = small.group.of_users(np.arange(60) < 4)
+    answers, directions = Answers.of(small.encodings, few), Directions.of(small.encodings, few)
+    assert pooled_margin(answers, directions, rng=np.random.default_rng(0), max_steps=25) == USUAL_POOLED_MARGIN
 
 
 def test_it_recovers_and_predicts(known_group: Any, cosines: Any) -> None:
