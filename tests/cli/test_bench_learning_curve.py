@@ -80,7 +80,7 @@ def unavailable():
 """
 
 
-LEARNING_CURVE = ("bench", "learning-curve", "--world", "gaussian:6")
+LEARNING_CURVE = ("bench", "learning-curve", "--world", "raters:0.60")
 NOT_HERE = "it needs a package that is not here."
 
 
@@ -131,7 +131,7 @@ def rows(out: Path, **wanted: object) -> dict[str, np.ndarray[Any, Any]]:
 
 def test_numbers_are_those_of_the_documented_generators(done: Path) -> None:
     for world in range(WORLDS):
-        panel = make_world("gaussian(6)", n_users=USERS, rng=np.random.default_rng([SEED, world]))
+        panel = make_world("raters(0.6)", n_users=USERS, rng=np.random.default_rng([SEED, world]))
         prior = fitted_start(panel)
         for strategy in (each for each in (*OURS, *CONTROLS) if each.name in ("random", "d_optimal")):
             rng = np.random.default_rng([SEED, world, zlib.crc32(strategy.name.encode()), 0])
@@ -156,7 +156,7 @@ def test_another_spelling_of_the_world_and_other_strategies_go_on_in_the_folder(
     out = tmp_path / "one by one"
     first = prefq_(*LEARNING_CURVE, *SIZE, "--strategies", "random", "--workers", 1, "--out", out)
     parts = {path: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
-    other = ("bench", "learning-curve", "--world", "gaussian(6)", "--strategies", "d_optimal")
+    other = ("bench", "learning-curve", "--world", "raters(0.6)", "--strategies", "d_optimal")
     second = prefq_(*other, *SIZE, "--workers", 1, "--out", out, "--json")
 
     assert (first.code, second.code) == (0, 0)
@@ -179,7 +179,7 @@ def test_json_names_no_folder_and_says_what_the_summary_says(prefq_: Any, tmp_pa
     assert str(tmp_path.parent) not in result.out
     summary = summary_of(done)
     assert summary["command"] == (
-        "prefq bench learning-curve --world 'gaussian(6)' --users 3 --worlds 2 --questions 2 "
+        "prefq bench learning-curve --world 'raters(0.6)' --users 3 --worlds 2 --questions 2 "
         "--strategies random,d_optimal --seed 7"
     )
     found = result.json["strategies"]["random"]["curves"]["log_loss"]
@@ -191,12 +191,12 @@ def test_summary_holds_means_checks_and_provenance(done: Path) -> None:
     means = [rows(done, strategy="random", n_answers=2, world=world)["accuracy"].mean() for world in range(WORLDS)]
 
     assert summary["strategies"]["random"]["curves"]["accuracy"]["mean"][2] == pytest.approx(np.mean(means), abs=1e-4)
-    assert summary["settings"] == {"world": "gaussian(6)", "users": 3, "worlds": 2, "questions": 2, "seed": SEED}
+    assert summary["settings"] == {"world": "raters(0.6)", "users": 3, "worlds": 2, "questions": 2, "seed": SEED}
     assert summary["provenance"]["versions"]["prefq"] == prefq.__version__
     assert summary["guards"]["passed"], summary["guards"]["alarms"]
     assert (summary["adaptivity"]["random"], summary["adaptivity_se"]["random"]) == ([0.0], [0.0])
     assert summary["information"]["ceiling"] == "oracle"
-    assert (done / "report.md").read_text(encoding="utf-8").startswith("# Learning curves: gaussian(6)")
+    assert (done / "report.md").read_text(encoding="utf-8").startswith("# Learning curves: raters(0.6)")
 
 
 # --- runs that are ended ---------------------------------------------------------------------------------------------
