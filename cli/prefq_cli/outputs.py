@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,18 @@ def require_free(path: Path | None, *, force: bool) -> None:
         return
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise InputError(f"{str(path)!r} is there already; give another name, or --force to replace it.")
+
+
+def require_outside(folder: Path, given: Mapping[str, str | Path | None]) -> None:
+    """Raise InputError if a path that an option gives lies in a folder that will be replaced whole."""
+    from prefq.errors import InputError
+
+    for option, path in given.items():
+        if path is not None and Path(path).resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"{option} is {str(path)!r}, which lies in {str(folder)!r} and would be lost when that is replaced; "
+                "move it, or give another --out."
+            )
 
 
 def require_writable(folder: Path) -> None:

@@ -95,6 +95,18 @@ def trained(
     return _learned(comparisons, wishes, places, tuned), tuned
 
 
+def save(rewards: "LinearRewards | ScoreRewards", tuned: "TunedFor | None", out: Path) -> None:
+    """Let the rewards, and the encoder that was tuned for them, take the place of those that were there."""
+    from prefq.rewards.folder import replacing_rewards
+    from prefq.rewards.linear import LinearRewards
+    from prefq.rewards.tuning import keep_encoder
+
+    with replacing_rewards(out) as new:
+        if tuned is not None and isinstance(rewards, LinearRewards):
+            rewards = keep_encoder(tuned, rewards, new)
+        rewards.save(new)
+
+
 def _is_count(text: str) -> bool:
     return text.isdecimal() and int(text) > 0
 
@@ -126,14 +138,13 @@ def _learned(
 ) -> "LinearRewards":
     from prefq.rewards.encoders import load_encoder
     from prefq.rewards.train import train_rewards
-    from prefq.rewards.tuning import ENCODER
     from prefq_cli.console import tell
 
     if tuned is None:
         loaded, place = load_encoder(str(wishes.encoder), device=wishes.device), str(wishes.encoder)
     else:
         loaded = load_encoder(tuned.folder, device=wishes.device, pooling=tuned.pooling)
-        place = str(places.out / ENCODER)
+        place = str(tuned.folder)
     tell(loaded.description)
     rewards = train_rewards(
         comparisons,

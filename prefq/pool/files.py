@@ -13,7 +13,6 @@ Other files in the folder are not read. Large features are mapped into memory an
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
@@ -24,13 +23,22 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
 from prefq.pool.candidate_pool import CandidatePool, DroppedPairs
+from prefq.pool.manifests import FolderKind, manifest_of, read_listed, read_manifest, replacing
 from prefq.pool.starter import FOLDER as STARTER_FOLDER
 from prefq.vocabulary import FeatureSpace, PopulationPrior
 
 STARTER = "starter"
-KIND = "prefq pool"
 FORMAT_VERSION = 1
 MANIFEST, ITEMS, PAIRS, FEATURES = "manifest.json", "items.parquet", "pairs.parquet", "features.safetensors"
+POOL = FolderKind(
+    "prefq pool",
+    MANIFEST,
+    MappingProxyType({"format_version": FORMAT_VERSION}),
+    "a pool",
+    "the pool",
+    "a folder that pool.save() wrote",
+    "fetch or make the pool again",
+)
 MAP_FROM = 1 << 22  # bytes of a file of features from which on it is mapped: smaller ones are read in milliseconds
 DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType({"F32": np.dtype("<f4"), "F64": np.dtype("<f8")})
 OTHER_POOL = f"its files hold another pool than its {MANIFEST} says; fetch or make the pool again."
@@ -54,17 +62,11 @@ def save_pool(pool: CandidatePool, folder: str | os.PathLike[str]) -> None:
         raise InputError("'starter' always means the bundled pool; give the folder another name, or './starter'.")
     shown = _path(folder)
     try:
-        target = shown.resolve()  # a link to a folder stays, and what it points to is replaced
-        _require_replaceable(target, shown)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        contents = _contents(pool)
-        contents[MANIFEST] = _manifest(pool, contents)
-        with tempfile.TemporaryDirectory(prefix=".prefq-", dir=target.parent) as scratch:
-            new, old = Path(scratch, "new"), Path(scratch, "old")
-            new.mkdir()
+        with replacing(shown, POOL) as new:
+            contents = _contents(pool)
+            contents[MANIFEST] = _manifest(pool, contents)
             for name, content in contents.items():
                 _write(new / name, content)
-            put_in_place(new, target, old)
     except PrefqError:
         raise
     except (OSError, ValueError) as error:
@@ -112,12 +114,13 @@ def _loaded(path_or_name: str | os.PathLike[str], *, map_from: int | None) -> Ca
             raise NotFoundError(missing)
         if not folder.is_dir():
             raise InputError(f"pool {_name(folder)} is a file; give the folder that holds its {MANIFEST}.")
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder, POOL)
+        _require_listed(manifest.get("files"), f"{MANIFEST} in {_name(folder)}")
         path = folder / FEATURES
         is_mapped = map_from is not None and path.is_file() and path.stat().st_size >= map_from
         features = _mapped_features(folder, manifest) if is_mapped else None
         listed = {name: digest for name, digest in manifest["files"].items() if not (is_mapped and name == FEATURES)}
-        contents = {name: _read_listed(folder, name, digest) for name, digest in listed.items()}
+        contents = {name: read_listed(folder, name, digest, POOL) for name, digest in listed.items()}
     except OSError as error:
         raise StorageError(
             f"the pool in {_name(folder)} cannot be read ({_reason(error)}); check that its files may be read."
@@ -173,7 +176,7 @@ def _parquet(columns: Mapping[str, Any]) -> bytes:
 
 def _manifest(pool: CandidatePool, contents: Mapping[str, bytes]) -> bytes:
     fields = {
-        "kind": KIND,
+        "kind": POOL.kind,
         "format_version": FORMAT_VERSION,
         "n_items": pool.n_items,
         "n_features": pool.n_features,
@@ -185,8 +188,7 @@ def _manifest(pool: CandidatePool, contents: Mapping[str, bytes]) -> bytes:
         "digest": pool.digest(),
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())},
     }
-    text = json.dumps(fields | {"checksum": checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    return manifest_of(fields)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -194,67 +196,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the fields of a manifest without its checksum, however they are ordered and spaced."""
-    fields = {name: value for name, value in manifest.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def put_in_place(new: Path, target: Path, old: Path) -> None:
-    """Rename `new` to `target`, what is there to `old`; if that fails or is interrupted, back again."""
-    try:
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-
-
-def _require_replaceable(target: Path, shown: Path) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise InputError(f"{_name(shown)} is a file; give the name of a folder to save the pool in.")
-    names = {path.name for path in target.iterdir()}
-    foreign = names - {MANIFEST} - set(_read_manifest(target)["files"]) if MANIFEST in names else names
-    if foreign:
-        raise InputError(
-            f"folder {_name(shown)} holds {min(foreign)!r}, which is no part of a pool and would be lost; "
-            "give a new or empty folder, or one that holds nothing but a pool."
-        )
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, with its kind, version, file names and checksum checked."""
-    path = folder / MANIFEST
-    of_pool = f"{MANIFEST} in {_name(folder)}"
-    if not path.is_file():
-        raise InputError(
-            f"folder {_name(folder)} holds no {MANIFEST}, so it is no pool or half of one; "
-            "give a folder that pool.save() wrote."
-        )
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise InputError(f"{of_pool} is no JSON object; it was damaged or cut short, so fetch or make the pool again.")
-    if manifest.get("kind") != KIND:
-        raise InputError(f"{of_pool} is not that of a pool (its kind is {manifest.get('kind')!r}, not {KIND!r}).")
-    version = manifest.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise InputError(
-            f"the pool in {_name(folder)} has format version {version}, and this prefq reads up to {FORMAT_VERSION}; "
-            "install a newer prefq."
-        )
-    _require_listed(manifest.get("files"), of_pool)
-    if version != FORMAT_VERSION or manifest.get("checksum") != checksum(manifest):
-        raise InputError(f"{of_pool} was changed after it was written; fetch or make the pool again.")
-    return manifest
 
 
 def _require_listed(files: object, of_pool: str) -> None:
@@ -265,20 +206,6 @@ def _require_listed(files: object, of_pool: str) -> None:
     missing = [name for name in (ITEMS, PAIRS, FEATURES) if name not in listed]
     if missing:
         raise InputError(f"{of_pool} lists no {missing[0]}; fetch or make the pool again.")
-
-
-def _read_listed(folder: Path, name: str, digest: object) -> bytes:
-    """Content of a file, checked on the very bytes that are used."""
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"the pool in {_name(folder)} lacks its file {name}; fetch or make the pool again.")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise InputError(
-            f"{name} of the pool in {_name(folder)} was changed or cut short after it was saved "
-            "(its SHA-256 is not the one in the manifest); fetch or make the pool again."
-        )
-    return content
 
 
 def _mapped_features(folder: Path, manifest: Mapping[str, Any]) -> NDArray[np.floating[Any]]:

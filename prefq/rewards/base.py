@@ -62,8 +62,9 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
     StorageError
         When a file cannot be read.
     """
-    from prefq.rewards import linear, scores
-    from prefq.rewards.folder import kind_of
+    from prefq.rewards.folder import LINEAR, SCORES, kind_of
+    from prefq.rewards.linear import load_linear_rewards
+    from prefq.rewards.scores import load_score_rewards
     from prefq.rewards.style import load_style_rewards
 
     text = fspath(name) if isinstance(name, str | PathLike) else name
@@ -71,9 +72,9 @@ def load_rewards(name: str | PathLike[str], *, encoder: str | PathLike[str] | No
         raise InputError(f"the rewards are {name!r}; give 'starter' or a folder, as a text or a path.")
     folder = STARTER_FOLDER if name == STARTER else Path(text)
     kind = kind_of(folder)
-    if kind == linear.KIND:
-        return linear.load_linear_rewards(folder, encoder=encoder)
-    rewards = scores.load_score_rewards(folder) if kind == scores.KIND else load_style_rewards(folder)
+    if kind == LINEAR:
+        return load_linear_rewards(folder, encoder=encoder)
+    rewards = load_score_rewards(folder) if kind == SCORES else load_style_rewards(folder)
     if encoder is not None:
         raise InputError(f"encoder is {str(encoder)!r}, and the rewards {text!r} read no encoder; leave it out.")
     return rewards

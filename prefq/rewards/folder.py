@@ -2,30 +2,35 @@
 
 rewards.json   kind and format version, the fields of the rewards, the SHA-256 of each file beside it, and a checksum
                over its own fields
+encoder        a folder, where the rewards have an encoder of their own
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from prefq.errors import InputError, NotFoundError, StorageError
-from prefq.pool.files import checksum
+from prefq.pool import manifests
+from prefq.pool.manifests import FolderKind, manifest_of, read_listed, read_manifest
 from prefq.vocabulary import shown
 
 MANIFEST = "rewards.json"
+ENCODER = "encoder"  # folder of an encoder that was tuned for the rewards, and moves with them
 AGAIN = "fetch or make the rewards again"
+KINDS = LINEAR, SCORES, STYLE = ("prefq linear rewards", "prefq score rewards", "prefq style rewards")
 
 
-def kind_of(folder: Path) -> object:
+def kind_of(folder: Path) -> str | None:
     """The kind that the manifest names; None where there is no manifest that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    return manifest.get("kind") if isinstance(manifest, dict) else None
+    return str(manifest.get("kind")) if isinstance(manifest, dict) else None
 
 
 def read_folder(
@@ -55,17 +60,18 @@ def read_folder(
     """
     if not folder.exists():
         raise NotFoundError(f"there are no rewards in {str(folder)!r}; give 'starter', or a folder of rewards.")
+    of = _of_rewards(kind, versions)
     try:
-        manifest = _read_manifest(folder, kind, versions)
-        contents = {name: _read_listed(folder, name, manifest.get("files")) for name in names}
+        manifest = read_manifest(folder, of)
+        listed = manifest.get("files")
+        digests = listed if isinstance(listed, dict) else {}
+        contents = {name: read_listed(folder, name, digests.get(name), of) for name in names}
     except OSError as error:
         raise StorageError(f"the rewards in {str(folder)!r} cannot be read ({error.strerror}).") from error
     return manifest, contents
 
 
-def write_folder(
-    folder: str | os.PathLike[str], fields: Mapping[str, Any], contents: Mapping[str, bytes], *, indent: int = 1
-) -> None:
+def write_folder(folder: str | os.PathLike[str], fields: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
     """Write a folder that `read_folder` reads: all files beside their places, which they then take, the manifest last.
 
     So rewards that are there stay where the disk is full. An interruption between two files that take their places
@@ -77,8 +83,7 @@ def write_folder(
         When the folder cannot be written.
     """
     listed = dict(fields) | {"files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}}
-    text = json.dumps(listed | {"checksum": checksum(listed)}, ensure_ascii=False, allow_nan=False, indent=indent)
-    files = {Path(folder, name): content for name, content in {**contents, MANIFEST: (text + "\n").encode()}.items()}
+    files = {Path(folder, name): content for name, content in {**contents, MANIFEST: manifest_of(listed)}.items()}
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
@@ -86,14 +91,38 @@ def write_folder(
         for path in files:
             _beside(path).replace(path)
     except OSError as error:
-        raise StorageError(
-            f"the rewards cannot be written to {str(folder)!r} ({error.strerror}); free space, or give a folder that "
-            "can be written."
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         for path in files:
             if path.parent.is_dir():
                 _beside(path).unlink(missing_ok=True)
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise InputError where `replacing_rewards` would lose something else than rewards."""
+    manifests.require_replaceable(folder, _there(folder), beside=(ENCODER,))
+
+
+@contextmanager
+def replacing_rewards(folder: Path) -> Iterator[Path]:
+    """A new folder to save rewards in; it then takes the place of `folder`, of which nothing is left.
+
+    Raises
+    ------
+    InputError
+        When something would be lost that is no part of rewards.
+    StorageError
+        When the folder cannot be written; what was there stays.
+    """
+    try:
+        with manifests.replacing(folder, _there(folder), beside=(ENCODER,)) as new:
+            yield new
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    except StorageError as error:  # its sentence is of the new folder
+        if isinstance(error.__cause__, OSError):
+            raise _unwritable(folder, error.__cause__) from error
+        raise
 
 
 def json_copy(report: Mapping[str, Any]) -> Any:
@@ -102,6 +131,24 @@ def json_copy(report: Mapping[str, Any]) -> Any:
         return json.loads(json.dumps(dict(report), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"report is {shown(report)}, which JSON cannot hold ({error}); give JSON values.") from None
+
+
+def _of_rewards(kind: str, versions: Mapping[str, int]) -> FolderKind:
+    given = "'starter', or a folder that rewards were saved in"
+    return FolderKind(kind, MANIFEST, versions, "rewards", "the rewards", given, AGAIN)
+
+
+def _there(folder: Path) -> FolderKind:
+    """What rewards are in a folder, of whatever kind and version."""
+    kind = kind_of(folder)
+    return _of_rewards(kind if kind in KINDS else KINDS[0], {})
+
+
+def _unwritable(folder: str | os.PathLike[str], error: OSError) -> StorageError:
+    return StorageError(
+        f"the rewards cannot be written to {os.fspath(folder)!r} ({error.strerror}); free space, or give a folder that "
+        "can be written."
+    )
 
 
 def _beside(path: Path) -> Path:
@@ -113,44 +160,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _read_manifest(folder: Path, kind: str, versions: Mapping[str, int]) -> dict[str, Any]:
-    """The manifest, with kind, versions and checksum checked."""
-    path, of_rewards = folder / MANIFEST, f"{MANIFEST} in {str(folder)!r}"
-    if not path.is_file():
-        raise InputError(
-            f"{str(folder)!r} holds no {MANIFEST}; give 'starter', or a folder that rewards were saved in."
-        )
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise InputError(f"{of_rewards} is no JSON object; it was damaged or cut short, so fetch or make it again.")
-    if manifest.get("kind") != kind:
-        raise InputError(f"{of_rewards} is not of rewards (its kind is {manifest.get('kind')!r}, not {kind!r}).")
-    for name, known in versions.items():
-        version = manifest.get(name)
-        if isinstance(version, int) and version > known:
-            raise InputError(
-                f"{of_rewards} has {name} {version}, and this prefq reads up to {known}; install a newer one."
-            )
-        if version != known:
-            raise InputError(
-                f"{of_rewards} has {name} {version!r}, and this prefq reads {known}; make the rewards again."
-            )
-    if manifest.get("checksum") != checksum(manifest):
-        raise InputError(f"{of_rewards} was changed after it was written; {AGAIN}.")
-    return manifest
-
-
-def _read_listed(folder: Path, name: str, listed: object) -> bytes:
-    """Content of a file, checked on the very bytes that are used."""
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"the rewards in {str(folder)!r} lack their file {name}; fetch or make them again.")
-    content = path.read_bytes()
-    if not isinstance(listed, dict) or hashlib.sha256(content).hexdigest() != listed.get(name):
-        raise InputError(f"{name} of the rewards in {str(folder)!r} was changed or cut short; {AGAIN}.")
-    return content

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError, MismatchError, NotFoundError
 from prefq.rewards.base import require_texts
-from prefq.rewards.folder import AGAIN, MANIFEST, json_copy, read_folder, write_folder
+from prefq.rewards.folder import AGAIN, LINEAR, MANIFEST, json_copy, read_folder, write_folder
 from prefq.vocabulary import (
     Array,
     FeatureSpace,
@@ -36,7 +36,6 @@ from prefq.vocabulary import (
 if TYPE_CHECKING:
     from prefq.rewards.encoders import Encoder, EncoderIdentity
 
-KIND = "prefq linear rewards"
 FORMAT_VERSION = 1
 HEADS = "heads.safetensors"
 WITHIN = "./"  # begins the place of an encoder in the folder of its rewards
@@ -139,7 +138,7 @@ class LinearRewards:
         examples = tuple_of(self.examples, FeatureExamples, "examples", "FeatureExamples")
         if examples and len(examples) != len(names):
             raise InputError(f"there are examples of {len(examples)} features, not {len(names)}; give all or none.")
-        digest = digest_of(KIND, self.encoder_identity.key, mean.tobytes(), heads.tobytes())
+        digest = digest_of(LINEAR, self.encoder_identity.key, mean.tobytes(), heads.tobytes())
         space = FeatureSpace(names, self.version, digest, opposites)
         values = {"mean": mean, "heads": heads, "names": names, "opposites": opposites, "examples": examples}
         values |= {"prior": _of_space(self.prior, space), "report": json_copy(self.report), "_feature_space": space}
@@ -287,7 +286,7 @@ class LinearRewards:
         from safetensors.numpy import save
 
         told = {
-            "kind": KIND,
+            "kind": LINEAR,
             "format_version": FORMAT_VERSION,
             "names": self.names,
             "opposites": self.opposites,
@@ -336,7 +335,7 @@ def load_linear_rewards(folder: Path, *, encoder: str | os.PathLike[str] | None 
 
     from prefq.rewards.encoders import EncoderIdentity
 
-    manifest, contents = read_folder(folder, KIND, {"format_version": FORMAT_VERSION}, (HEADS,))
+    manifest, contents = read_folder(folder, LINEAR, {"format_version": FORMAT_VERSION}, (HEADS,))
     try:
         arrays = load(contents[HEADS])
         prior = manifest["prior"]

@@ -21,7 +21,7 @@ from prefq.errors import InputError
 from prefq.inference.predictive import preference_probability
 from prefq.pool.candidate_pool import DEFAULT_RMS_MARGIN, NO_TASTE, CandidatePool
 from prefq.rewards.base import require_texts
-from prefq.rewards.folder import AGAIN, json_copy, read_folder, write_folder
+from prefq.rewards.folder import AGAIN, SCORES, json_copy, read_folder, write_folder
 from prefq.rewards.score_errors import definite, pair_errors, without_errors
 from prefq.rewards.score_tables import ScoreTable, moments_within
 from prefq.rewards.scored_texts import ScoredTexts
@@ -37,7 +37,6 @@ from prefq.vocabulary import (
     text_tuple,
 )
 
-KIND = "prefq score rewards"
 FORMAT_VERSION = 1
 SCORED = "scores.safetensors"
 CONSTANT = 1e-12  # of a column's largest size: less than this between responses to a prompt is round-off
@@ -142,7 +141,7 @@ class ScoreRewards:
         if self.scored is not None and self.scored.scores.shape[1] != n:
             raise InputError(f"texts have {self.scored.scores.shape[1]} scores, and there are {n} names; give as many.")
         Gaussian(np.zeros(n), noise)  # refuses what is no covariance
-        digest = digest_of(KIND, *names, means.tobytes(), weights.tobytes(), noise.tobytes())
+        digest = digest_of(SCORES, *names, means.tobytes(), weights.tobytes(), noise.tobytes())
         space = FeatureSpace(names, self.version, digest)
         if self.prior is not None:
             space.require(self.prior.feature_space, "the prior")
@@ -253,7 +252,7 @@ class ScoreRewards:
         from safetensors.numpy import save
 
         fields = {
-            "kind": KIND,
+            "kind": SCORES,
             "format_version": FORMAT_VERSION,
             "names": self.names,
             "version": self.version,
@@ -285,9 +284,9 @@ def load_score_rewards(folder: Path) -> ScoreRewards:
     from safetensors.numpy import load
 
     version = {"format_version": FORMAT_VERSION}
-    manifest, contents = read_folder(folder, KIND, version, ())
+    manifest, contents = read_folder(folder, SCORES, version, ())
     if SCORED in manifest.get("files", {}):
-        manifest, contents = read_folder(folder, KIND, version, (SCORED,))
+        manifest, contents = read_folder(folder, SCORES, version, (SCORED,))
     try:
         prior = None if manifest["prior"] is None else PopulationPrior.from_dict(manifest["prior"])
         means, weights, noise = (manifest[name] for name in ("means", "weights", "noise"))

@@ -16,11 +16,10 @@ import numpy as np
 
 from prefq.errors import InputError
 from prefq.rewards.base import require_texts
-from prefq.rewards.folder import MANIFEST, read_folder, write_folder
+from prefq.rewards.folder import MANIFEST, STYLE, read_folder, write_folder
 from prefq.rewards.text_statistics import STATISTICS_VERSION, Lexicon, statistics_of
 from prefq.vocabulary import Array, FeatureSpace, digest_of
 
-KIND = "prefq style rewards"
 FORMAT_VERSION = 1
 LEXICON = "lexicon.txt"
 DECIMALS = 6  # of a feature: fewer than what differs between processors and libraries, more than anyone reads
@@ -124,7 +123,7 @@ class StyleRewards:
             When the folder cannot be written.
         """
         fields = {
-            "kind": KIND,
+            "kind": STYLE,
             "format_version": FORMAT_VERSION,
             "statistics_version": STATISTICS_VERSION,
             "names": self.names,
@@ -163,7 +162,7 @@ def load_style_rewards(folder: Path) -> StyleRewards:
         When a file cannot be read.
     """
     versions = {"format_version": FORMAT_VERSION, "statistics_version": STATISTICS_VERSION}
-    manifest, contents = read_folder(folder, KIND, versions, (LEXICON,))
+    manifest, contents = read_folder(folder, STYLE, versions, (LEXICON,))
     try:
         names, opposites, statistics = (tuple(manifest[key]) for key in ("names", "opposites", "statistics"))
         arrays = (manifest[key] for key in ("means", "scales", "weights"))

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError, StorageError
-from prefq.pool.files import put_in_place
 from prefq.rewards.encoder_files import find_model
 from prefq.rewards.factorization.base import OnStep
 from prefq.rewards.factorization.unfrozen import N_STEPS, TunedEncoder, tune_encoder
 from prefq.rewards.fits import held_out_pairs
+from prefq.rewards.folder import ENCODER
 from prefq.rewards.group import GroupComparisons, Rows
+from prefq.rewards.linear import LinearRewards
 from prefq.rewards.logs import TextComparisons
 from prefq.vocabulary import digest_of
 
 N_FEATURES = 8  # heads that learn along, where no number is asked for: RFM's fewest
 LEAST_USERS = 10  # half of whom tune, the others fill the folds
-ENCODER = "encoder"  # folder of the encoder in that of the rewards
 ABOUT = "tuning.json"  # beside the weights, written last: a tuning that ended before is begun again
 
 
@@ -124,21 +124,20 @@ def tune_for(
     return TunedFor(folder, about.pop("pooling"), users, about)
 
 
-def keep_encoder(tuned: TunedFor, rewards: Path) -> None:
-    """Move a tuned encoder into the folder of the rewards that were learned with it; one that is there is replaced.
+def keep_encoder(tuned: TunedFor, rewards: LinearRewards, folder: Path) -> LinearRewards:
+    """Move a tuned encoder into the folder that its rewards are to be saved in; the rewards, which find it there.
 
     Raises
     ------
     StorageError
-        When it cannot be moved; what was there stays.
+        When it cannot be moved.
     """
-    target, old = rewards / ENCODER, tuned.folder.with_name("old")
+    target = folder / ENCODER
     try:
-        rewards.mkdir(parents=True, exist_ok=True)
-        put_in_place(tuned.folder, target, old)
-        shutil.rmtree(old, ignore_errors=True)
+        tuned.folder.rename(target)
     except OSError as error:
         raise StorageError(f"the tuned encoder cannot be moved to {str(target)!r} ({error.strerror}).") from error
+    return replace(rewards, encoder=str(target))
 
 
 def _half(group: GroupComparisons, rows: Rows, rng: np.random.Generator) -> NDArray[np.bool_]:

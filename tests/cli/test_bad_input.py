@@ -341,7 +341,7 @@ def test_a_pool_with_nan_features_is_a_fault(prefq_: Prefq, pool_folder: Path) -
 
     from safetensors.numpy import save
 
-    from prefq.pool.files import checksum
+    from prefq.pool.manifests import checksum
 
     content = save({"features": np.full((24, 3), np.nan)})
     (pool_folder / "features.safetensors").write_bytes(content)

@@ -332,13 +332,24 @@ def test_an_encoder_is_tuned_by_half_of_the_people_and_lies_in_the_folder(
     assert f"The encoder was tuned to {facts['n_users']} people, who take no part in what follows" in told.err
     assert (out / "encoder" / "model.safetensors").is_file()
     assert not out.with_name("rewards.parts").exists()
-    out.rename(tmp_path / "moved")
+    shutil.copytree(out, tmp_path / "moved")
     shown = prefq_("rewards", "show", tmp_path / "moved", "--plain")
     assert (
         f"The encoder was tuned by {facts['n_comparisons']} comparisons of {facts['n_users']} other people" in shown.out
     )
     tested = prefq_("rewards", "evaluate", tmp_path / "moved", "--data", comparisons, "--cache", tmp_path / "cache")
     assert tested.code == 0, tested.err
+
+    # Other rewards take the place of the whole folder, unless something in it is none of theirs or is needed.
+    assert prefq_(*command, "--force").code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["heads.safetensors", "rewards.json"]
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert "holds 'notes.txt', which is no part of rewards and would be lost" in prefq_(*command, "--force").err
+    of_its_own = ("--encoder", tmp_path / "moved" / "encoder", "--out", tmp_path / "moved", "--force")
+    ended = prefq_("train", comparisons, *of_its_own)
+    assert "--encoder is" in ended.err
+    assert "and would be lost when that is replaced; move it, or give another --out." in ended.err
+    assert (tmp_path / "moved" / "encoder" / "model.safetensors").is_file()
 
 
 def test_a_tuning_that_was_ended_goes_on_where_it_was(prefq_: Prefq, log: Log, tiny: Path, tmp_path: Path) -> None:

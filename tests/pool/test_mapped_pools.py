@@ -70,7 +70,7 @@ def test_a_flipped_bit_is_found_by_who_checks_the_whole(folder: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     load_pool(folder)
-    with pytest.raises(InputError, match=r"features.safetensors .* was changed or cut short after it was saved"):
+    with pytest.raises(InputError, match=r"features.safetensors .* was changed or cut short after it was written"):
         verify_pool(folder)
 
 

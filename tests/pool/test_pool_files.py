@@ -264,7 +264,7 @@ def test_one_flipped_bit_is_refused(folder: Path, name: str, where: str) -> None
         assert sentence.startswith("manifest.json in ")
     else:
         assert sentence == (
-            f"{name} of the pool in {str(folder)!r} was changed or cut short after it was saved "
+            f"{name} of the pool in {str(folder)!r} was changed or cut short after it was written "
             "(its SHA-256 is not the one in the manifest); fetch or make the pool again."
         )
 
@@ -281,7 +281,7 @@ def test_a_changed_manifest_is_refused_or_says_the_same(data: st.DataObject, poo
     try:
         loaded = load_pool(folder)
     except InputError as error:
-        assert "manifest.json in " in str(error) or "format version" in str(error)  # noqa: PT017 - either is right
+        assert "manifest.json in " in str(error)  # noqa: PT017 - or it says the same
     else:
         assert_same(pool, loaded)  # white space for white space
     finally:
@@ -300,7 +300,9 @@ def test_a_file_cut_short_is_refused(folder: Path, name: str, share: float) -> N
             "so fetch or make the pool again."
         )
     else:
-        assert sentence.startswith(f"{name} of the pool in {str(folder)!r} was changed or cut short after it was saved")
+        assert sentence.startswith(
+            f"{name} of the pool in {str(folder)!r} was changed or cut short after it was written"
+        )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -310,12 +312,9 @@ def test_a_missing_file_is_told(folder: Path, name: str, instead: str) -> None:
     if instead == "a folder":
         (folder / name).mkdir()
     if name == "manifest.json":
-        expected = (
-            f"folder {str(folder)!r} holds no manifest.json, so it is no pool or half of one; "
-            "give a folder that pool.save() wrote."
-        )
+        expected = f"folder {str(folder)!r} holds no manifest.json; give a folder that pool.save() wrote."
     else:
-        expected = f"the pool in {str(folder)!r} lacks its file {name}; fetch or make the pool again."
+        expected = f"{name} of the pool in {str(folder)!r} is not there; fetch or make the pool again."
     assert sentence_of(lambda: load_pool(folder)) == expected
 
 
@@ -342,7 +341,7 @@ def test_a_newer_format_is_told_before_anything_else(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text('{"kind": "prefq pool", "format_version": 2, "parts": []}')
     assert sentence_of(lambda: load_pool(folder)) == (
-        f"the pool in {str(folder)!r} has format version 2, and this prefq reads up to 1; install a newer prefq."
+        f"manifest.json in {str(folder)!r} has format_version 2, and this prefq reads up to 1; install a newer one."
     )
 
 
@@ -350,7 +349,8 @@ def test_a_newer_format_is_told_before_anything_else(folder: Path) -> None:
 def test_a_format_version_that_never_was_is_refused(folder: Path, version: Any) -> None:
     forge(folder, format_version=version)
     assert sentence_of(lambda: load_pool(folder)) == (
-        f"manifest.json in {str(folder)!r} was changed after it was written; fetch or make the pool again."
+        f"manifest.json in {str(folder)!r} has format_version {version!r}, and this prefq reads 1; "
+        "fetch or make the pool again."
     )
 
 
@@ -534,7 +534,7 @@ def test_files_that_are_no_part_of_a_pool_are_never_lost(pool: CandidatePool, fo
 
 def test_the_folder_of_a_newer_or_another_manifest_is_not_replaced(pool: CandidatePool, folder: Path) -> None:
     forge(folder, format_version=2)
-    assert "install a newer prefq" in sentence_of(lambda: pool.save(folder))
+    assert "install a newer one" in sentence_of(lambda: pool.save(folder))
     (folder / "manifest.json").write_text("{}")
     assert "is not that of a pool" in sentence_of(lambda: pool.save(folder))
 

@@ -337,7 +337,7 @@ def test_a_changed_lexicon(folder: Path) -> None:
 def test_a_lexicon_that_is_gone(folder: Path) -> None:
     (folder / LEXICON).unlink()
 
-    assert "lack their file lexicon.txt" in sentence_of(lambda: prefq.load_rewards(folder))
+    assert "lexicon.txt of the rewards in" in sentence_of(lambda: prefq.load_rewards(folder))
 
 
 @pytest.mark.parametrize("name", ["format_version", "statistics_version"])

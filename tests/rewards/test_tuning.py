@@ -13,6 +13,7 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.rewards.encoders import load_encoder
+from prefq.rewards.folder import replacing_rewards
 from prefq.rewards.linear import LinearRewards, load_linear_rewards
 from prefq.rewards.logs import TextComparisons, read_comparisons
 from prefq.rewards.train import train_rewards
@@ -103,12 +104,12 @@ def test_rewards_are_learned_from_the_others_and_move_with_their_encoder(
     shutil.copytree(tuned.folder, copied)
     encoder, out = load_encoder(copied, device="cpu", pooling=tuned.pooling), tmp_path / "rewards"
     assert encoder.identity.digest != load_encoder(model, device="cpu").identity.digest
-    found = train_rewards(comparisons, encoder, place=out / "encoder", n_features=2, without=tuned.users)
+    found = train_rewards(comparisons, encoder, place=copied, n_features=2, without=tuned.users)
     learners = np.unique(comparisons.group.users[np.union1d(comparisons.train, comparisons.validation)])
     assert found.report["n_users"] == len(learners) - tuned.users.sum()
 
-    keep_encoder(tuned._replace(folder=copied), out)
-    found.save(out)
+    with replacing_rewards(out) as new:
+        keep_encoder(tuned._replace(folder=copied), found, new).save(new)
     expected = prefq.load_rewards(out).features(["the park"], ["a cat sat"])
     manifest = json.loads((out / "rewards.json").read_text(encoding="utf-8"))
     assert manifest["encoder"] == "./encoder"

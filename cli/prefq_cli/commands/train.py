@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from prefq_cli.exit_codes import ExitCode
-from prefq_cli.outputs import ForceOption, require_free, require_writable
+from prefq_cli.outputs import ForceOption, require_free, require_outside, require_writable
 from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
-from prefq_cli.training import AUTO, Places, Wishes, interrupted, trained
+from prefq_cli.training import AUTO, Places, Wishes, interrupted, save, trained
 from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import show_report
 
@@ -87,13 +87,15 @@ def train(
       prefq train comparisons --encoder ./my-model --method rfm --features 8 --out my-rewards
       prefq train comparisons --method scores --scores judges.csv --out my-rewards
     """
+    from prefq.rewards.folder import require_replaceable
     from prefq.rewards.logs import load_comparisons
-    from prefq.rewards.tuning import keep_encoder
     from prefq_cli.console import tell, write_json
 
     wishes = Wishes(method, encoder, features, stop_by, tune_encoder, scores, columns, score_error, device, seed)
     wishes.require_consistent()
     require_free(out, force=force)
+    require_replaceable(out)
+    require_outside(out, {"--encoder": encoder, "--cache": cache})
     require_writable(out)
     require_plot(plot, force=force)
     settings = read_settings(plain=plain, as_json=as_json)
@@ -101,12 +103,10 @@ def train(
     places = Places(out, encodings, out.with_name(out.name + ".parts"))
     try:
         rewards, tuned = trained(load_comparisons(data), wishes, places)
+        save(rewards, tuned, out)
     except KeyboardInterrupt:
         tell(interrupted(places) if scores is None else "Interrupted: nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    if tuned is not None:
-        keep_encoder(tuned, out)
-    rewards.save(out)
     shutil.rmtree(places.parts, ignore_errors=True)
     if rewards.report["n_users"] == 1:
         tell("Warning: all comparisons are of one person; where other people start cannot be told from them.")

@@ -12,29 +12,35 @@ How a log becomes this is told in `prefq.rewards.logs.importing`.
 """
 
 import hashlib
-import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from prefq.errors import InputError, NotFoundError, PrefqError, StorageError
-from prefq.pool.files import checksum, put_in_place
+from prefq.pool.manifests import FolderKind, changed, manifest_of, missing, read_manifest, replacing
 from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.logs.report import ImportReport
 from prefq.rewards.logs.splits import Splits
 from prefq.rewards.logs.texts import PROMPT, RESPONSE, TextColumn, TextFile
 
-KIND = "prefq comparisons"
 FORMAT_VERSION = 1
 MANIFEST, COMPARISONS, USERS, PROMPTS = "manifest.json", "comparisons.parquet", "users.parquet", "prompts.parquet"
 ITEMS = "items.parquet"
 FILES = (COMPARISONS, USERS, PROMPTS, ITEMS)
-AGAIN = "import the log again"
+OF_COMPARISONS = FolderKind(
+    "prefq comparisons",
+    MANIFEST,
+    MappingProxyType({"format_version": FORMAT_VERSION}),
+    "comparisons",
+    "the comparisons",
+    "a folder that prefq data import wrote",
+    "import the log again",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,14 +100,8 @@ class TextComparisons:
         """
         shown = Path(folder)
         try:
-            target = shown.resolve()
-            _require_replaceable(target, shown)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".prefq-", dir=target.parent) as scratch:
-                new, old = Path(scratch, "new"), Path(scratch, "old")
-                new.mkdir()
+            with replacing(shown, OF_COMPARISONS) as new:
                 self._write(new)
-                put_in_place(new, target, old)
         except PrefqError:
             raise
         except OSError as error:
@@ -122,14 +122,13 @@ class TextComparisons:
         self.prompts.file.copy_to(folder / ITEMS)
         files = {name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in FILES}
         fields = {
-            "kind": KIND,
+            "kind": OF_COMPARISONS.kind,
             "format_version": FORMAT_VERSION,
             "n_items": group.n_items,
             "report": self.report.to_dict(),
             "files": files,
         }
-        text = json.dumps(fields | {"checksum": checksum(fields)}, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_bytes(manifest_of(fields))
 
 
 def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
@@ -151,7 +150,7 @@ def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
     if not path.exists():
         raise NotFoundError(f"there is no folder {str(path)!r}; give one that prefq data import wrote.")
     try:
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path, OF_COMPARISONS)
         _require_unchanged(path, manifest["files"])
         return _loaded(path, manifest)
     except OSError as error:
@@ -160,7 +159,9 @@ def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
         raise
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the comparisons in {str(path)!r} cannot be used ({reason}); {AGAIN}.") from error
+        raise InputError(
+            f"the comparisons in {str(path)!r} cannot be used ({reason}); {OF_COMPARISONS.again}."
+        ) from error
 
 
 def _loaded(path: Path, manifest: Mapping[str, Any]) -> TextComparisons:
@@ -199,47 +200,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(f"{str(folder)!r} holds no {MANIFEST}; give a folder that prefq data import wrote.")
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        manifest = None
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise InputError(f"{MANIFEST} in {str(folder)!r} is not that of comparisons; give another folder, or {AGAIN}.")
-    version = manifest.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise InputError(
-            f"the comparisons in {str(folder)!r} have format version {version}, and this prefq reads up to "
-            f"{FORMAT_VERSION}; install a newer prefq."
-        )
-    if version != FORMAT_VERSION or manifest.get("checksum") != checksum(manifest):
-        raise InputError(f"{MANIFEST} in {str(folder)!r} was changed after it was written; {AGAIN}.")
-    return manifest
-
-
 def _require_unchanged(folder: Path, files: Mapping[str, Any]) -> None:
     for name in FILES:
         path, known = folder / name, files[name]
         if not path.is_file():
-            raise InputError(f"the comparisons in {str(folder)!r} lack their file {name}; {AGAIN}.")
+            raise missing(folder, name, OF_COMPARISONS)
         if path.stat().st_size != known["bytes"] or _sha256(path) != known["sha256"]:
-            raise InputError(f"{name} in {str(folder)!r} was changed or cut short after it was written; {AGAIN}.")
-
-
-def _require_replaceable(target: Path, shown: Path) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise InputError(f"{str(shown)!r} is a file; give the name of a folder to save the comparisons in.")
-    names = {path.name for path in target.iterdir()}
-    if MANIFEST in names:
-        _read_manifest(target)
-        names -= {MANIFEST, *FILES}
-    if names:
-        raise InputError(
-            f"folder {str(shown)!r} holds {min(names)!r}, which is no part of comparisons and would be lost; give a "
-            "new or empty folder, or one that holds nothing but comparisons."
-        )
+            raise changed(folder, name, OF_COMPARISONS)

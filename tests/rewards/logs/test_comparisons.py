@@ -105,7 +105,7 @@ def test_faults_are_told(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.json in .* was changed"):
         load_comparisons(folder)
     changed_manifest(folder, format_version=9)
-    with pytest.raises(InputError, match="have format version 9, and this prefq reads up to 1"):
+    with pytest.raises(InputError, match="has format_version 9, and this prefq reads up to 1"):
         load_comparisons(folder)
     changed_manifest(folder, kind="prefq pool")
     with pytest.raises(InputError, match="is not that of comparisons"):
@@ -117,16 +117,16 @@ def test_files_that_were_changed_or_are_gone(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).unlink()  # it may be one file with the temporary one
     (folder / name).write_bytes(content + b"x")
-    with pytest.raises(InputError, match=f"{name} in .* was changed or cut short"):
+    with pytest.raises(InputError, match=f"{name} of the comparisons in .* was changed or cut short"):
         load_comparisons(folder)
     middle = len(content) // 2
     (folder / name).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    with pytest.raises(InputError, match=f"{name} in .* was changed or cut short"):
+    with pytest.raises(InputError, match=f"{name} of the comparisons in .* was changed or cut short"):
         load_comparisons(folder)
     (folder / name).write_bytes(content)
     load_comparisons(folder)
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f"lack their file {name}"):
+    with pytest.raises(InputError, match=f"{name} of the comparisons in .* is not there"):
         load_comparisons(folder)
 
 
