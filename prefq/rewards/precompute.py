@@ -26,6 +26,8 @@ from prefq.compute import local
 from prefq.compute.blocks import Arrays, Block, MapBlocks, Work, missing, read_shard
 from prefq.errors import InputError, StorageError
 from prefq.pool.candidate_pool import CandidatePool
+from prefq.pool.files import POOL
+from prefq.pool.manifests import require_replaceable
 from prefq.rewards.base import BaseRewards
 from prefq.rewards.group import Rows
 from prefq.rewards.informative_pairs import most_informative, near_equal, pairs_within
@@ -125,7 +127,8 @@ def build_pool(
     NotFoundError
         When texts or encoder are not there.
     InputError
-        When the texts cannot be used, no two responses to a prompt differ, or a number is below 1.
+        When the texts cannot be used, no two responses to a prompt differ, the folder holds anything else than a pool,
+        or a number is below 1.
     MismatchError
         When the encoder is not the one of the rewards.
     StorageError
@@ -134,6 +137,7 @@ def build_pool(
     for name, number in (("limit_pairs", limit_pairs), ("block_items", block_items)):
         if number < 1:
             raise InputError(f"{name} is {number}; give a number of at least 1.")
+    require_replaceable(Path(out), POOL)
     with _parts_of(Path(out)) as parts:
         found, report = read_pool_texts(texts, parts, columns=columns)
         blocks = _blocks(found, rewards, block_items)

@@ -50,8 +50,8 @@ def shown(value: object) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """A number of things whose plural ends in s: 1 answer, 2 answers."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    """A number of things whose plural ends in s: 1 answer, 2 answers, 1,200 answers."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def require_instance(value: object, kind: type, name: str) -> None:

@@ -89,7 +89,7 @@ def test_blocks_of_the_page_about_logs_run_as_written(tmp_path: Path) -> None:
     finished = run_in_shell("".join(blocks(LOGS, "sh")), tmp_path)
 
     assert finished.returncode == 0, finished.stderr
-    assert "Kept 2400 comparisons (0 ties) of 60 users between 300 items of 50 prompts." in finished.stdout
+    assert "Kept 2,400 comparisons (0 ties) of 60 users between 300 items of 50 prompts." in finished.stdout
     assert re.search(r"^(casual +formal|formal +casual) ", finished.stdout, re.MULTILINE)  # what it was not told of
     assert "Saved the pool in my-pool" in finished.stderr
     assert {"short.txt", "long.txt"} <= set(re.findall(r"\w+\.txt", finished.stdout))

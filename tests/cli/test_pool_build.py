@@ -64,12 +64,25 @@ def test_what_was_built_and_what_was_left_out_is_said(prefq_: Prefq, texts: Path
     assert (
         f"30 rows gave 30 prompts with 150 responses; the pool has 40 questions on {pool.n_items} of them." in built.out
     )
-    assert "1 repeated responses" in built.out
-    assert "pairs that tell less than others" in built.out
+    assert "1 response that had been there" in built.out
+    assert "pairs less telling than others" in built.out
     assert "150 of 150 responses" in built.err
     assert f"prefq onboard --pool {out}" in built.err
     assert prefq_("pool", "validate", out).code == 0
     assert not (tmp_path / "pool.parts").exists()
+
+
+def test_one_is_said_as_one(prefq_: Prefq, tmp_path: Path) -> None:
+    texts = tmp_path / "one.jsonl"
+    row = {"prompt": "How?", "responses": ["Firstly, do it now!", "Well, mate, rest.", " ", "well, mate, rest."]}
+    texts.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    out = tmp_path / "pool"
+    built = prefq_("pool", "build", "--rewards", "starter", "--texts", texts, "--out", out)
+    assert built.out == (
+        "1 row gave 1 prompt with 2 responses; the pool has 1 question on 2 of them.\n"
+        "Left out: 1 response without a word, 1 response that had been there.\n"
+    )
+    assert "Features of 2 responses …" in built.err
 
 
 def test_as_json(prefq_: Prefq, texts: Path, tmp_path: Path) -> None:
@@ -115,6 +128,10 @@ def test_a_pool_is_replaced_where_that_is_said_only(prefq_: Prefq, texts: Path, 
     assert (again.code, "is there already" in again.err) == (ExitCode.USAGE, True)
     assert prefq_(*arguments, "--force", "--limit-pairs", 30).code == 0
     assert prefq.load_pool(tmp_path / "pool").n_questions == 30
+    (tmp_path / "pool" / "notes.txt").write_text("mine", encoding="utf-8")
+    foreign = prefq_(*arguments, "--force")  # said before anything is computed
+    assert (foreign.code, "'notes.txt', which is no part of a pool" in foreign.err) == (ExitCode.USAGE, True)
+    assert "Features of" not in foreign.err
 
 
 @pytest.mark.parametrize(
@@ -162,4 +179,4 @@ def test_an_interrupted_build_says_so_and_goes_on(tmp_path: Path, prefq_: Prefq)
     done = prefq_(*arguments, "--json")
     assert done.code == 0, done.err
     assert done.json["n_from_before"] >= 1024
-    assert "have features from before" in done.err
+    assert "of them known from before" in done.err

@@ -119,6 +119,7 @@ def _engine(name: str, workers: int | None, address: str | None) -> "MapBlocks":
 
 def _teller() -> Callable[[int, int], None]:
     """Says on standard error how many responses have features, how fast, and how long the others will take."""
+    from prefq.vocabulary import counted
     from prefq_cli.bench.progress import in_words
     from prefq_cli.console import tell
 
@@ -129,35 +130,40 @@ def _teller() -> Callable[[int, int], None]:
         now = time.monotonic()
         if n_before < 0:
             n_before, began, told = n_done, now, now
-            kept = f", {n_done:,} have features from before" if n_done else ""
-            tell(f"Features of {n_all:,} responses{kept} …")
+            kept = f", {n_done:,} of them known from before" if n_done else ""
+            tell(f"Features of {counted(n_all, 'response')}{kept} …")
         elif now - told >= SECONDS_BETWEEN_LINES or n_done == n_all:
             told, rate = now, (n_done - n_before) / max(now - began, 1e-9)
             left = f", about {in_words((n_all - n_done) / rate)} left" if n_done < n_all else ""
-            tell(f"{n_done:,} of {n_all:,} responses, {rate:,.3g} a second{left}")
+            tell(f"{n_done:,} of {counted(n_all, 'response')}, {rate:,.3g} a second{left}")
 
     return on_progress
 
 
 def _sentences(report: "BuildReport") -> Iterator[str]:
     """What became of texts and pairs; what there is nothing of is left out."""
+    from prefq.vocabulary import counted
+
     texts = report.texts
     yield (
-        f"{texts.n_rows:,} rows gave {texts.n_prompts:,} prompts with {texts.n_items:,} responses; the pool has "
-        f"{report.n_questions:,} questions on {report.n_items:,} of them."
+        f"{counted(texts.n_rows, 'row')} gave {counted(texts.n_prompts, 'prompt')} with "
+        f"{counted(texts.n_items, 'response')}; the pool has {counted(report.n_questions, 'question')} on "
+        f"{report.n_items:,} of them."
     )
-    dropped = {
-        "rows without a prompt or a text": texts.n_bad_rows,
-        "empty responses": texts.n_empty,
-        "repeated responses": texts.n_repeated,
-        "responses beyond 64 of a prompt": texts.n_beyond,
-        "prompts with one response": texts.n_single,
-        "pairs that hardly differ": report.n_near_equal,
-        "pairs that tell less than others": report.n_not_chosen,
-    }
-    if any(dropped.values()):
-        yield f"Left out: {', '.join(f'{count:,} {what}' for what, count in dropped.items() if count)}."
+    dropped = (
+        (texts.n_bad_rows, "row", "without a prompt or a text"),
+        (texts.n_empty, "response", "without a word"),
+        (texts.n_repeated, "response", "that had been there"),
+        (texts.n_beyond, "response", "beyond 64 of a prompt"),
+        (texts.n_single, "prompt", "with one response"),
+        (report.n_near_equal, "pair", "of responses that hardly differ"),
+        (report.n_not_chosen, "pair", "less telling than others"),
+    )
+    if any(count for count, *_ in dropped):
+        yield f"Left out: {', '.join(f'{counted(count, noun)} {which}' for count, noun, which in dropped if count)}."
     if report.n_truncated:
-        yield f"{report.n_truncated:,} responses are longer than the encoder takes, and were cut for it."
+        yield f"Longer than the encoder takes, and cut for it: {counted(report.n_truncated, 'response')}."
     if report.n_in_float32:
-        yield f"{report.n_in_float32:,} responses were encoded in float32, as half precision gave no finite numbers."
+        yield (
+            f"Encoded in float32, as half precision gave no finite numbers: {counted(report.n_in_float32, 'response')}."
+        )
