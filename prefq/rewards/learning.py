@@ -85,7 +85,8 @@ def learn_rewards(
         One of `METHODS`.
     n_features
         How many base rewards; by default the fewest, of `CANDIDATES` up to `max_features`, with which people who were
-        held out are predicted after ten answers as well as with any other number, within `CLOSE`.
+        held out are predicted after ten answers as well as with any other number, within a point of accuracy and .005
+        nats.
     stop_by
         Share of the pairs of each fit, at most a half, that the method does not see: they say when to stop, or which
         ridge of `average` to take. Not for `bayes`. With the methods' own priors it does not pay (decision 0039).
