@@ -21,8 +21,7 @@ AFTER = 10  # answers by which the number of features is chosen
 FOLDS = 5
 FEW_PEOPLE = 20  # up to so many each is a fold: heads of four fifths of a few people are much worse than those of all
 MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much
-CLOSE = 0.01  # of accuracy: fewer features that are as good as this are taken, if they also are as good
-CLOSE_NATS = 0.005  # of log loss
+CLOSE, CLOSE_NATS = 0.01, 0.005  # of accuracy, and of log loss: fewer features that are as good as this are taken
 SIMULATED = 400  # people
 SIMULATED_ANSWERS = 40  # of each; ten are learned from, the others predicted
 PLAIN = ResponseModel()
@@ -162,7 +161,7 @@ def curve_of(held: dict[int, Held], rng: np.random.Generator) -> tuple[RankPoint
 
 
 def chosen(curve: tuple[RankPoint, ...]) -> int:
-    """The fewest features as good as any, within `CLOSE` and `CLOSE_NATS`, after ten answers of people held out or simulated."""
+    """The fewest features about as good as any, after ten answers of people held out or simulated."""
     told = [(p.n_features, p.log_loss, p.accuracy) for p in curve if _is_told(p)]
     told = told or [(p.n_features, p.simulated_log_loss, p.simulated_accuracy) for p in curve]
     loss, accuracy = min(point[1] for point in told), max(point[2] for point in told)
