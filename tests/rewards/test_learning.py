@@ -9,6 +9,7 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
+from prefq.rewards.folds import RankPoint, chosen
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import held_out_curve
 from prefq.rewards.learning import learn_rewards, method_of, narrowed
@@ -178,3 +179,21 @@ def test_a_habit_of_taking_the_first_is_a_habit_and_no_taste() -> None:
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(InputError, match="no method 'magic'; choose among bayes"):
         method_of("magic")
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies", "expected"),
+    [
+        ((0.60, 0.504, 0.50), (0.65, 0.745, 0.75), 4),  # about as good as eight, by both
+        ((0.60, 0.507, 0.50), (0.65, 0.745, 0.75), 8),  # its probabilities are worse
+        ((0.60, 0.504, 0.50), (0.65, 0.735, 0.75), 8),  # it errs more often
+        ((0.50, 0.50, 0.50), (0.75, 0.75, 0.75), 1),
+        ((0.50, 0.60, 0.60), (0.70, 0.75, 0.75), 1),  # none is good by both: the loss decides
+    ],
+)
+def test_the_fewest_that_are_about_as_good(
+    losses: tuple[float, ...], accuracies: tuple[float, ...], expected: int
+) -> None:
+    points = zip((1, 4, 8), losses, accuracies, strict=True)
+    curve = tuple(RankPoint(n, 10.0, 0.69, loss, 0.01, 0.5, accuracy, 0.01) for n, loss, accuracy in points)
+    assert chosen(curve) == expected
