@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt --editable
 WORKERS := --numprocesses auto --maxprocesses 8 --dist worksteal
-SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going
+SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees
 
 onboard: .venv/.core
 	@$(BIN)/prefq onboard $(ARGS)

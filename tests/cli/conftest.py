@@ -45,13 +45,13 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-@pytest.fixture
-def prefq_(monkeypatch: pytest.MonkeyPatch) -> Prefq:
+@pytest.fixture(scope="session")
+def prefq_() -> Prefq:
     """Runs prefq with some arguments and standard input that is no terminal."""
 
     def run(*arguments: object, keys: str = "") -> Result:
         code, out, err = 0, io.StringIO(), io.StringIO()
-        with monkeypatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.setattr("sys.stdin", io.StringIO(keys))
             try:
                 app([str(each) for each in arguments], prog_name="prefq")

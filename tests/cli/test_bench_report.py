@@ -49,7 +49,7 @@ def summary() -> Summary:
     strategies.append(type(random)("guesser", random.begin, "as random", kind="peer"))
     table: dict[str, list[Any]] = {name: [] for name in ("world", "user", "strategy", "n_answers", *MEASURES)}
     for world in range(N_WORLDS):
-        panel = make_world("gaussian(2)", n_users=N_USERS, rng=np.random.default_rng([7, world]), n_pool=40)
+        panel = make_world("raters(0.6)", n_users=N_USERS, rng=np.random.default_rng([7, world]), n_pool=40)
         prior = fitted_start(panel)
         for strategy in strategies:
             rng = np.random.default_rng(world)
@@ -465,7 +465,7 @@ def test_lines_side_by_side_keep_their_results_and_tell_what_failed(
     monkeypatch.setattr(kept_results, "FOLDER", tmp_path / "results")
     size = "--worlds 2 --users 2 --questions 3 --strategies random,pooled"
     lines = [
-        Line("tiny", f"learning-curve --world gaussian(2) {size}", title="Tiny"),
+        Line("tiny", f"learning-curve --world raters(0.6) {size}", title="Tiny"),
         Line("broken", "learning-curve --world nowhere"),
     ]
     failed = suite_run.run_lines(lines)

@@ -81,24 +81,30 @@ def comparisons(log: Log) -> Path:
     return log()
 
 
-def test_two_camps_are_found_and_told_of(prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path: Path) -> None:
-    out = tmp_path / "rewards"
+@pytest.fixture(scope="module")
+def whole(prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """What is told of a run that was not ended, and its rewards."""
+    out = tmp_path_factory.mktemp("whole") / "rewards"
     told = prefq_("train", comparisons, "--encoder", minilm, "--features", 2, "--out", out, "--json")
-
     assert told.code == 0, told.err
-    test = told.json["test"]
+    return told.json, out
+
+
+def test_two_camps_are_found_and_told_of(whole: tuple[Any, Path]) -> None:
+    told, out = whole
+    test = told["test"]
     assert test["accuracy"][2] > test["shared_accuracy"] + 0.2
     assert test["gain_over_shared"][2] > 5 * test["gain_error"][2] > 0
     rewards = prefq.load_rewards(out)
     assert isinstance(rewards, LinearRewards)
     assert rewards.report == {
-        name: told.json[name] for name in told.json if name not in ("schema_version", "rewards", "names", "opposites")
+        name: told[name] for name in told if name not in ("schema_version", "rewards", "names", "opposites")
     }
     assert not out.with_name("rewards.parts").exists()
 
 
 def test_a_run_that_was_ended_goes_on_where_it_was(
-    prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path: Path
+    prefq_: Prefq, comparisons: Path, minilm: Path, whole: tuple[Any, Path], tmp_path: Path
 ) -> None:
     command = ("train", comparisons, "--encoder", minilm, "--features", 2, "--cache", tmp_path / "cache", "--json")
     program = "from prefq_cli.app import main; main()"
@@ -118,9 +124,9 @@ def test_a_run_that_was_ended_goes_on_where_it_was(
     again = prefq_(*command, "--out", out)
     assert "fold 2 of 5" not in again.err
     assert "fold 3 of 5" in again.err
-    whole = prefq_(*command, "--out", tmp_path / "whole")
-    assert again.json | {"rewards": ""} == whole.json | {"rewards": ""}
-    assert (out / "heads.safetensors").read_bytes() == (tmp_path / "whole" / "heads.safetensors").read_bytes()
+    told, undisturbed = whole
+    assert again.json | {"rewards": ""} == told | {"rewards": ""}
+    assert (out / "heads.safetensors").read_bytes() == (undisturbed / "heads.safetensors").read_bytes()
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_read(prefq_: Prefq, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_other_methods_take_the_same_form(method: str) -> None:
 
 def test_the_same_seed_gives_the_same() -> None:
     rng = np.random.default_rng(5)
-    encodings, group = group_of(camps(0.5, 40, rng), 12, rng)
+    encodings, group = group_of(camps(0.5, 20, rng), 10, rng)
     once, again = (learn_rewards(encodings, group, n_features=3, rng=np.random.default_rng(0)) for _ in range(2))
     np.testing.assert_array_equal(once.heads, again.heads)
     assert once.prior.to_dict() == again.prior.to_dict()
