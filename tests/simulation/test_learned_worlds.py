@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prefq.inference.likelihood import sigmoid
-from prefq.simulation.attributes import TUNED, AttributesSettings, encoded_attributes, split_personas
+from prefq.simulation.attributes import TUNED_ENCODED, AttributesSettings, encoded_attributes, split_personas
 from prefq.simulation.panels import Panel
 from prefq.simulation.starts import around_pooled, fitted_start
 from prefq.simulation.synthetic import make_world
@@ -15,7 +15,7 @@ def make(name: str, *, n_users: int = 12, n_pool: int = 300) -> Panel:
     return make_world(name, n_users=n_users, n_pool=n_pool, rng=np.random.default_rng(4))
 
 
-def personas(n_pool: int = 300, settings: AttributesSettings = TUNED) -> Panel:
+def personas(n_pool: int = 300, settings: AttributesSettings = TUNED_ENCODED) -> Panel:
     return encoded_attributes(n_users=42, n_pool=n_pool, rng=np.random.default_rng(6), settings=settings)
 
 
