@@ -99,9 +99,12 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     model = prior.response_model
     covariance = prior.coefficients.covariance
     free, waits = np.ones(len(pairs), dtype=bool), np.ones(n_prompts, dtype=bool)
+    told = np.empty(len(pairs))
     turn = np.arange(n_prompts) % ROUNDS
     for number in range(ROUNDS):
-        told, slopes = _telling(features, pairs, prior.coefficients.mean, covariance, model)
+        for rows, differences in _blocks(features, pairs):
+            variances, slopes = _telling(differences, prior.coefficients.mean, covariance, model)
+            told[rows] = variances * slopes
         left = n_pairs - int((~free).sum())
         share = left if number == ROUNDS - 1 else min(left, -(-n_pairs // ROUNDS))
         owed = _best_of_each(told, prompts, (waits & (turn <= number))[prompts])
@@ -113,27 +116,21 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
         free[rest] = False
         chosen = np.concatenate([owed, rest])
         if len(chosen):
-            covariance = _after_one(covariance, features, pairs[chosen], slopes[chosen])
+            covariance = _after_one(covariance, features, pairs[chosen], prior)
     return np.flatnonzero(~free)
 
 
-def _telling(
-    features: Features, pairs: Rows, mean: Array, covariance: Array, model: ResponseModel
-) -> tuple[Array, Array]:
-    """How much an answer to each pair tells, and the expected slope of its probability, about E σ'(m); (n_pairs,).
+def _telling(differences: Array, mean: Array, covariance: Array, model: ResponseModel) -> tuple[Array, Array]:
+    """Variance of each pair's margin, and expected slope of its answer's probability, about E σ'(m); (n_pairs,).
 
     With m ~ N(μ, v) and k = 1 / √(1 + πv/8), E σ'(m) is about k p (1 − p) at p = σ(k μ) (MacKay 1992, equation 10, and
     its slope).
     """
-    told, slopes = np.empty(len(pairs)), np.empty(len(pairs))
-    for rows, differences in _blocks(features, pairs):
-        felt = model.felt(differences)
-        variances = np.maximum(((felt @ covariance) * felt).sum(axis=1), 0.0)
-        shrunk = 1 / np.sqrt(1 + np.pi / 8 * variances)
-        chances = expit(shrunk * (felt @ mean + model.position_bias))
-        slopes[rows] = shrunk * chances * (1 - chances)
-        told[rows] = variances * slopes[rows]
-    return told, slopes
+    felt = model.felt(differences)
+    variances = np.maximum(((felt @ covariance) * felt).sum(axis=1), 0.0)
+    shrunk = 1 / np.sqrt(1 + np.pi / 8 * variances)
+    chances = expit(shrunk * (felt @ mean + model.position_bias))
+    return variances, shrunk * chances * (1 - chances)
 
 
 def _best_of_each(told: Array, prompts: Rows, wanted: NDArray[np.bool_]) -> Rows:
@@ -147,17 +144,23 @@ def _best_of_each(told: Array, prompts: Rows, wanted: NDArray[np.bool_]) -> Rows
 
 def _highest(told: Array, free: NDArray[np.bool_], n: int) -> Rows:
     """The n most telling of the free pairs (n_pairs,), utmost first, and the earlier of equals."""
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    values = told[free]
+    if n < len(values):  # or sorting all takes most of the time
+        values.partition(-n)
+        free = free & (told >= values[-n])
+    del values  # which are as many as the pairs
     rows = np.flatnonzero(free)
-    if n < len(rows):  # or sorting all takes most of the time
-        rows = rows[told[rows] >= np.partition(told[rows], -n)[-n]] if n else rows[:0]
     return np.asarray(rows[np.argsort(-told[rows], kind="stable")][:n])
 
 
-def _after_one(covariance: Array, features: Features, pairs: Rows, slopes: Array) -> Array:
+def _after_one(covariance: Array, features: Features, pairs: Rows, prior: PopulationPrior) -> Array:
     """The covariance after one answer to an average of these pairs: its precision grows by the mean of σ'(m) δ δᵀ."""
     gain = np.zeros_like(covariance)
-    for rows, differences in _blocks(features, pairs):
-        gain += differences.T @ (slopes[rows][:, None] * differences)
+    for _, differences in _blocks(features, pairs):
+        _, slopes = _telling(differences, prior.coefficients.mean, covariance, prior.response_model)
+        gain += differences.T @ (slopes[:, None] * differences)
     updated = covariance @ np.linalg.inv(np.eye(len(covariance)) + gain / len(pairs) @ covariance)
     return np.asarray((updated + updated.T) / 2)
 

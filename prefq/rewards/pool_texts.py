@@ -13,11 +13,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.rewards.group import Rows
 from prefq.rewards.logs.conversations import prompt_of
-from prefq.rewards.logs.draws import digest
+from prefq.rewards.logs.draws import DIGEST_BYTES, digest
 from prefq.rewards.logs.reading import Batch, open_log
 from prefq.rewards.logs.texts import ItemWriter, TextFile
 
@@ -71,7 +72,7 @@ class PoolTexts(NamedTuple):
     ----------
     file
         Of all texts that were kept, prompt and response.
-    digests
+    digests : (n_items, 16) uint8
         Of prompt and response of each text in the file.
     rows : (n_texts,)
         Texts of the file whose prompt has at least two.
@@ -80,7 +81,7 @@ class PoolTexts(NamedTuple):
     """
 
     file: TextFile
-    digests: list[bytes]
+    digests: NDArray[np.uint8]
     rows: Rows
     prompt_codes: Rows
 
@@ -119,7 +120,8 @@ def read_pool_texts(
         for batch in log.read(names):
             _take(batch, wanted, writer, held, counts)
         codes = np.array(writer.prompt_codes, dtype=np.int64)
-        digests = list(writer.items)
+    digests = np.frombuffer(bytes(held.digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+    del held
     several = np.bincount(codes)[codes] > 1 if len(codes) else np.zeros(0, dtype=bool)
     rows = np.flatnonzero(several)
     n_prompts = len(np.unique(codes[rows]))
@@ -134,11 +136,12 @@ def read_pool_texts(
 
 
 class _Held:
-    """What was seen: responses by prompt, folded, as digests; how many each prompt has kept."""
+    """Digests of what was seen, folded; how many responses each prompt has kept; digests of those, in their order."""
 
     def __init__(self) -> None:
         self.seen: set[bytes] = set()
         self.n_kept: dict[bytes, int] = {}
+        self.digests = bytearray()
 
 
 def _form(there: Sequence[str], columns: Mapping[str, str], name: str) -> tuple[str, list[str]]:
@@ -191,7 +194,8 @@ def _keep(
     else:
         held.seen.add(folded)
         held.n_kept[prompt_digest] = n_kept + 1
-        writer.item(prompt_digest, prompt, response)
+        held.digests += digest(prompt_digest, response.encode())
+        writer.add(prompt_digest, prompt, response)
 
 
 def _responses(values: Sequence[Any], form: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Pairs of a pool: all there are, near-equal ones by hand, and a choice that asks about every axis and prompt."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -53,15 +54,31 @@ def test_pairs_are_ordered_as_by_their_expected_information(model: ResponseModel
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, 4)) * np.exp(rng.normal(size=(400, 1)))
     pairs, mean = np.arange(400).reshape(-1, 2), np.array([0.8, -0.4, 0.0, 0.0])
-    told, slopes = _telling(features, pairs, mean, np.diag(SPREADS**2), model)
-
     differences = features[pairs[:, 0]] - features[pairs[:, 1]]
+    spread, slopes = _telling(differences, mean, np.diag(SPREADS**2), model)
+
     means, variances = differences @ mean, np.square(differences * SPREADS).sum(axis=1)
     exact = entropy(predicted_replies(means, variances, model)) - expected_entropy(means, variances, model)
-    assert spearmanr(told, exact).statistic > 0.995
+    assert spearmanr(spread * slopes, exact).statistic > 0.995
     plain = predicted_replies(means, variances, ResponseModel(0.0, model.position_bias))[:, 0]
     nudged = predicted_replies(means + 1e-4, variances, ResponseModel(0.0, model.position_bias))[:, 0]
     np.testing.assert_allclose(slopes, (nudged - plain) / 1e-4, atol=0.015)  # the slope itself is up to .25
+
+
+def test_choosing_takes_few_bytes_a_pair() -> None:
+    """Of all pairs, their own 16 and what tells them apart; work on blocks, and on what is chosen, does not grow."""
+
+    def peak(n_prompts: int) -> int:
+        features = np.random.default_rng(0).normal(size=(8 * n_prompts, 4)).astype(np.float32)
+        codes = np.repeat(np.arange(n_prompts), 8)
+        pairs, prior = pairs_within(codes), prior_of(SPREADS)
+        tracemalloc.start()
+        assert len(most_informative(features, pairs, codes, prior, 3000)) == 3000
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert (peak(6000) - peak(2000)) / (28 * 4000) < 50
 
 
 def test_every_prompt_keeps_a_pair_and_no_pair_comes_twice() -> None:

@@ -77,15 +77,19 @@ class ItemWriter:
         number = self.items.get(key)
         if number is None:
             number = self.items[key] = len(self.items)
-            self.prompt_codes.append(self.prompts.setdefault(prompt_digest, len(self.prompts)))
-            self._texts[0].append(prompt)
-            self._texts[1].append(response)
-            self.n_long += len(prompt) + len(response) >= LONG_TEXT
-            self.n_empty += not response.strip()
-            self._n_characters += len(prompt) + len(response)
-            if len(self._texts[0]) >= GROUP_ITEMS or self._n_characters >= GROUP_CHARACTERS:
-                self._flush()
+            self.add(prompt_digest, prompt, response)
         return number
+
+    def add(self, prompt_digest: bytes, prompt: str, response: str) -> None:
+        """Write an item that is known to be new; StorageError where it cannot be written."""
+        self.prompt_codes.append(self.prompts.setdefault(prompt_digest, len(self.prompts)))
+        self._texts[0].append(prompt)
+        self._texts[1].append(response)
+        self.n_long += len(prompt) + len(response) >= LONG_TEXT
+        self.n_empty += not response.strip()
+        self._n_characters += len(prompt) + len(response)
+        if len(self._texts[0]) >= GROUP_ITEMS or self._n_characters >= GROUP_CHARACTERS:
+            self._flush()
 
     def take_hashes(self, seed: int) -> tuple[Hashes, Hashes]:
         """A number for each item and for each prompt; the digests, which are most of what is held, are let go."""
