@@ -174,7 +174,10 @@ def factorized(study: Study, method: str, n_features: int) -> Factorization:
 
 
 def projected(study: Study, basis: Basis) -> Study:
-    """The study as it is on learned base rewards."""
+    """The study as it is on learned base rewards; a pull to the first side is what its own prior says of it.
+
+    What base rewards are learned from is `oriented`, so that its sides are not those that people were shown.
+    """
     seen = replace(
         study,
         first=study.first @ basis.heads,
@@ -184,7 +187,9 @@ def projected(study: Study, basis: Basis) -> Study:
         true_prior=None,
         true_heads=None,
     )
-    return seen.starting_from(basis.start)
+    started = seen.starting_from(basis.start)
+    bias = study.response_model.position_bias
+    return replace(started, response_model=replace(started.response_model, position_bias=bias))
 
 
 def seen_through(heads: Array, group: GroupAnswers) -> GroupAnswers:

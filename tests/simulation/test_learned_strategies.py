@@ -23,6 +23,7 @@ from prefq.simulation.learned_strategies import (
     as_found,
     by,
     comparisons_of,
+    every_dimension,
     from_points,
     learned,
     moments,
@@ -36,7 +37,7 @@ from prefq.simulation.starts import fitted_start
 from prefq.simulation.strategies import OURS, Strategy, listening
 from prefq.simulation.summary import summarise
 from prefq.simulation.synthetic import make_world
-from prefq.vocabulary import Array, Gaussian
+from prefq.vocabulary import Array, Gaussian, PopulationPrior
 from prefq_cli.bench.strategies import choose, load
 
 STRATEGIES = {strategy.name: strategy for strategy in (*OURS, *CONTROLS, *BY_NAME_ONLY)}
@@ -135,6 +136,27 @@ def test_which_side_was_shown_first_does_not_matter_to_what_is_learned_from() ->
     margins = (panel.group.differences * panel.group.outcomes[:, None]).sum(axis=1)
     np.testing.assert_allclose((one.differences * one.outcomes[:, None]).sum(axis=1), margins)
     assert not np.signbit(oriented(GroupAnswers(-np.eye(2), one.outcomes[:2], one.users[:2])).differences).any()
+
+
+def test_a_pull_to_the_first_side_is_that_of_the_sides_that_were_shown() -> None:
+    """Answers that base rewards are learned from say of none; what is learned of users is learned beside the pull."""
+    panel = make("noisy(0.2)")
+    study = Study.of(panel, fitted_start(panel), 1)
+    pull = study.response_model.position_bias
+    start = every_dimension(study).start
+    assert isinstance(start, PopulationPrior)
+    assert pull > 0.1 > abs(start.response_model.position_bias)
+
+    def believed(of: Study) -> Array:
+        """Mean scores of three directions by each user who always replied the first."""
+        learner = learned(every_dimension, listening(most_informative))(of, rng=np.random.default_rng(0))
+        rows = np.tile(np.arange(10), (len(of.open), 1))
+        return learner(History(rows, np.ones_like(rows, dtype=np.int8))).score(np.eye(of.first.shape[-1])[None, :3])
+
+    seen = projected(study, every_dimension(study))
+    assert seen.response_model == replace(start.response_model, position_bias=pull)
+    unbiased = replace(study, response_model=replace(study.response_model, position_bias=0.0))
+    assert np.abs(believed(study) - believed(unbiased)).max() > 0.01
 
 
 def test_pairs_of_a_tenth_are_held_out_and_all_answers_are_used(spy: Spy) -> None:
