@@ -49,6 +49,10 @@ EncoderOption = Annotated[
     str | None,
     typer.Option("--encoder", metavar="FOLDER", help="Where the encoder of the rewards is now, if it was moved since."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="That the encoder runs on: 'auto', 'cpu', 'cuda', ….")
+]
+SECONDS_BETWEEN_LINES = 5.0  # of what a command says while it works
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.score_columns import column_names, tell_of_table
+from prefq_cli.settings import SECONDS_BETWEEN_LINES
 from prefq_cli.training_report import people, what_tuning_did
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from prefq.rewards.tuning import TunedFor
 
 AUTO, ALL, SCORES = "auto", "all", "scores"
-SECONDS_BETWEEN_LINES = 5.0
 
 
 class Places(NamedTuple):

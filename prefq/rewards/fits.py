@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep, silent
 from prefq.rewards.factorization.checkpoints import Checkpoint
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import counted, digest_of
@@ -52,7 +52,7 @@ class Fits:
         on_step: OnStep | None = None,
     ) -> None:
         self._name, self._method, self._encodings, self._held_out = name, method, encodings, held_out
-        self._folder, self._on_step = folder, on_step or _silent
+        self._folder, self._on_step = folder, on_step or silent
         self._of_encodings = "" if folder is None else _digest(encodings)
 
     def __call__(
@@ -128,7 +128,3 @@ def _digest(encodings: NDArray[np.floating[Any]]) -> str:
     """SHA-256 of all encodings, block by block."""
     blocks = (encodings[start : start + ROWS] for start in range(0, len(encodings), ROWS))
     return digest_of(str(encodings.shape), *(digest_of(np.ascontiguousarray(each).tobytes()) for each in blocks))
-
-
-def _silent(_what: str) -> None:
-    """Tell nobody."""

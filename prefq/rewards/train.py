@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prefq.errors import InputError
 from prefq.rewards.encoders import Encoder
 from prefq.rewards.encoding_cache import encode_items
-from prefq.rewards.factorization.base import OnStep
+from prefq.rewards.factorization.base import OnStep, silent
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.learning import AVERAGE, DEFAULT, LearnedRewards, learn_rewards
 from prefq.rewards.linear import LinearRewards
@@ -73,7 +73,7 @@ def train_rewards(
     InputError
         When there is nothing to learn from.
     """
-    say = on_step or (lambda _: None)
+    say = on_step or silent
     say(f"encoding {counted(len(comparisons.responses), 'text')}")
     encodings, encoded = encode_items(
         encoder, comparisons.prompts, comparisons.responses, cache=cache, on_progress=on_progress

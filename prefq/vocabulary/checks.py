@@ -49,6 +49,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
+def reason_of(error: Exception) -> str:
+    """What an error of another library says, for a sentence of ours: in one line, and not for long."""
+    return " ".join(str(error).split())[:MAX_SHOWN]
+
+
 def counted(n: int, noun: str) -> str:
     """A number of things whose plural ends in s: 1 answer, 2 answers, 1,200 answers."""
     return f"{n:,} {noun}{'s' * (n != 1)}"

@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
+from benchmarks.scale import Corpus
 from prefq.errors import MismatchError, StorageError
 from prefq.rewards import encoding_cache
 from prefq.rewards.encoders import Encoder, load_encoder
@@ -294,23 +295,8 @@ def test_pairs_that_became_equal_are_counted(encoder: Encoder, tmp_path: Path) -
     assert again.n_equal_pairs(pairs) == 1
 
 
-class Texts(Sequence[str]):
-    """Texts of 10,000 characters that exist only while they are looked at."""
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def __len__(self) -> int:
-        return self.n
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(self.n))]
-        return f"{index} " + "x" * 10_000
+class Texts(Corpus):
+    """Texts of 1,400 words that exist only while they are looked at."""
 
     def __iter__(self) -> NoReturn:
         raise AssertionError("texts are to be read by slices")
@@ -319,12 +305,13 @@ class Texts(Sequence[str]):
 def test_memory_does_not_grow_with_the_texts(encoder: Encoder, tmp_path: Path) -> None:
     def peak(n: int) -> int:
         tracemalloc.start()
-        encode_items(encoder, Texts(n), Texts(n), cache=tmp_path / str(n))
+        encode_items(encoder, Texts(n, 1400), Texts(n, 1400), cache=tmp_path / str(n))
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
-    encode_items(encoder, Texts(20), Texts(20), cache=tmp_path / "first")  # what the first run loads is not counted
+    few = Texts(20, 1400)
+    encode_items(encoder, few, few, cache=tmp_path / "first")  # what the first run loads is not counted
     assert peak(120) - peak(20) < 100 * 2000  # bytes; their texts are 20,000 characters an item
 
 

@@ -9,14 +9,13 @@ import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free
-from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
+from prefq_cli.settings import SECONDS_BETWEEN_LINES, JsonOption, PlainOption, program, read_settings
 
 if TYPE_CHECKING:
     from prefq.rewards.logs import TextComparisons
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Import people's comparisons from logs; show them.")
 
-SECONDS_BETWEEN_LINES = 5.0
 N_EXAMPLES = 3
 DROP, TIE = "drop", "tie"
 

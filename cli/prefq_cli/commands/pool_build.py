@@ -12,14 +12,13 @@ import typer
 from prefq_cli.commands.data import named_pairs
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free
-from prefq_cli.settings import EncoderOption, JsonOption, program
+from prefq_cli.settings import SECONDS_BETWEEN_LINES, DeviceOption, EncoderOption, JsonOption, program
 
 if TYPE_CHECKING:
     from prefq.compute.blocks import MapBlocks
     from prefq.rewards.precompute import BuildReport
 
 LOCAL, RAY = "local", "ray"
-SECONDS_BETWEEN_LINES = 5.0
 
 
 def build(
@@ -59,9 +58,7 @@ def build(
         ),
     ] = None,
     encoder: EncoderOption = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="DEVICE", help="That the encoder runs on: 'auto', 'cpu', 'cuda', ….")
-    ] = "auto",
+    device: DeviceOption = "auto",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.outputs import ForceOption, require_free, require_outside, require_writable
-from prefq_cli.settings import JsonOption, PlainOption, program, read_settings
+from prefq_cli.settings import DeviceOption, JsonOption, PlainOption, program, read_settings
 from prefq_cli.training import AUTO, Places, Wishes, interrupted, save, trained
 from prefq_cli.training_figure import PlotOption, draw, require_plot
 from prefq_cli.training_report import show_report
@@ -67,7 +67,7 @@ def train(
         Path | None,
         typer.Option("--cache", metavar="FOLDER", help="Keep encodings here; by default beside COMPARISONS."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="'auto', 'cpu' or 'cuda'.")] = AUTO,
+    device: DeviceOption = AUTO,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all draws.")] = 0,
     plot: PlotOption = None,
     force: ForceOption = False,

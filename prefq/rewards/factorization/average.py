@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from prefq.errors import InferenceError, InputError
-from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, OnStep, silent
 from prefq.rewards.factorization.training import Blocks, Encodings, checked, unit_of
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array, shown
@@ -64,7 +64,7 @@ def fit_average(
     if n_features != 1:
         raise InputError(f"n_features is {shown(n_features)}; an average reward is one, so give 1.")
     validation = checked(encodings, group, n_features, validation)
-    unit, tell = unit_of(encodings, group), on_step or _nothing
+    unit, tell = unit_of(encodings, group), on_step or silent
     data = Blocks(encodings, group, unit, device=None)
     held_out = None if validation is None else Blocks(encodings, validation, unit, device=None)
     fits: list[_Fit] = []
@@ -105,7 +105,3 @@ def _loss(data: Blocks, head: Array) -> tuple[float, Array]:
         loss += float((np.logaddexp(0.0, margins) - wanted * margins).sum())
         slope += (expit(margins) - wanted).astype(np.float32) @ differences
     return loss / len(data), slope / len(data)
-
-
-def _nothing(_what: str) -> None:
-    pass

@@ -27,6 +27,7 @@ from prefq.rewards.group import GroupComparisons, Rows
 from prefq.rewards.logs.report import ImportReport
 from prefq.rewards.logs.splits import Splits
 from prefq.rewards.logs.texts import PROMPT, RESPONSE, TextColumn, TextFile
+from prefq.vocabulary import reason_of
 
 FORMAT_VERSION = 1
 MANIFEST, COMPARISONS, USERS, PROMPTS = "manifest.json", "comparisons.parquet", "users.parquet", "prompts.parquet"
@@ -158,9 +159,8 @@ def load_comparisons(folder: str | os.PathLike[str]) -> TextComparisons:
     except PrefqError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"the comparisons in {str(path)!r} cannot be used ({reason}); {OF_COMPARISONS.again}."
+            f"the comparisons in {str(path)!r} cannot be used ({reason_of(error)}); {OF_COMPARISONS.again}."
         ) from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefq.errors import InputError, NotFoundError, StorageError
+from prefq.vocabulary import reason_of
 
 BATCH = 256  # rows that are held as texts at a time; of JSON lines as many as fill `BATCH_BYTES`
 BATCH_BYTES = 1 << 20
@@ -101,8 +102,7 @@ def _reading(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise StorageError(f"{path.name} cannot be read ({error.strerror}); check its access.") from error
     except (OSError, csv.Error, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path.name} cannot be read ({reason}); give {KNOWN}.") from error
+        raise InputError(f"{path.name} cannot be read ({reason_of(error)}); give {KNOWN}.") from error
 
 
 def _files(path: Path) -> list[Path]:

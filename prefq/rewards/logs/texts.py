@@ -17,6 +17,7 @@ import numpy as np
 from prefq.errors import StorageError
 from prefq.rewards.group import Rows
 from prefq.rewards.logs.draws import Hashes, digest, hashes_of
+from prefq.vocabulary import reason_of
 
 GROUP_ITEMS = 4096  # items of one row group: what is read to see one text
 GROUP_CHARACTERS = 1 << 23  # characters after which a row group is closed whatever it holds
@@ -187,9 +188,8 @@ class TextFile:
             with parquet.ParquetFile(self.path, metadata=self._metadata) as file:
                 table = file.read([column]) if groups is None else file.read_row_groups(groups, [column])
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise StorageError(
-                f"texts in {str(self.path)!r} cannot be read ({reason}); import the log again."
+                f"texts in {str(self.path)!r} cannot be read ({reason_of(error)}); import the log again."
             ) from error
         return table[column]
 
