@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-CHECKS = ("step_speed",)
+CHECKS = ("step_speed", "noisy_scores")
 LEARNING = (
     "encoding",
     "scale",

@@ -70,12 +70,12 @@ def most_informative(features: Features, pairs: Rows, prompt_codes: Rows, prior:
     """Rows of the pairs (n_pairs,), ascending, that tell most about the tastes of new users, from every prompt some.
 
     What a pair tells about a taste drawn from the prior (its Gaussian moments) is measured by the variance of its
-    margin times the expected slope of its answer's probability. That orders pairs as the expected information does:
-    rank correlations of the two were .999, at a hundredth of the time. Chosen by that alone, all pairs would differ on
-    the axis on which tastes differ most, and the second question would have nothing new to ask. So pairs are chosen in
-    ten rounds, as a session has about ten questions: before each round but the first, one answer to an average pair of
-    the round before is counted in. In each round a tenth of the prompts get the most telling of their pairs, where
-    they have none yet, and the rest of the round's share goes to the most telling pairs of all.
+    margin times the expected slope of its answer's probability. That orders pairs almost as the expected information
+    does, without its integral. Chosen by that alone, all pairs would differ on the axis on which tastes differ most,
+    and the second question would have nothing new to ask. So pairs are chosen in ten rounds, as a session has about ten
+    questions: before each round but the first, one answer to an average pair of the round before is counted in. In each
+    round a tenth of the prompts get the most telling of their pairs, where they have none yet, and the rest of the
+    round's share goes to the most telling pairs of all.
 
     Parameters
     ----------
