@@ -17,7 +17,7 @@ from benchmarks.rfm_scenarios import MAX_TOKENS, data_folder
 from prefq.rewards.encoders import Encoder, load_encoder
 from prefq.rewards.encoding_cache import encode_items
 from prefq.rewards.group import GroupComparisons, Rows
-from prefq.rewards.held_out import AFTER
+from prefq.rewards.held_out import AFTER, divided
 from prefq.simulation.votes import Votes, any_pairs, divide_votes, pairs_once
 from prefq_cli.bench.datasets.sets import folder_of, load_polis
 from prefq_cli.bench.datasets.tables import (
@@ -181,16 +181,14 @@ def of_votes(votes: Votes, pairs: Rows, rng: np.random.Generator) -> GroupCompar
 
 
 def part_of_answers(group: GroupComparisons, measured: NDArray[np.bool_], rng: np.random.Generator) -> Part:
-    """Others' comparisons; of people held out some at random to learn from, half of them at most, and tests."""
+    """Others' comparisons; of people held out some at random to learn from, half of them at most, and tests.
+
+    Tests are on prompts that a person was not asked about.
+    """
     held_out = group.of_users(measured)
-    people, own, tests = [], [], []
-    for person in np.unique(held_out.users):
-        rows = rng.permutation(np.flatnonzero(held_out.users == person))
-        n_asked = min(max(AFTER), len(rows) // 2)
-        if n_asked >= LEAST_ASKED:
-            people.append(person)
-            own.append(rows[:n_asked])
-            tests.append(rows[n_asked:])
+    division = divided(held_out.users, held_out.occasions(), most=max(AFTER), rng=rng)
+    asked = [each for each in zip(*division, strict=True) if len(each[1]) >= LEAST_ASKED]
+    people, own, tests = zip(*asked, strict=True)
     return Part(group.of_users(~measured), held_out, np.array(people), own, tests)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from prefq_cli.settings import Settings
 
 AFTER = 10  # answers by which the number of base rewards is chosen
+FEW = 6  # test people, whose standard errors are themselves hardly known
 NOT_MEASURED = "not measured"
 MEASURES = MappingProxyType({"log_loss": "log loss", "accuracy": "accuracy"})
 BESIDE, NARROWEST, WIDEST = 50, 9, 30  # columns of what stands beside the drawings of a table, and of one drawing
@@ -130,10 +131,12 @@ def _show_test(test: Mapping[str, Any], settings: Settings) -> None:
     from prefq_cli.console import write_table, write_words
 
     n_people = test["n_people"]
-    write_words(f"{people(n_people, 'test ')}, who took no part, after so many answers:")
+    few = ": so few that errors tell little" if n_people < FEW else ""
+    write_words(f"{people(n_people, 'test ')}, who took no part, after some answers of their own{few}:")
+    told = test.get("told", test["after"])
     rows = [
         (
-            str(after),
+            str(after) if told[i] > after - 0.05 else f"{after} ({told[i]:.1f} on average)",
             _with_error(test["log_loss"][i], test["log_loss_error"][i]),
             _with_error(test["accuracy"][i], test["accuracy_error"][i]),
             _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),

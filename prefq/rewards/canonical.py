@@ -12,6 +12,7 @@ from prefq.rewards.factorization.marginal import Directions
 from prefq.vocabulary import Array, Gaussian
 
 LEAST_SHARE = 1e-6  # of the mean square margin: an axis that moves margins by less is round-off
+LEAST_MARGIN = 1e-6  # logits, root mean square, of a common taste: less is round-off, and no taste
 
 
 class Canonical(NamedTuple):
@@ -39,8 +40,8 @@ def canonical(directions: Directions, pooled: Array, personal: Array) -> Canonic
     """
     both = np.column_stack([pooled, personal])
     moments = directions.moments(both)
-    if moments[0, 0] <= 0:
-        first, along, size = pooled, np.zeros(personal.shape[1]), 0.0
+    if moments[0, 0] <= LEAST_MARGIN**2:
+        first, along, size = np.zeros_like(pooled), np.zeros(personal.shape[1]), 0.0
     else:
         size = float(np.sqrt(moments[0, 0]))
         first, along = pooled / size, moments[0, 1:] / size

@@ -51,15 +51,26 @@ class RankPoint(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Answers as features by heads that were learned without those who gave them."""
+    """Answers as features by heads that were learned without those who gave them; `GroupComparisons.occasions`."""
 
     features: Array
     outcomes: NDArray[np.int8]
     users: NDArray[np.int64]
+    occasions: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, features: Array, group: GroupComparisons) -> "Seen":
+        """The answers of a group, whose features these are."""
+        return cls(features, group.outcomes, group.users, group.occasions())
 
     def first(self, n_features: int) -> "Seen":
         """The same of the first features."""
         return self._replace(features=self.features[:, :n_features])
+
+    def curve(self, prior: PopulationPrior, *, after: tuple[int, ...], rng: np.random.Generator) -> HeldOutCurve:
+        """Those who gave them, predicted after some of them."""
+        own = self.features, self.outcomes, self.users
+        return held_out_curve(*own, prior, occasions=self.occasions, after=after, rng=rng)
 
 
 class Strengths(NamedTuple):
@@ -102,6 +113,7 @@ class Held(NamedTuple):
 
 def held_out(
     group: GroupComparisons,
+    told: GroupComparisons,
     numbers: tuple[int, ...],
     features: Features,
     *,
@@ -113,7 +125,9 @@ def held_out(
     Parameters
     ----------
     group
-        Who preferred what.
+        Who preferred what; heads are learned from all of it.
+    told
+        The part of it that tells strengths and is predicted: what is `independent`.
     numbers
         Of features.
     features
@@ -128,12 +142,12 @@ def held_out(
     part = rng.permutation(np.arange(group.n_users) % n_folds)
     seen: dict[int, list[Seen]] = {number: [] for number in ((max(numbers),) if nested else numbers)}
     for fold in range(n_folds):
-        others, own = group.of_users(part != fold), group.of_users(part == fold)
+        others, own = group.of_users(part != fold), told.of_users(part == fold)
         if not others.n_comparisons or not own.n_comparisons:
             continue
         for number, of in seen.items():
             found = features(others, own, number, f", fold {fold + 1} of {n_folds}")
-            of.append(Seen(found, own.outcomes, own.users))
+            of.append(Seen.of(found, own))
     held = {number: Held.of(of) for number, of in seen.items() if len(of) > 1}
     if not (nested and held):
         return held
@@ -146,7 +160,7 @@ def strengths(folds: list[Seen]) -> Strengths:
 
     Which way an axis points differs from fold to fold, but for the first: means along the others are zero.
     """
-    features, outcomes, users = (np.concatenate(parts) for parts in zip(*folds, strict=True))
+    features, outcomes, users, _ = (np.concatenate(parts) for parts in zip(*folds, strict=True))
     believed = fit_population_prior(features, outcomes, users, response_model=PLAIN).coefficients
     mean = np.zeros(features.shape[1])
     mean[0] = believed.mean[0]
@@ -186,11 +200,12 @@ def _simulated(curve: tuple[RankPoint, ...], held: dict[int, Held], rng: np.rand
     tastes = mean + rng.normal(size=(SIMULATED, len(mean))) * np.sqrt(variances)
     likes = rng.random(shape) < sigmoid((asked @ tastes[:, :, None])[..., 0])
     everything = asked.reshape(-1, len(mean)), np.where(likes, 1, -1).astype(np.int8).ravel()
-    seen, order = Seen(*everything, np.repeat(np.arange(SIMULATED), SIMULATED_ANSWERS)), int(rng.integers(2**63))
+    users, order = np.repeat(np.arange(SIMULATED), SIMULATED_ANSWERS), int(rng.integers(2**63))
+    seen = Seen(*everything, users, np.arange(len(users)))
 
     def simulated(point: RankPoint) -> RankPoint:
         own, who = seen.first(point.n_features), most.whole.first(point.n_features)
-        found = held_out_curve(*own, _prior(who), after=(AFTER,), rng=np.random.default_rng(order))
+        found = own.curve(_prior(who), after=(AFTER,), rng=np.random.default_rng(order))
         loss, accuracy = float(found.log_loss[0]), float(found.accuracy[0])
         return point._replace(simulated_log_loss=loss, simulated_accuracy=accuracy)
 
@@ -209,7 +224,7 @@ def _point(n_features: int, held: Held, seed: int) -> RankPoint:
     for i, (fold, others) in enumerate(zip(held.folds, held.others, strict=True)):
         rng = np.random.default_rng([seed, i])
         try:
-            curves.append(held_out_curve(*fold, _prior(others), after=(0, AFTER), rng=rng))
+            curves.append(fold.curve(_prior(others), after=(0, AFTER), rng=rng))
         except InputError:  # nobody of this fold has enough answers
             continue
     if not curves:

@@ -97,6 +97,37 @@ class GroupComparisons:
         """The comparisons of some users, given as a mask (n_users,); users and items keep their rows."""
         return self.of_rows(chosen[self.users])
 
+    def occasions(self) -> Rows:
+        """A number (n_comparisons,) that comparisons of one person share where they may depend on each other.
+
+        It is that of the prompt: who liked one response to it is likelier to like it again. Of people whose comparisons
+        are all of one prompt it is that of the task, and where there are no tasks each comparison has its own.
+        """
+        prompts = self.prompt_codes[self.pairs[:, 0]].astype(np.int64)
+        lowest, highest = np.full(self.n_users, np.iinfo(np.int64).max), np.full(self.n_users, -1)
+        np.minimum.at(lowest, self.users, prompts)
+        np.maximum.at(highest, self.users, prompts)
+        others = np.arange(self.n_comparisons) if self.tasks is None else self.tasks
+        return np.where((lowest == highest)[self.users], others, prompts)
+
+    def independent(self, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Which of a person's comparisons of one task have no item in common, drawn at random; all without tasks.
+
+        They share an item's luck, and all of them would count for more than what was said (decision 0032).
+        """
+        if self.tasks is None:
+            return np.ones(self.n_comparisons, dtype=bool)
+        kept = np.zeros(self.n_comparisons, dtype=bool)
+        seen: set[tuple[int, int, int]] = set()
+        columns = np.column_stack([self.users, self.tasks, self.pairs]).tolist()
+        for row in rng.permutation(self.n_comparisons).tolist():
+            user, task, first, second = columns[row]
+            ends = {(user, task, first), (user, task, second)}
+            if seen.isdisjoint(ends):
+                seen |= ends
+                kept[row] = True
+        return kept
+
     def of_heard(self) -> "GroupComparisons":
         """The same with no users but those who made comparisons; these get other rows."""
         numbers, users = np.unique(self.users, return_inverse=True)

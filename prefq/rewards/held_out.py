@@ -54,14 +54,15 @@ def held_out_curve(
     users: NDArray[np.int64],
     prior: PopulationPrior,
     *,
+    occasions: NDArray[np.int64] | None = None,
     after: tuple[int, ...] = AFTER,
     rng: np.random.Generator,
 ) -> HeldOutCurve:
-    """Learn from some answers of each person, drawn at random, and predict the others.
+    """Learn from some answers of each person, drawn at random, and predict those on other occasions.
 
-    A person's answers are put in random order; the first ones are learned from, at most max(after) and at most half of
-    them, and the others are the tests. Ties are learned from, and not tested: a probability is that of a preference
-    given that there is one, whose odds at margin m and tie threshold τ are e^(2σ(τ)m), to second order in m.
+    Which are learned from and which are tests is `divided`'s. Ties are learned from, and not tested: a probability is
+    that of a preference given that there is one, whose odds at margin m and tie threshold τ are e^(2σ(τ)m), to second
+    order in m.
 
     Parameters
     ----------
@@ -73,6 +74,8 @@ def held_out_curve(
         Number of the person who gave each answer.
     prior
         Where everybody starts; not fitted on these people, if the curve is to be honest.
+    occasions : (n_answers,), optional
+        As `GroupComparisons.occasions` has them; by default each answer is of its own.
     after
         Numbers of answers, ascending.
     rng
@@ -83,12 +86,52 @@ def held_out_curve(
     InputError
         When nobody has two preferences to be tested on.
     """
-    comparisons = Comparisons(differences, outcomes)
-    order = np.lexsort((rng.random(len(users)), users))
-    people, starts, counts = np.unique(users[order], return_index=True, return_counts=True)
-    own = [order[start : start + min(max(after), count // 2)] for start, count in zip(starts, counts, strict=True)]
-    rest = [order[start + len(used) : start + count] for start, count, used in zip(starts, counts, own, strict=True)]
-    return curve_of(comparisons, prior, people, own, rest, after=after)
+    if occasions is None:
+        occasions = np.arange(len(users))
+    people, own, tests = divided(users, occasions, most=max(after), rng=rng)
+    return curve_of(Comparisons(differences, outcomes), prior, people, own, tests, after=after)
+
+
+def divided(
+    users: NDArray[np.int64], occasions: NDArray[np.int64], *, most: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Whose answers, which are learned from, in order, and which are tests: never both of one occasion.
+
+    A person's occasions are put in random order; the first ones are learned from, at most `most` and at most half of
+    them, and all answers of the others are tests. As in use, each occasion is heard once before one is heard again;
+    at most `most` answers are heard, and at most half of all.
+
+    Parameters
+    ----------
+    users : (n_answers,)
+        Number of the person who gave each answer.
+    occasions : (n_answers,)
+        Answers of one person with one number may depend on each other.
+    most
+        Answers of a person to learn from.
+    rng
+        Draws the orders.
+
+    Returns
+    -------
+    people, own, tests
+        Their numbers (n_people,), and for each rows (n,) to learn from and rows (n,) to predict.
+    """
+    _, both = np.unique(np.stack([users, occasions]), axis=1, return_inverse=True)
+    both = both.reshape(-1)
+    turns = rng.random(int(both.max(initial=-1)) + 1)[both]
+    order = np.lexsort((rng.random(len(users)), both, turns, users))
+    people, starts = np.unique(users[order], return_index=True)
+    own, tests = [], []
+    for rows in np.split(order, starts[1:]) if len(people) else []:
+        begins = np.flatnonzero(np.diff(both[rows], prepend=-1))
+        n_heard = min(most, len(begins) // 2)
+        end = begins[n_heard] if n_heard < len(begins) else len(rows)
+        again = np.arange(end) - begins[np.searchsorted(begins, np.arange(end), side="right") - 1]
+        heard = rows[:end][np.argsort(again, kind="stable")]
+        own.append(heard[: min(most, max(len(rows) // 2, n_heard))])
+        tests.append(rows[end:])
+    return people, own, tests
 
 
 def curve_of(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from prefq.errors import InferenceError, InputError
 from prefq.inference.population import fit_population_prior
 from prefq.rewards.canonical import canonical, parts_of
-from prefq.rewards.factorization.base import Factorization, Method, OnStep
+from prefq.rewards.factorization.base import Factorization, Method, OnStep, silent
 from prefq.rewards.factorization.marginal import ITEMS, Directions
 from prefq.rewards.fits import Fits
 from prefq.rewards.folds import RankPoint, Seen, Strengths, chosen, curve_of, held_out, strengths
@@ -106,7 +106,7 @@ def learn_rewards(
         When a finished fit cannot be written.
     """
     _require_learnable(group, method, stop_by)
-    say, nested = on_step or _silent, method == NESTED
+    say, nested = on_step or silent, method == NESTED
     fits = Fits(method, method_of(method), encodings, held_out=stop_by, folder=checkpoints, on_step=say)
     most = min(max_features, encodings.shape[1])
     numbers = (n_features,) if n_features is not None else tuple(n for n in CANDIDATES if n <= most)
@@ -126,15 +126,16 @@ def learn_rewards(
     def features(others: GroupComparisons, own: GroupComparisons, number: int, which: str) -> Array:
         return own.feature_differences(encodings, heads_of(others, number, which))
 
-    held = held_out(group, numbers, features, nested=nested, rng=rng) if group.n_users > 1 else {}
+    told = group.of_rows(group.independent(rng))
+    held = held_out(group, told, numbers, features, nested=nested, rng=rng) if group.n_users > 1 else {}
     curve = curve_of(held, rng)
     number = chosen(curve) if curve else numbers[0]
-    heads = heads_of(group, number, " from everybody")
+    heads = heads_of(group, max(numbers) if nested else number, " from everybody")[:, :number]
     if held:
         heads = heads[:, : len(held[number].whole.mean)]
     say("fitting where new people start")
-    seen = Seen(group.feature_differences(encodings, heads), group.outcomes, group.users)
-    prior = fit_population_prior(*seen, strengths=group.strengths, n_components="auto", on_step=on_step)
+    seen = Seen.of(told.feature_differences(encodings, heads), told)
+    prior = fit_population_prior(*seen[:3], strengths=told.strengths, n_components="auto", on_step=on_step)
     if held:
         prior = narrowed(prior, *_shares(strengths([seen]), held[number].whole.first(heads.shape[1])))
     compared = np.unique(group.pairs)
@@ -204,7 +205,3 @@ def _mean(encodings: NDArray[np.floating[Any]], items: NDArray[np.int64]) -> Arr
     for start in range(0, len(items), ITEMS):
         total += encodings[items[start : start + ITEMS]].sum(axis=0, dtype=np.float64)
     return total / max(len(items), 1)
-
-
-def _silent(what: str) -> None:
-    """Tell nobody."""

@@ -48,10 +48,12 @@ def fit_shared_reward(
     n_parts = len(people) if len(people) >= FOLDS else group.n_comparisons
     fold = rng.permutation(np.arange(n_parts) % FOLDS)[numbers if n_parts == len(people) else np.arange(n_parts)]
     anyone = replace(group, users=np.zeros_like(group.users), user_ids=("anyone",))  # who it was is not asked
+    told = group.independent(rng)
     heads, features = [], np.empty((group.n_comparisons, 1))
     for own in (fold == number for number in range(FOLDS)):
         held_out = anyone.of_rows(own)
         heads.append(fit_average(encodings, anyone.of_rows(~own), validation=held_out).heads)
         features[own] = held_out.feature_differences(encodings, heads[-1])
-    prior = fit_population_prior(features, group.outcomes, group.users, strengths=group.strengths)
+    known = group.of_rows(told)
+    prior = fit_population_prior(features[told], known.outcomes, known.users, strengths=known.strengths)
     return np.mean(heads, axis=0), prior

@@ -20,7 +20,11 @@ def tested(
     tests: GroupComparisons,
     seed: int,
 ) -> dict[str, Any] | None:
-    """Test users after 0, 5, 10 and 20 answers, and the reward that everybody shares beside it; None without any."""
+    """Test users after 0, 5, 10 and 20 answers, and the reward that everybody shares beside it; None without any.
+
+    told is how many answers were used on average: fewer than `after` says where people gave fewer.
+    """
+    tests = tests.of_rows(tests.independent(np.random.default_rng(seed)))
     try:
         curve = _curve(encodings, heads, prior, tests, seed)
     except InputError:  # nobody has enough answers
@@ -32,6 +36,7 @@ def tested(
     return {
         "n_people": len(curve.people),
         "after": list(curve.after),
+        "told": curve.told.mean(axis=0).tolist(),
         "log_loss": curve.log_loss.tolist(),
         "log_loss_error": curve.errors[0].tolist(),
         "accuracy": curve.accuracy.tolist(),
@@ -48,4 +53,5 @@ def _curve(
 ) -> HeldOutCurve:
     """The same answers and tests for all heads."""
     features = tests.feature_differences(encodings, heads)
-    return held_out_curve(features, tests.outcomes, tests.users, prior, rng=np.random.default_rng(seed))
+    rng, occasions = np.random.default_rng(seed), tests.occasions()
+    return held_out_curve(features, tests.outcomes, tests.users, prior, occasions=occasions, rng=rng)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.inference.population import fit_population_prior
-from prefq.rewards.factorization.base import OnStep
+from prefq.rewards.factorization.base import OnStep, silent
 from prefq.rewards.group import GroupComparisons
 from prefq.rewards.logs import TextComparisons
 from prefq.rewards.score_tables import ScoreTable
@@ -45,7 +45,7 @@ def train_scores(
     error_sds
         Declared errors, as `score_rewards` takes them.
     seed
-        Decides which answers of test people are learned from.
+        Decides which of a task's comparisons tell the prior, and which answers of test people are learned from.
     on_step
         Told what is being done; may raise to end it.
 
@@ -54,7 +54,7 @@ def train_scores(
     InputError
         When no comparison is of two texts that the table has, or the table cannot be used.
     """
-    say = on_step or _silent
+    say = on_step or silent
     rewards, worth = score_rewards(table, error_sds=error_sds)
     say("looking up the scores of the texts")
     features, found = _features(comparisons, rewards, ScoredTexts.of(table))
@@ -69,11 +69,12 @@ def train_scores(
             "texts of the log."
         )
     say("fitting where new people start")
+    told = learned_from.of_rows(learned_from.independent(np.random.default_rng(seed)))
     prior = fit_population_prior(
-        learned_from.differences(features),
-        learned_from.outcomes,
-        learned_from.users,
-        strengths=learned_from.strengths,
+        told.differences(features),
+        told.outcomes,
+        told.users,
+        strengths=told.strengths,
         n_components="auto",
         feature_space=rewards.feature_space,
         on_step=on_step,
@@ -121,7 +122,3 @@ def _report(worth: ScoreReport, table: ScoreTable, group: GroupComparisons, seed
             for name, scale, reliability, recovered in columns
         ],
     }
-
-
-def _silent(_what: str) -> None:
-    """Tell nobody."""

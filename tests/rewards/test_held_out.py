@@ -6,7 +6,7 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
-from prefq.rewards.held_out import curve_of, held_out_curve
+from prefq.rewards.held_out import curve_of, divided, held_out_curve
 from prefq.vocabulary import Comparisons, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
 
 SPACE = prefq.FeatureSpace(["a", "b"])
@@ -85,3 +85,40 @@ def test_who_knows_nothing_is_right_in_half_of_the_tests() -> None:
     prior = PopulationPrior(GaussianMixture([0.97, 0.03], unknown), feature_space=SPACE)
     curve = held_out_curve(differences, outcomes, users, prior, after=(0,), rng=np.random.default_rng(0))
     np.testing.assert_array_equal(curve.accuracies[:, 0], np.full(20, 0.5))
+
+
+def test_nothing_is_tested_on_an_occasion_that_was_heard() -> None:
+    rng = np.random.default_rng(10)
+    users, occasions = rng.integers(5, size=300), rng.integers(12, size=300)
+    people, own, tests = divided(users, occasions, most=4, rng=rng)
+    assert people.tolist() == [0, 1, 2, 3, 4]
+    for person, heard, asked in zip(people, own, tests, strict=True):
+        assert (users[np.r_[heard, asked]] == person).all()
+        assert len(set(heard) | set(asked)) == len(heard) + len(asked)
+        assert len(set(occasions[heard])) == len(heard) == 4  # each occasion once before one is heard again
+        assert not set(occasions[heard]) & set(occasions[asked])
+        assert set(occasions[users == person]) - set(occasions[heard]) == set(occasions[asked])
+    _, own, tests = divided(np.zeros(12, dtype=np.int64), np.arange(12) // 6, most=20, rng=rng)
+    assert len(own[0]) == len(tests[0]) == 6  # of two occasions one is heard, all of it
+    _, own, tests = divided(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64), most=20, rng=rng)
+    assert len(own[0]) == 0
+    assert len(tests[0]) == 3
+
+
+def test_what_is_said_of_one_set_of_ratings_teaches_nothing_of_another() -> None:
+    """Ratings are noise: the ten comparisons of five rated responses agree with each other and with nothing else."""
+    rng = np.random.default_rng(11)
+    n_users, n_sets = 60, 6
+    first, second = np.triu_indices(5, 1)
+    encodings, ratings = rng.normal(size=(2, n_users, n_sets, 5, 3))
+    differences = (encodings[:, :, first] - encodings[:, :, second]).reshape(-1, 3)
+    likes = (ratings[..., 0][:, :, first] > ratings[..., 0][:, :, second]).ravel()
+    users = np.repeat(np.arange(n_users), n_sets * 10)
+    occasions = np.tile(np.repeat(np.arange(n_sets), 10), n_users)
+    data = differences, np.where(likes, 1, -1).astype(np.int8), users
+    space = prefq.FeatureSpace(["a", "b", "c"])
+    prior = PopulationPrior(Gaussian(np.zeros(3), np.eye(3)), feature_space=space)
+    apart = held_out_curve(*data, prior, occasions=occasions, after=(0, 20), rng=np.random.default_rng(0))
+    mixed = held_out_curve(*data, prior, after=(0, 20), rng=np.random.default_rng(0))
+    assert abs(apart.accuracy[1] - 0.5) < 3 * apart.errors[1][1]
+    assert mixed.accuracy[1] - 0.5 > 4 * mixed.errors[1][1]  # what a test must not be made of

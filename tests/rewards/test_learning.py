@@ -197,3 +197,59 @@ def test_the_fewest_that_are_about_as_good(
     points = zip((1, 4, 8), losses, accuracies, strict=True)
     curve = tuple(RankPoint(n, 10.0, 0.69, loss, 0.01, 0.5, accuracy, 0.01) for n, loss, accuracy in points)
     assert chosen(curve) == expected
+
+
+def test_comparisons_of_one_task_count_once_and_share_no_item() -> None:
+    rng = np.random.default_rng(12)
+    first, second = np.triu_indices(6, 1)
+    pairs = np.column_stack([first, second])
+    twice, n = np.r_[pairs, pairs], 2 * len(pairs)
+    group = GroupComparisons(
+        np.r_[twice, pairs + 6],
+        np.ones(n + len(pairs), np.int8),
+        np.r_[np.zeros(n, np.int64), np.ones(len(pairs), np.int64)],
+        ("u", "v"),
+        np.zeros(12, np.int64),
+        tasks=np.r_[np.repeat([0, 1], len(pairs)), np.full(len(pairs), 1)],
+    )
+    kept = group.independent(rng)
+    for user, task in ((0, 0), (0, 1), (1, 1)):
+        own = group.pairs[kept & (group.users == user) & (np.asarray(group.tasks) == task)]
+        assert len(np.unique(own)) == own.size  # no item twice
+        assert own.size >= 4  # and none could be added: two that are left would be a pair
+    assert replace(group, tasks=None).independent(rng).all()
+
+
+def test_an_occasion_is_a_prompt_or_a_task_or_a_comparison() -> None:
+    pairs = np.array([[0, 1], [0, 1], [2, 3], [0, 1], [0, 1]])
+    group = GroupComparisons(
+        pairs, np.ones(5, np.int8), np.array([0, 0, 0, 1, 1]), ("u", "v"), np.array([7, 7, 8, 8]), tasks=np.arange(5)
+    )
+    numbers = group.occasions()
+    assert numbers[0] == numbers[1] != numbers[2]  # two prompts
+    assert numbers[3] != numbers[4]  # one prompt, two tasks
+    alone = replace(group, tasks=None).occasions()
+    assert alone[3] != alone[4]
+
+
+def test_noise_in_sets_of_ratings_is_no_taste() -> None:
+    """People rate six sets of five texts by chance: nobody held out is predicted better than a coin does."""
+    rng = np.random.default_rng(13)
+    n_users, n_sets, n_texts = 40, 6, 5
+    encodings = rng.normal(size=(n_users * n_sets * n_texts, 12))
+    first, second = np.triu_indices(n_texts, 1)
+    starts = np.repeat(np.arange(n_users * n_sets) * n_texts, len(first))
+    pairs = starts[:, None] + np.tile(np.column_stack([first, second]), (n_users * n_sets, 1))
+    ratings = rng.normal(size=len(encodings))
+    group = GroupComparisons(
+        pairs,
+        np.where(ratings[pairs[:, 0]] > ratings[pairs[:, 1]], 1, -1).astype(np.int8),
+        np.repeat(np.arange(n_users), n_sets * len(first)),
+        tuple(f"u{i}" for i in range(n_users)),
+        np.repeat(np.arange(n_users * n_sets), n_texts),
+        tasks=starts,
+    )
+    learned = learn_rewards(encodings, group, rng=rng)
+    for point in learned.curve:
+        assert abs(point.accuracy - 0.5) < 3.5 * point.accuracy_error
+        assert point.log_loss > np.log(2) - 0.01

@@ -30,12 +30,12 @@ def table() -> ScoreTable:
 
 @pytest.fixture(scope="module")
 def comparisons(table: ScoreTable, tmp_path_factory: pytest.TempPathFactory) -> TextComparisons:
-    """150 people who weigh the columns, 40 answers each."""
+    """240 people who weigh the columns, 40 answers each."""
     place, rng = tmp_path_factory.mktemp("log"), np.random.default_rng(1)
     rewards, _ = score_rewards(table)
     features, pairs = rewards.of_table(table), table.pairs()
     rows = []
-    for user in range(150):
+    for user in range(240):
         taste = TASTE + SPREAD * rng.normal(size=2)
         for first, second in pairs[rng.permutation(len(pairs))[:40]].tolist():
             is_first = rng.random() < 1 / (1 + np.exp(-(features[first] - features[second]) @ taste))
@@ -54,7 +54,7 @@ def rewards(comparisons: TextComparisons, table: ScoreTable) -> ScoreRewards:
 def test_the_prior_is_that_of_the_people(rewards: ScoreRewards, comparisons: TextComparisons) -> None:
     assert rewards.prior is not None
     learned = np.unique(comparisons.group.users[np.union1d(comparisons.train, comparisons.validation)])
-    assert rewards.prior.n_users == rewards.report["n_users"] == len(learned) < 150
+    assert rewards.prior.n_users == rewards.report["n_users"] == len(learned) < 240
     error = SPREAD / np.sqrt(len(learned)) + 0.1
     assert (np.abs(rewards.prior.coefficients.mean - TASTE) < 3 * error).all()
     np.testing.assert_allclose(rewards.prior.coefficients.sd, SPREAD, atol=0.7)

@@ -133,7 +133,8 @@ def evaluate(
     group, cache = comparisons.group, cache or data.with_name(f"{data.name}-encodings")
     unseen = np.union1d(comparisons.test, comparisons.history)
     chosen = {TEST: unseen, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
-    group = of_known_texts(group.of_rows(chosen), known, comparisons)
+    rng, group = np.random.default_rng(seed), of_known_texts(group.of_rows(chosen), known, comparisons)
+    group = group.of_rows(group.independent(rng))
     if not group.n_comparisons:
         raise InputError(
             f"the part {part!r} of {str(data)!r} has no comparisons to test on; choose another with --part."
@@ -144,7 +145,7 @@ def evaluate(
         features[items] = _features(known, comparisons, items, cache)
         prior = _prior(known, features, group.pairs)
         curve = held_out_curve(
-            group.differences(features), group.outcomes, group.users, prior, rng=np.random.default_rng(seed)
+            group.differences(features), group.outcomes, group.users, prior, occasions=group.occasions(), rng=rng
         )
     except KeyboardInterrupt:
         tell(f"Interrupted: encodings that were written are kept in {cache}.")

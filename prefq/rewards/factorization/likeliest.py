@@ -15,7 +15,7 @@ from prefq.vocabulary import Array
 
 POOLED_MARGINS = (0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # logits, root mean square, that a common taste may have
 USUAL_POOLED_MARGIN = 2.0  # where there are too few people to tell
-PERSONAL_MARGIN = 1.5  # logits, of the personal part, as where no group is known
+PERSONAL_MARGIN = 2 / 3  # logits, of each axis in which people differ: five of them make 1.5
 PARTS = 5  # of the people, each held out once, who choose among pooled margins
 CURVATURE = 0.2  # of a typical answer: what the search is preconditioned with
 CONVERGED = 1e-7  # of what is raised, as a share, between two steps
@@ -40,8 +40,8 @@ def likeliest(
     """Heads [h | B] (n_dims, 1 + rank) of the largest evidence, shrunk.
 
     First h alone, the pooled taste; then B from what answers of the same person say together (`together`), and both.
-    Squares of h and B cost as much as a Gaussian prior of a common margin of `pooled_margin` and a personal one of
-    `PERSONAL_MARGIN`.
+    Squares of h and B cost as much as a Gaussian prior of a common margin of `pooled_margin`, and one of
+    `PERSONAL_MARGIN` for each column of B.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def likeliest(
         Told how the last one goes.
     """
     common = price_of(directions, pooled_margin(answers, directions, rng=rng, max_steps=max_steps))
-    personal = rank * price_of(directions, PERSONAL_MARGIN)
+    personal = price_of(directions, PERSONAL_MARGIN)
     evidence, start = Evidence(answers), np.zeros((len(directions.axes), 1))
     pooled = _climb(evidence, answers.n_answers, directions, start, np.array([common]), max_steps)
     if not rank:
