@@ -72,7 +72,7 @@ class PoolTexts(NamedTuple):
     ----------
     file
         Of all texts that were kept, prompt and response.
-    digests : (n_items, 16) uint8
+    digests : (n_all, 16) uint8
         Of prompt and response of each text in the file.
     rows : (n_texts,)
         Texts of the file whose prompt has at least two.
