@@ -22,10 +22,12 @@ def column_names(text: str | None, option: str) -> list[str] | None:
 
 
 def tell_of_table(table: "ScoreTable") -> None:
-    """Say on standard error which rows of a file say nothing."""
+    """Say on standard error which rows and columns of a file say nothing."""
     from prefq_cli.console import tell
 
     report = table.report
+    if report is not None and report.not_scores:
+        tell(f"Left aside, since they hold no numbers: {', '.join(report.not_scores)}.")
     if report is not None and report.n_incomplete + report.n_repeated:
         tell(
             f"Of {report.n_rows} rows {report.n_incomplete} lack a score and {report.n_repeated} repeat an earlier one."

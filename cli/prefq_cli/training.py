@@ -22,9 +22,8 @@ AUTO, ALL, SCORES = "auto", "all", "scores"
 
 
 class Places(NamedTuple):
-    """Folders: of the rewards, of encodings, and of what is kept until the rewards are written."""
+    """Folders: of encodings, and of what is kept until the rewards are written."""
 
-    out: Path
     encodings: Path
     parts: Path
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,8 @@ def write_folder(folder: str | os.PathLike[str], fields: Mapping[str, Any], cont
         raise _unwritable(folder, error) from error
     finally:
         for path in files:
-            if path.parent.is_dir():
-                _beside(path).unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be written to has nothing to be taken away
+                _beside(path).unlink()
 
 
 def require_replaceable(folder: Path) -> None:

@@ -5,15 +5,13 @@ and how work on many blocks runs in `prefq.compute`. While a pool OUT is built, 
 
 KEY.safetensors   features of a block of texts, named by a digest of them and of the base rewards
 .prefq-…/         the texts
-build.lock        held by the process that builds
+busy.lock         held by the process that builds
 
 and a run that was ended goes on with the shards that are there. The folder is removed when the pool is saved.
 """
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 
 from prefq.compute import local
 from prefq.compute.blocks import Arrays, Block, MapBlocks, Work, missing, read_shard
-from prefq.errors import InputError, StorageError
+from prefq.errors import InputError
 from prefq.pool.candidate_pool import CandidatePool
 from prefq.pool.files import POOL
 from prefq.pool.manifests import require_replaceable
@@ -32,7 +30,7 @@ from prefq.rewards.base import BaseRewards
 from prefq.rewards.group import Rows
 from prefq.rewards.informative_pairs import most_informative, near_equal, pairs_within
 from prefq.rewards.linear import LinearRewards
-from prefq.rewards.locks import locked
+from prefq.rewards.locks import parts_of
 from prefq.rewards.logs.texts import GROUP_ITEMS, PROMPT, RESPONSE, TextFile
 from prefq.rewards.pool_texts import NOTHING, PoolTexts, TextReport, read_pool_texts
 from prefq.vocabulary import PopulationPrior, digest_of
@@ -40,7 +38,6 @@ from prefq.vocabulary import PopulationPrior, digest_of
 LIMIT_PAIRS = 100_000  # more than a person could be asked in a lifetime; choosing among them takes milliseconds
 BLOCK_ITEMS = 1024  # responses encoded between two shards: what an ended run loses at most, in each worker
 SHARDS_VERSION = "1"  # of what a shard holds
-LOCK = "build.lock"
 
 OnProgress = Callable[[int, int], None]
 
@@ -139,7 +136,7 @@ def build_pool(
         if number < 1:
             raise InputError(f"{name} is {number}; give a number of at least 1.")
     require_replaceable(Path(out), POOL)
-    with _parts_of(Path(out)) as parts:
+    with parts_of(Path(out), "building") as parts:
         found, report = read_pool_texts(texts, parts, columns=columns)
         blocks = _blocks(found, rewards, block_items)
         n_before = _map(blocks, parts, partial(_make_work, rewards, device), map_blocks, on_progress)
@@ -149,28 +146,6 @@ def build_pool(
         pool = _pool(found, features, pairs, rewards, prior)
         pool.save(out)
     return pool, BuildReport(report, n_before, *flags, *counts, pool.n_questions, pool.n_items)
-
-
-@contextmanager
-def _parts_of(out: Path) -> Iterator[Path]:
-    """The folder of what is computed for a pool, for this process alone; it stays where a run ends that left shards."""
-    parts = out.with_name(f"{out.name}.parts")
-    busy = f"another process is building {str(out)!r} ({LOCK} in {str(parts)!r} is locked); wait until it is done."
-    with ExitStack() as held:
-        try:
-            parts.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(parts / LOCK, busy))
-            for left in parts.glob(".prefq-*"):
-                shutil.rmtree(left)
-        except OSError as error:
-            raise StorageError(f"{str(parts)!r} cannot be written ({error.strerror}); give another folder.") from error
-        try:
-            yield parts
-        except BaseException:
-            if not any(parts.glob("*.safetensors")):
-                shutil.rmtree(parts, ignore_errors=True)
-            raise
-        shutil.rmtree(parts, ignore_errors=True)
 
 
 class _Content(NamedTuple):

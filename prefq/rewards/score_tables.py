@@ -6,6 +6,7 @@ What the columns are worth as base rewards is in `prefq.rewards.scores`.
 import csv
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from prefq.vocabulary import Array, counted, real_array, shown
 
 PROMPT, RESPONSE = "prompt", "response"
 KNOWN = "CSV (.csv) or Parquet (.parquet)"
-MISSING = ("", "nan", "na", "null", "none")  # how files without types write that there is no score
+LARGEST = 1e100  # of a score: squares of larger ones are no numbers
+MISSING = ("", "nan", "na", "n/a", "null", "none")  # how files without types write that there is no score
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -88,6 +90,10 @@ class ScoreTable:
                 f"scores have shape {scores.shape}, for {len(self.prompts)} prompts, {len(self.responses)} responses "
                 f"and {len(self.names)} columns; give one row a response and one number a column."
             )
+        if np.abs(scores).max(initial=0.0) > LARGEST:
+            raise InputError(
+                f"scores reach {np.abs(scores).max():.3g}; give them in a unit in which none is above {LARGEST:g}."
+            )
         object.__setattr__(self, "scores", scores)
 
     @property
@@ -154,7 +160,8 @@ def read_scores(
     path
         CSV or Parquet with the columns `prompt` and `response` and columns of scores.
     columns
-        Names of the columns of scores, in the order wanted; by default all others that hold numbers.
+        Names of the columns of scores, in the order wanted; by default all others that hold numbers. A column without
+        any number is left aside, and named in the report.
     prompt, response
         Names of the columns with the texts, or with ids that tell prompts and responses apart.
 
@@ -179,9 +186,12 @@ def read_scores(
     wanted = [name for name in table if name not in (prompt, response)] if columns is None else list(columns)
     found = {name: _numbers(table[name]) for name in wanted}
     words = {name: row for name, (_, row) in found.items() if row is not None}
-    if columns is not None and words:
-        name, row = next(iter(words.items()))
-        raise InputError(f"row {row + 1} of {file.name} has {shown(table[name][row])} as {name}; give a finite number.")
+    for name, row in words.items():
+        if columns is not None or np.isfinite(found[name][0]).any():
+            raise InputError(
+                f"row {row + 1} of {file.name} has {shown(table[name][row])} as {name}; give a finite number or leave "
+                "it empty, or say which columns are scores."
+            )
     names = tuple(name for name in wanted if name not in words)
     if not names:
         raise InputError(f"{file.name} has no column of numbers beside {prompt} and {response}; give scores.")
@@ -221,17 +231,19 @@ def _table(
 
 def _numbers(values: Sequence[Any]) -> tuple[Array, int | None]:
     """A column as numbers, NaN where there is none, and the first row that is something else."""
-    numbers = np.full(len(values), np.nan)
+    numbers, other = np.full(len(values), np.nan), None
     for row, value in enumerate(values):
         if value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING):
             continue
         try:
-            numbers[row] = float(value)
+            number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            return numbers, row
-        if isinstance(value, bool) or math.isinf(numbers[row]):
-            return numbers, row
-    return numbers, None
+            number = math.nan
+        if math.isfinite(number):
+            numbers[row] = number
+        elif other is None:
+            other = row
+    return numbers, other
 
 
 def _columns_of(file: Path) -> Columns:
@@ -241,7 +253,9 @@ def _columns_of(file: Path) -> Columns:
     try:
         if file.suffix == ".csv":
             with file.open(encoding="utf-8-sig", newline="") as opened:
-                head, *rows = csv.reader(opened)
+                head, *rows = list(csv.reader(opened)) or [[]]
+            if again := [name for name, n in Counter(head).items() if n > 1]:
+                raise InputError(f"{file.name} has several columns {again[0]!r}; give each a name of its own.")
             uneven = [number for number, row in enumerate(rows, 1) if len(row) != len(head)]
             if uneven:
                 raise InputError(f"row {uneven[0]} of {file.name} has another number of fields than its head.")

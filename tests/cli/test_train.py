@@ -18,6 +18,7 @@ import pytest
 import prefq
 from prefq.rewards.encoders import load_encoder
 from prefq.rewards.linear import LinearRewards
+from prefq.rewards.locks import parts_of
 from prefq.rewards.logs import read_comparisons
 from prefq_cli.exit_codes import ExitCode
 from prefq_cli.settings import Settings
@@ -356,6 +357,18 @@ def test_an_encoder_is_tuned_by_half_of_the_people_and_lies_in_the_folder(
     assert "--encoder is" in ended.err
     assert "and would be lost when that is replaced; move it, or give another --out." in ended.err
     assert (tmp_path / "moved" / "encoder" / "model.safetensors").is_file()
+
+
+def test_one_run_trains_into_a_folder_at_a_time(prefq_: Prefq, comparisons: Path, minilm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rewards"
+    command = ("train", comparisons, "--encoder", minilm, "--features", 1, "--method", "average", "--out", out)
+    with parts_of(out, "training"):
+        ended = prefq_(*command)
+        assert "another process is training" in ended.err
+        assert "wait until it is done" in ended.err
+        assert out.with_name("rewards.parts").is_dir()
+    assert not out.exists()
+    assert not out.with_name("rewards.parts").exists()
 
 
 def test_a_tuning_that_was_ended_goes_on_where_it_was(prefq_: Prefq, log: Log, tiny: Path, tmp_path: Path) -> None:

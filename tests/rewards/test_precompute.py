@@ -154,7 +154,7 @@ def test_one_process_builds_a_pool_at_a_time(tmp_path: Path, starter: Any) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "0\n"
-        with pytest.raises(StorageError, match=r"^another process is building '.*pool' \(build.lock in .* wait until"):
+        with pytest.raises(StorageError, match=r"^another process is building '.*pool' \(busy.lock in .* wait until"):
             build_pool(starter, path, tmp_path / "pool", block_items=10)
         assert process.communicate("\n", timeout=60)[0].splitlines() == ["10", "20", "30", "40", "48"]
     assert process.returncode == 0

@@ -86,7 +86,14 @@ def test_all_pairs_within_prompts_and_none_across() -> None:
         ("prompt,response,s\nWhy?,So.,1\nWhy?,So.,2\n", None, "rows 1 and 2 of scores.csv score the same response"),
         ("prompt,response,s\nWhy?,So.,\nWhy?,Hm.,nan\n", None, "has 2 rows and none with every score"),
         ("prompt,response,s\nWhy?,So.\n", None, "row 1 of scores.csv has another number of fields than its head"),
-        ("", None, "scores.csv cannot be read"),
+        ("", None, "scores.csv has the columns ; expected prompt, response too"),
+        (
+            "prompt,response,s\nWhy?,So.,1\nWhy?,Hm.,bad\n",
+            None,
+            "row 2 of scores.csv has 'bad' as s; give a finite",
+        ),
+        ("prompt,response,s,s\nWhy?,So.,1,2\n", None, "has several columns 's'"),
+        ("prompt,response,s\nWhy?,So.,1e300\nWhy?,Hm.,2\n", None, "scores reach 1e.300; give them in a unit"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, content: str, columns: list[str] | None, said: str) -> None:
@@ -94,6 +101,15 @@ def test_what_is_refused(tmp_path: Path, content: str, columns: list[str] | None
     path.write_text(content, encoding="utf-8")
     with pytest.raises(prefq.InputError, match=said):
         read_scores(path, columns=columns)
+
+
+def test_columns_without_numbers_are_left_aside_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("prompt,response,by,s\nWhy?,So.,ann,n/a\nWhy?,Hm.,bob,2\n", encoding="utf-8")
+    found = read_scores(path)
+    assert found.names == ("s",)
+    assert found.report is not None
+    assert (found.report.not_scores, found.report.n_incomplete) == (("by",), 1)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

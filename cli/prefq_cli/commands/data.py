@@ -1,5 +1,6 @@
 """prefq data: comparisons from a log, with their texts, a report of every row, and parts for training and tests."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ def import_(
         _show(found)
     for warning in found.report.warnings():
         tell(f"Warning: {warning}")
-    tell(f"Wrote {out}. Look at it: {program()} data show {out}")
+    tell(f"Wrote {out}. Look at it: {program()} data show {shlex.quote(str(out))}")
 
 
 @app.command()

@@ -64,7 +64,11 @@ def rank(
     try:
         ranked = prefq.rank(profile, prompt, texts, rewards=known)
     except MismatchError as error:
-        hint = "give the ones they came from with --rewards" if known is None else "give those with --rewards"
+        hint = (
+            "give the ones they came from with --rewards"
+            if known is None
+            else "give those with --rewards, and their encoder with --encoder"
+        )
         raise MismatchError(f"{str(error).rpartition(';')[0]}; {hint}.") from error
     score = evidence_of(session).score
     if score is not None and score.n_decided and not score.backs_profile:

@@ -1,7 +1,6 @@
 """prefq train: base rewards of a group, from its comparisons and an encoder, as a folder."""
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -88,6 +87,7 @@ def train(
       prefq train comparisons --method scores --scores judges.csv --out my-rewards
     """
     from prefq.rewards.folder import require_replaceable
+    from prefq.rewards.locks import parts_of
     from prefq.rewards.logs import load_comparisons
     from prefq_cli.console import tell, write_json
 
@@ -100,14 +100,14 @@ def train(
     require_plot(plot, force=force)
     settings = read_settings(plain=plain, as_json=as_json)
     encodings = cache or data.with_name(data.name + "-encodings")
-    places = Places(out, encodings, out.with_name(out.name + ".parts"))
     try:
-        rewards, tuned = trained(load_comparisons(data), wishes, places)
-        save(rewards, tuned, out)
+        with parts_of(out, "training") as parts:
+            places = Places(encodings, parts)
+            rewards, tuned = trained(load_comparisons(data), wishes, places)
+            save(rewards, tuned, out)
     except KeyboardInterrupt:
         tell(interrupted(places) if scores is None else "Interrupted: nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    shutil.rmtree(places.parts, ignore_errors=True)
     if rewards.report["n_users"] == 1:
         tell("Warning: all comparisons are of one person; where other people start cannot be told from them.")
     if as_json:

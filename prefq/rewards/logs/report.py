@@ -131,6 +131,8 @@ class ImportReport:
         """What was done to the log that a person may want to know."""
         if self.prompts_are_split:
             yield f"Test prompts are new, too; of test users {self.parts['history']} comparisons are on other prompts."
+            if unused := self.n_comparisons - sum(self.parts.values()):
+                yield f"{counted(unused, 'comparison')} of other users are on test prompts, and are not used."
         else:
             yield f"Prompts are not split: there are fewer than {LEAST_PROMPTS}, so users are tested on known prompts."
         if self.sides_were_drawn:
