@@ -38,7 +38,7 @@ ONE_CORE: Mapping[str, str] = MappingProxyType(
 GIVEN_BACK: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 20))
 )
-POOLS, CORPORA = (50_000, 200_000), (2500, 10_000)  # responses: n and 4n
+POOLS, CORPORA = (200_000, 800_000), (2500, 10_000)  # responses: n and 4n
 N_QUESTIONS = 10_000  # of both pools, so that they hold as many texts
 N_ENCODED, N_SESSIONS, N_USERS = 240, 40, 2000
 RESPONSES, WORDS, SHORT = 8, 40, 1  # of a prompt; of a response; of one that is encoded to see memory
