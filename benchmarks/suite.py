@@ -14,7 +14,6 @@ LEARNING = (
     "recovery",
     "feature_count",
     "leave_one_rater_out",
-   
     "real_people",
     "starter_prior",
 )

@@ -20,7 +20,7 @@ def show_report(report: Mapping[str, Any], settings: Settings) -> None:
 
     if report.keys() >= {"method", "n_comparisons", "n_users"}:
         write_words(" ".join(_learned(report)))
-    if len(report.get("features", ())) > 1:
+    if report.get("features"):
         write("")
         _show_numbers(report, settings)
     if columns := report.get("columns"):
@@ -29,6 +29,8 @@ def show_report(report: Mapping[str, Any], settings: Settings) -> None:
     if test := report.get("test"):
         write("")
         _show_test(test, settings)
+    elif "test" in report:
+        write_words("No test person gave enough answers to be tested on.")
 
 
 def _learned(report: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from prefq.vocabulary import counted, digest_of
 HELD_OUT = 0.1  # of the pairs, where a method is to see when to stop
 LEAST_HELD_OUT = 20  # comparisons: fewer do not tell one step from another
 FINISHED = "finished"
+VERSION = 1  # of what methods find; another number where a change of theirs makes other heads of the same answers
 ROWS = 16_384  # encodings hashed at a time
 
 
@@ -103,7 +104,7 @@ class Fits:
 
     def _key(self, group: GroupComparisons, n_features: int, rng: np.random.Generator) -> str:
         told = json.dumps(
-            [self._name, n_features, self._held_out, rng.bit_generator.state], sort_keys=True, default=str
+            [VERSION, self._name, n_features, self._held_out, rng.bit_generator.state], sort_keys=True, default=str
         )
         arrays = (group.pairs, group.outcomes, group.users)
         contents = (np.ascontiguousarray(each).tobytes() for each in arrays)
