@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prefq.inference.likelihood import log_likelihood, sigmoid
 from prefq.rewards.factorization.marginal import ANSWER, ITEMS, Answers, Directions, Evidence
@@ -17,6 +18,8 @@ POOLED_MARGINS = (0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # logits, root mean square, tha
 USUAL_POOLED_MARGIN = 2.0  # where there are too few people to tell
 PERSONAL_MARGIN = 2 / 3  # logits, of each axis in which people differ: five of them make 1.5
 PARTS = 5  # of the people, each held out once, who choose among pooled margins
+CLOSE = 1.0  # nats of all answers: a smaller margin that is as good as this is taken
+LARGEST_SCALE = 2.0
 CURVATURE = 0.2  # of a typical answer: what the search is preconditioned with
 CONVERGED = 1e-7  # of what is raised, as a share, between two steps
 MEMORY = 12  # steps that the search remembers the slope of
@@ -75,7 +78,8 @@ def price_of(directions: Directions, margin: float) -> float:
 def pooled_margin(answers: Answers, directions: Directions, *, rng: np.random.Generator, max_steps: int) -> float:
     """How strong the common taste may be, in logits: as people say who did not teach it.
 
-    The people are folded, and each part is predicted by one taste for everybody, learned from the others.
+    The people are folded, and each part is predicted by one taste for everybody, learned from the others, at the scale
+    that suits all parts best: how far a taste is believed is told later, and here only where it points.
     """
     n_people = len(answers.counts)
     if n_people < PARTS:
@@ -92,8 +96,20 @@ def pooled_margin(answers: Answers, directions: Directions, *, rng: np.random.Ge
     for margin in POOLED_MARGINS:  # each search begins where the last one ended
         prices = np.full(PARTS, price_of(directions, margin))
         heads = _climb(rise, answers.n_answers, directions, heads, prices, max_steps)
-        held_out.append(log_likelihood(answers.features(heads), outcomes, ANSWER).value[~taught].sum())
-    return POOLED_MARGINS[int(np.argmax(held_out))]
+        margins = answers.features(heads)
+        held_out.append(_at_best_scale(margins[~taught], np.broadcast_to(outcomes, taught.shape)[~taught]))
+    good = np.array(held_out) >= max(held_out) - CLOSE
+    return POOLED_MARGINS[int(np.argmax(good))]
+
+
+def _at_best_scale(margins: Array, outcomes: NDArray[np.int8]) -> float:
+    """Log likelihood of outcomes, in nats, of margins times whatever makes them likeliest."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(scale: float) -> float:
+        return -float(log_likelihood(scale * margins, outcomes, ANSWER).value.sum())
+
+    return -float(minimize_scalar(loss, bounds=(0.0, LARGEST_SCALE), method="bounded").fun)
 
 
 def together(answers: Answers, directions: Directions, pooled: Array, rank: int, price: float) -> Array:
