@@ -115,16 +115,18 @@ class GroupComparisons:
 
         They share an item's luck, and all of them would count for more than what was said (decision 0032).
         """
-        if self.tasks is None:
+        if self.tasks is None or not self.n_comparisons:
             return np.ones(self.n_comparisons, dtype=bool)
         kept = np.zeros(self.n_comparisons, dtype=bool)
-        seen: set[tuple[int, int, int]] = set()
-        columns = np.column_stack([self.users, self.tasks, self.pairs]).tolist()
-        for row in rng.permutation(self.n_comparisons).tolist():
-            user, task, first, second = columns[row]
-            ends = {(user, task, first), (user, task, second)}
+        order = np.lexsort((rng.random(self.n_comparisons), self.tasks, self.users))
+        tasks = np.column_stack([self.users, self.tasks])[order]
+        begins = np.r_[True, (np.diff(tasks, axis=0) != 0).any(axis=1)]
+        seen: set[int] = set()
+        for row, begin in zip(order.tolist(), begins.tolist(), strict=True):
+            seen = set() if begin else seen
+            ends = self.pairs[row].tolist()
             if seen.isdisjoint(ends):
-                seen |= ends
+                seen.update(ends)
                 kept[row] = True
         return kept
 
