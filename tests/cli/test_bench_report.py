@@ -445,7 +445,7 @@ def test_suite_refuses_a_name_that_is_not_in_it() -> None:
     )
 
     assert ended.returncode == 2
-    assert "there is no 'nothing'; choose among step_speed, speed" in ended.stderr
+    assert "there is no 'nothing'; choose among step_speed, noisy_scores, speed" in ended.stderr
 
 
 def test_suite_has_every_world_and_recipe() -> None:
