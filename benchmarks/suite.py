@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from prefq_cli.bench import page
+
 CHECKS = ("step_speed", "noisy_scores")
-LEARNING = (
-    "encoding",
-    "scale",
-    "recovery",
-    "feature_count",
-    "leave_one_rater_out",
-    "rfm_scenarios",
-    "real_people",
-    "starter_prior",
-)
 # Minutes each; by name only, as are `LONG_LINES`.
-LONG_CHECKS = ("startup", "newton", "prior_fit", "starter_gain", "words", "kill", *LEARNING)
+LONG_CHECKS = tuple(name for name in page.CHECKS if name not in CHECKS)
 PEERS = Path(__file__).parent / "peers"
 # Recipes of others by what they cost: quick ones everywhere; some take a tenth of a second a question or most of one.
 SLOW = ("volume_removal", "sampled_information")

@@ -67,7 +67,7 @@ def likeliest(
         return pooled
     start = np.column_stack([pooled, together(answers, directions, pooled, rank, personal)])
     prices = np.array([common, *[personal] * rank])
-    return _climb(Evidence(answers), answers.n_answers, directions, start, prices, max_steps, on_evidence)
+    return _climb(evidence, answers.n_answers, directions, start, prices, max_steps, on_evidence)
 
 
 def price_of(directions: Directions, margin: float) -> float:
