@@ -28,7 +28,7 @@ def show_report(report: Mapping[str, Any], settings: Settings) -> None:
         _show_columns(columns, settings)
     if test := report.get("test"):
         write("")
-        _show_test(test, settings)
+        show_figures(test, f"{people(test['n_people'], 'test ')}, who took no part", settings)
     elif "test" in report:
         write_words("No test person gave enough answers to be tested on.")
 
@@ -128,24 +128,28 @@ def _n_cells() -> int:
     return min(n_cells, WIDEST) if n_cells >= NARROWEST else 0
 
 
-def _show_test(test: Mapping[str, Any], settings: Settings) -> None:
-    """Test people after some of their answers, and what that is worth."""
+def show_figures(found: Mapping[str, Any], who: str, settings: Settings) -> None:
+    """The figures of `prefq.rewards.tested.figures`: people after some of their answers, and what that is worth."""
     from prefq_cli.console import write_table, write_words
 
-    n_people = test["n_people"]
-    few = ": so few that errors tell little" if n_people < FEW else ""
-    write_words(f"{people(n_people, 'test ')}, who took no part, after some answers of their own{few}:")
-    told = test.get("told", test["after"])
-    rows = [
-        (
-            str(after) if told[i] > after - 0.05 else f"{after} ({told[i]:.1f} on average)",
-            _with_error(test["log_loss"][i], test["log_loss_error"][i]),
-            _with_error(test["accuracy"][i], test["accuracy_error"][i]),
-            _with_error(test["gain_over_shared"][i], test["gain_error"][i], "+"),
+    few = ": so few that errors tell little" if found["n_people"] < FEW else ""
+    write_words(f"{who}, after some answers of their own{few}:")
+    told = found.get("told", found["after"])
+    columns = [[_answers(after, used) for after, used in zip(found["after"], told, strict=True)]]
+    heading = ["answers", *MEASURES.values()]
+    columns += [list(map(_with_error, found[name], found[f"{name}_error"])) for name in MEASURES]
+    if "gain_over_shared" in found:
+        heading.append("gain over one shared reward, nats")
+        columns.append(
+            [_with_error(*each, "+") for each in zip(found["gain_over_shared"], found["gain_error"], strict=True)]
         )
-        for i, after in enumerate(test["after"])
-    ]
-    write_table(rows, ("answers", "log loss", "accuracy", "gain over one shared reward, nats"), settings)
+    write_table(list(zip(*columns, strict=True)), heading, settings)
+    if (n := found.get("n_divisions", 1)) > 1:
+        write_words(f"Means of {n} draws of which of a person's answers are heard and which are predicted.")
+
+
+def _answers(after: int, told: float) -> str:
+    return str(after) if told > after - 0.05 else f"{after} ({told:.1f} on average)"
 
 
 def what_tuning_did(tuned: Mapping[str, Any]) -> str:

@@ -29,7 +29,18 @@ class HeldOutCurve(NamedTuple):
     people: NDArray[np.int64]
     log_losses: Array
     accuracies: Array
-    told: NDArray[np.int64]
+    told: Array
+
+    def by_person(self) -> "HeldOutCurve":
+        """One row a person, ascending, where somebody was tested in several ways: the mean of theirs."""
+        people, row, times = np.unique(self.people, return_inverse=True, return_counts=True)
+
+        def mean(values: Array) -> Array:
+            total = np.zeros((len(people), len(self.after)))
+            np.add.at(total, row, values)
+            return total / times[:, None]
+
+        return HeldOutCurve(self.after, people, *map(mean, (self.log_losses, self.accuracies, self.told)))
 
     @property
     def log_loss(self) -> Array:
@@ -93,7 +104,12 @@ def held_out_curve(
 
 
 def divided(
-    users: NDArray[np.int64], occasions: NDArray[np.int64], *, most: int, rng: np.random.Generator
+    users: NDArray[np.int64],
+    occasions: NDArray[np.int64],
+    *,
+    most: int,
+    heard: NDArray[np.bool_] | None = None,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]], list[NDArray[np.int64]]]:
     """Whose answers, which are learned from, in order, and which are tests: never both of one occasion.
 
@@ -109,6 +125,8 @@ def divided(
         Answers of one person with one number may depend on each other.
     most
         Answers of a person to learn from.
+    heard : (n_answers,), optional
+        Where it is given, what may be learned from, whole occasions: all other answers are tests, and no others.
     rng
         Draws the orders.
 
@@ -119,18 +137,18 @@ def divided(
     """
     _, both = np.unique(np.stack([users, occasions]), axis=1, return_inverse=True)
     both = both.reshape(-1)
-    turns = rng.random(int(both.max(initial=-1)) + 1)[both]
+    turns = rng.random(int(both.max(initial=-1)) + 1)[both] + (0 if heard is None else ~heard)
     order = np.lexsort((rng.random(len(users)), both, turns, users))
     people, starts = np.unique(users[order], return_index=True)
     own, tests = [], []
     for rows in np.split(order, starts[1:]) if len(people) else []:
         begins = np.flatnonzero(np.diff(both[rows], prepend=-1))
-        n_heard = min(most, len(begins) // 2)
+        n_heard = min(most, len(begins) // 2 if heard is None else int(heard[rows[begins]].sum()))
         end = begins[n_heard] if n_heard < len(begins) else len(rows)
         again = np.arange(end) - begins[np.searchsorted(begins, np.arange(end), side="right") - 1]
-        heard = rows[:end][np.argsort(again, kind="stable")]
-        own.append(heard[: min(most, max(len(rows) // 2, n_heard))])
-        tests.append(rows[end:])
+        in_turn = rows[:end][np.argsort(again, kind="stable")]
+        own.append(in_turn[: min(most, max(len(rows) // 2, n_heard) if heard is None else most)])
+        tests.append(rows[end:] if heard is None else rows[~heard[rows]])
     return people, own, tests
 
 
@@ -172,7 +190,7 @@ def curve_of(
     if not kept:
         raise InputError("nobody who was held out has enough preferences to be tested on; give more answers a person.")
     shape = (len(kept), len(after))
-    losses, hits, told = np.empty(shape), np.empty(shape), np.empty(shape, dtype=np.int64)
+    losses, hits, told = np.empty((3, *shape))
     for column, most in enumerate(after):
         for first in range(0, len(kept), AT_ONCE):
             at = slice(first, first + AT_ONCE)

@@ -1,15 +1,113 @@
-"""What base rewards are worth to test people, beside one reward that everybody shares."""
+"""What base rewards are worth to people held out, as the figures of a report; beside one reward everybody shares.
 
-from typing import Any
+Figures of few people depend on which of their prompts are heard and which are tests. So each person's are divided
+several times, and what is said of a person is the mean.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.rewards.group import GroupComparisons
-from prefq.rewards.held_out import HeldOutCurve, held_out_curve
+from prefq.rewards.held_out import AFTER, HeldOutCurve, curve_of, divided
 from prefq.rewards.shared_reward import fit_shared_reward
-from prefq.vocabulary import Array, PopulationPrior
+from prefq.vocabulary import Array, Comparisons, PopulationPrior
+
+DIVISIONS = 10
+MOST_DIVIDED = 4000  # people times divisions: of 400 people and more fewer divisions tell as much, and take less time
+
+
+class Divisions(NamedTuple):
+    """Answers of people held out, divided n times into those that are learned from and those that are tests.
+
+    people (n_trials,) are their numbers, each of them once a division; own and tests hold rows of their answers for
+    each trial, the former in order, as `divided` gives them.
+    """
+
+    n: int
+    people: NDArray[np.int64]
+    own: Sequence[NDArray[np.int64]]
+    tests: Sequence[NDArray[np.int64]]
+
+    @classmethod
+    def of(
+        cls, group: GroupComparisons, *, heard: NDArray[np.bool_] | None = None, rng: np.random.Generator
+    ) -> "Divisions":
+        """`DIVISIONS` of the answers of a group, fewer where there are more than 400 people.
+
+        Of a person's comparisons of one task those without a response in common are drawn anew each time.
+
+        Parameters
+        ----------
+        group
+            People who were held out.
+        heard : (n_comparisons,), optional
+            As `divided` takes it.
+        rng
+            Draws the divisions.
+        """
+        occasions = group.occasions()
+        n = max(1, min(DIVISIONS, MOST_DIVIDED // max(len(np.unique(group.users)), 1)))
+        people, own, tests = list[NDArray[np.int64]](), list[NDArray[np.int64]](), list[NDArray[np.int64]]()
+        for _ in range(n):
+            rows = np.flatnonzero(group.independent(rng))
+            may_be_heard = None if heard is None else heard[rows]
+            found = divided(group.users[rows], occasions[rows], most=max(AFTER), heard=may_be_heard, rng=rng)
+            people.append(found[0])
+            own += [rows[each] for each in found[1]]
+            tests += [rows[each] for each in found[2]]
+        return cls(n, np.concatenate(people), own, tests)
+
+    def curve(
+        self,
+        differences: Array,
+        outcomes: NDArray[np.int8],
+        prior: PopulationPrior,
+        *,
+        after: tuple[int, ...] = AFTER,
+    ) -> HeldOutCurve:
+        """Each person's mean over the divisions in which they can be tested.
+
+        Parameters
+        ----------
+        differences : (n_comparisons, n_features)
+            Of the group, first minus second, in the features' units.
+        outcomes : (n_comparisons,) int8
+            Of the group.
+        prior
+            Where everybody starts.
+        after
+            Numbers of answers, ascending.
+
+        Raises
+        ------
+        InputError
+            When nobody has two preferences to be tested on.
+        """
+        told = Comparisons(differences, outcomes)
+        return curve_of(told, prior, self.people, self.own, self.tests, after=after).by_person()
+
+
+def figures(curve: HeldOutCurve, divisions: Divisions) -> dict[str, Any]:
+    """What reports say of people held out, as JSON values: means over people and their standard errors.
+
+    told is how many answers were used on average: fewer than `after` says where people gave fewer. log_loss is in nats
+    an answer.
+    """
+    losses, hits = curve.errors
+    return {
+        "n_people": len(curve.people),
+        "n_divisions": divisions.n,
+        "after": list(curve.after),
+        "told": curve.told.mean(axis=0).tolist(),
+        "log_loss": curve.log_loss.tolist(),
+        "log_loss_error": losses.tolist(),
+        "accuracy": curve.accuracy.tolist(),
+        "accuracy_error": hits.tolist(),
+    }
 
 
 def tested(
@@ -20,38 +118,22 @@ def tested(
     tests: GroupComparisons,
     seed: int,
 ) -> dict[str, Any] | None:
-    """Test users after 0, 5, 10 and 20 answers, and the reward that everybody shares beside it; None without any.
+    """Figures of test users after 0, 5, 10 and 20 answers, and of the reward that all share; None without any users.
 
-    told is how many answers were used on average: fewer than `after` says where people gave fewer.
+    The divisions are the same for both, and those of ``prefq rewards evaluate`` with this seed.
     """
-    tests = tests.of_rows(tests.independent(np.random.default_rng(seed)))
+    divisions = Divisions.of(tests, rng=np.random.default_rng(seed))
     try:
-        curve = _curve(encodings, heads, prior, tests, seed)
+        curve = divisions.curve(tests.feature_differences(encodings, heads), tests.outcomes, prior)
     except InputError:  # nobody has enough answers
         return None
-    shared = fit_shared_reward(encodings, group, rng=np.random.default_rng(seed))
-    pooled = _curve(encodings, *shared, tests, seed)
-    gain = pooled.log_losses[:, :1] - curve.log_losses
+    head, prior_of_shared = fit_shared_reward(encodings, group, rng=np.random.default_rng(seed))
+    shared = divisions.curve(tests.feature_differences(encodings, head), tests.outcomes, prior_of_shared, after=(0,))
+    gain = shared.log_losses - curve.log_losses
     root = np.sqrt(max(len(gain) - 1, 1))
-    return {
-        "n_people": len(curve.people),
-        "after": list(curve.after),
-        "told": curve.told.mean(axis=0).tolist(),
-        "log_loss": curve.log_loss.tolist(),
-        "log_loss_error": curve.errors[0].tolist(),
-        "accuracy": curve.accuracy.tolist(),
-        "accuracy_error": curve.errors[1].tolist(),
-        "shared_log_loss": float(pooled.log_loss[0]),
-        "shared_accuracy": float(pooled.accuracy[0]),
+    return figures(curve, divisions) | {
+        "shared_log_loss": float(shared.log_loss[0]),
+        "shared_accuracy": float(shared.accuracy[0]),
         "gain_over_shared": gain.mean(axis=0).tolist(),
         "gain_error": (gain.std(axis=0) / root).tolist(),
     }
-
-
-def _curve(
-    encodings: NDArray[np.floating[Any]], heads: Array, prior: PopulationPrior, tests: GroupComparisons, seed: int
-) -> HeldOutCurve:
-    """The same answers and tests for all heads."""
-    features = tests.feature_differences(encodings, heads)
-    rng, occasions = np.random.default_rng(seed), tests.occasions()
-    return held_out_curve(features, tests.outcomes, tests.users, prior, occasions=occasions, rng=rng)

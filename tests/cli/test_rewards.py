@@ -172,27 +172,56 @@ def test_people_who_were_held_out_are_predicted_better_after_answers(
     told = prefq_(*arguments, "--json")
     assert told.code == 0, told.err
     n_test = len(set(load_comparisons(comparisons).group.users[load_comparisons(comparisons).test].tolist()))
-    assert told.json["n_people"] == n_test
-    points = {point["after"]: point for point in told.json["points"]}
-    assert list(points) == [0, 5, 10, 20]
+    found = told.json
+    assert (found["n_people"], found["n_divisions"]) == (n_test, 10)
+    assert found["after"] == [0, 5, 10, 20]
+    assert found["told"] == [0, 5, 10, 20]
     # Nothing is known at first, half of the people being of either taste; then margins of about 3 · 1.4 logits.
-    assert points[0]["log_loss"] == pytest.approx(np.log(2), abs=0.01)
-    assert points[10]["accuracy"] > 0.75
-    assert points[10]["log_loss"] < 0.55
-    assert 0 < points[10]["accuracy_error"] < 0.1
-    assert points[20]["answers_used"] == 20
+    assert found["log_loss"][0] == pytest.approx(np.log(2), abs=0.01)
+    assert found["accuracy"][2] > 0.75
+    assert found["log_loss"][2] < 0.55
+    assert 0 < found["accuracy_error"][2] < 0.1
 
     shown = prefq_(*arguments, "--plain")
-    assert f"{points[10]['accuracy']:.3f} ± {points[10]['accuracy_error']:.3f}" in shown.out
+    assert f"{n_test} test people, after some answers of their own" in shown.out
+    assert shown.out.splitlines()[1].split() == ["answers", "log", "loss", "accuracy"]
+    figures = [f"{found[name][2]:.3f} ± {found[f'{name}_error'][2]:.3f}" for name in ("log_loss", "accuracy")]
+    assert "  ".join(figures) in shown.out
+    assert "Means of 10 draws of which of a person's answers are heard" in shown.out
     other = prefq_(*arguments, "--part", "all", "--json")
     assert other.json["n_people"] == 40
     seeded = prefq_(*arguments, "--seed", 1, "--json")
-    assert seeded.json["points"] != told.json["points"]
+    assert seeded.json["log_loss"] != found["log_loss"]
+
+
+def test_new_prompts_are_predicted_after_answers_to_others(prefq_: Prefq, tmp_path: Path) -> None:
+    rng, rows = np.random.default_rng(2), []
+    for user in range(60):
+        for prompt in range(30):
+            is_first = rng.random() < 0.5
+            long, short = "A long and thorough answer, with reasons. " * 3 + str(prompt), f"No, {prompt}."
+            texts = (long, short) if is_first else (short, long)
+            row = {"user_id": f"u{user}", "prompt": f"Prompt {prompt}?", "response_a": texts[0], "response_b": texts[1]}
+            rows.append(row | {"choice": "ba"[int(is_first == bool(user % 2))]})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data = read_comparisons(tmp_path / "log.jsonl")
+    data.save(tmp_path / "data")
+    arguments = ("rewards", "evaluate", "starter", "--data", tmp_path / "data", "--part", "new-prompts")
+    found = prefq_(*arguments, "--json").json
+    assert found["n_people"] == len(np.unique(data.group.users[data.test])) > 1
+    assert found["told"] == [0, 5, 10, 20]  # all are heard of train prompts, of which there are enough
+    assert found["log_loss"][3] < found["log_loss"][0] - 0.2
+    assert found["accuracy"][3] > 0.95
+    assert (
+        f"{found['n_people']} test people, on prompts that are new, too, after some answers" in prefq_(*arguments).out
+    )
 
 
 def test_what_cannot_be_evaluated(prefq_: Prefq, folder: Path, comparisons: Path) -> None:
     wrong = prefq_("rewards", "evaluate", folder, "--data", comparisons, "--part", "tests")
-    assert (wrong.code, "--part is 'tests'" in wrong.err) == (ExitCode.USAGE, True)
+    assert (wrong.code, "--part is 'tests'; give 'test', 'new-prompts'" in wrong.err) == (ExitCode.USAGE, True)
+    none = prefq_("rewards", "evaluate", folder, "--data", comparisons, "--part", "new-prompts")
+    assert (none.code, "were too few to set some aside, so none is new" in none.err) == (ExitCode.USAGE, True)
     missing = prefq_("rewards", "evaluate", folder, "--data", folder.parent / "none")
     assert missing.code == ExitCode.NOT_FOUND
     moved = prefq_("rewards", "evaluate", folder, "--data", comparisons, "--encoder", folder.parent / "none")

@@ -104,6 +104,23 @@ def test_two_camps_are_found_and_told_of(whole: tuple[Any, Path]) -> None:
     assert not out.with_name("rewards.parts").exists()
 
 
+def test_what_is_said_of_test_people_is_said_again_when_they_are_tested(
+    prefq_: Prefq, comparisons: Path, whole: tuple[Any, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One table and one set of names, and the same figures, seed by seed."""
+    told, out = whole
+    command = ("rewards", "evaluate", out, "--data", comparisons)
+    again = prefq_(*command, "--json").json
+    for name in set(again) - {"schema_version", "rewards", "comparisons", "part"}:
+        assert told["test"][name] == pytest.approx(again[name], abs=1e-4), name
+    trained = shown(capsys, test=told["test"]).splitlines()
+    evaluated = prefq_(*command, "--plain").out.splitlines()
+    start = next(i for i, line in enumerate(trained) if line.startswith("answers"))
+    assert trained[start].startswith(evaluated[1])  # and then comes the gain over one shared reward
+    assert [line.split()[0] for line in trained[start + 1 : -1]] == [line.split()[0] for line in evaluated[2:-1]]
+    assert trained[-1] == evaluated[-1]
+
+
 def test_a_run_that_was_ended_goes_on_where_it_was(
     prefq_: Prefq, comparisons: Path, minilm: Path, whole: tuple[Any, Path], tmp_path: Path
 ) -> None:
@@ -245,7 +262,7 @@ def test_scores_are_base_rewards_from_the_first_command_to_the_last(
     assert "2 base rewards. They are columns of scores; where people start was learned from" in shown.out
     assert shown.out.splitlines()[2].split()[0] == "axis"
     tested = prefq_("rewards", "evaluate", out, "--data", comparisons, "--json")
-    assert tested.json["points"][2]["log_loss"] == pytest.approx(told.json["test"]["log_loss"][2], abs=0.02)
+    assert tested.json["log_loss"] == pytest.approx(told.json["test"]["log_loss"], abs=1e-9)
 
     (tmp_path / "texts.jsonl").write_text(
         "".join(

@@ -6,7 +6,7 @@ import pytest
 import prefq
 from prefq.errors import InputError
 from prefq.inference.likelihood import sigmoid
-from prefq.rewards.held_out import curve_of, divided, held_out_curve
+from prefq.rewards.held_out import HeldOutCurve, curve_of, divided, held_out_curve
 from prefq.vocabulary import Comparisons, Gaussian, GaussianMixture, PopulationPrior, ResponseModel
 
 SPACE = prefq.FeatureSpace(["a", "b"])
@@ -103,6 +103,32 @@ def test_nothing_is_tested_on_an_occasion_that_was_heard() -> None:
     _, own, tests = divided(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64), most=20, rng=rng)
     assert len(own[0]) == 0
     assert len(tests[0]) == 3
+
+
+def test_what_may_be_heard_can_be_given() -> None:
+    rng = np.random.default_rng(12)
+    users, occasions = rng.integers(5, size=300), rng.integers(12, size=300)
+    may = occasions < 3
+    people, own, tests = divided(users, occasions, most=20, heard=may, rng=rng)
+    for person, heard, asked in zip(people, own, tests, strict=True):
+        mine = users == person
+        assert sorted(asked) == np.flatnonzero(mine & ~may).tolist()
+        assert may[heard].all()
+        assert len(set(heard)) == len(heard) == min(20, (mine & may).sum())
+        assert len(set(occasions[heard[:3]])) == 3
+    _, own, tests = divided(users[~may], occasions[~may], most=20, heard=may[~may], rng=rng)
+    assert [len(each) for each in own] == [0] * 5
+    assert sum(map(len, tests)) == (~may).sum()
+
+
+def test_somebody_who_was_tested_twice_counts_once() -> None:
+    values = np.array([[1.0, 2.0], [3.0, 5.0], [2.0, 6.0]])
+    curve = HeldOutCurve((0, 5), np.array([4, 1, 4]), values, values / 10, values * 10).by_person()
+    assert curve.people.tolist() == [1, 4]
+    np.testing.assert_allclose(curve.log_losses, [[3.0, 5.0], [1.5, 4.0]])
+    np.testing.assert_allclose(curve.accuracies, [[0.3, 0.5], [0.15, 0.4]])
+    np.testing.assert_allclose(curve.told, [[30.0, 50.0], [15.0, 40.0]])
+    np.testing.assert_allclose(curve.errors[0], np.array([0.75, 0.5]))  # spread over two people, root of one
 
 
 def test_what_is_said_of_one_set_of_ratings_teaches_nothing_of_another() -> None:

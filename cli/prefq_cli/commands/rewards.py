@@ -11,11 +11,14 @@ from prefq_cli.outputs import ForceOption
 from prefq_cli.score_columns import of_known_texts
 from prefq_cli.settings import EncoderOption, JsonOption, PlainOption, Settings, read_settings
 from prefq_cli.training_figure import PlotOption, draw, require_plot
-from prefq_cli.training_report import people, show_report
+from prefq_cli.training_report import people, show_figures, show_report
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from prefq.rewards.base import BaseRewards
-    from prefq.rewards.held_out import HeldOutCurve
+    from prefq.rewards.group import GroupComparisons
     from prefq.rewards.logs import TextComparisons
 
 app = typer.Typer(
@@ -23,7 +26,8 @@ app = typer.Typer(
 )
 RewardsArgument = Annotated[str, typer.Argument(metavar="R", help="'starter' (bundled) or a folder of rewards.")]
 
-TEST, VALIDATION, ALL = "test", "validation", "all"
+TEST, NEW_PROMPTS, VALIDATION, ALL = "test", "new-prompts", "validation", "all"
+PARTS = f"'{TEST}', '{NEW_PROMPTS}', '{VALIDATION}' or '{ALL}'"
 N_EXAMPLES = 3  # texts shown at each end of an axis
 EXCERPT = 160  # characters shown of a text
 
@@ -96,9 +100,7 @@ def rename(
 def evaluate(
     rewards: RewardsArgument,
     data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="What prefq data import wrote.")],
-    part: Annotated[
-        str, typer.Option("--part", metavar="PART", help="Whose answers: 'test', 'validation' or 'all'.")
-    ] = TEST,
+    part: Annotated[str, typer.Option("--part", metavar="PART", help=f"Whose answers to what: {PARTS}.")] = TEST,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -112,52 +114,82 @@ def evaluate(
 ) -> None:
     """Test base rewards on people held out: after 0, 5, 10 and 20 of their answers, their others are predicted.
 
-    Log loss is in nats an answer (.693 is a guess); errors are standard errors over people.
+    Log loss is in nats an answer (.693 is a guess); errors are standard errors over people. People of the part 'test'
+    took no part in training; with 'new-prompts' they are predicted on prompts that took none, either, after answers to
+    others. 'validation' and 'all' are people whom training knew.
 
     \b
     Examples:
       prefq rewards evaluate my-rewards --data comparisons
-      prefq rewards evaluate my-rewards --data comparisons --cache encodings --json
+      prefq rewards evaluate my-rewards --data comparisons --part new-prompts --json
     """
     import numpy as np
 
     import prefq
-    from prefq.errors import InputError
-    from prefq.rewards.held_out import held_out_curve
     from prefq.rewards.logs import load_comparisons
+    from prefq.rewards.tested import Divisions, figures
     from prefq_cli.console import tell, write_json
 
-    if part not in (TEST, VALIDATION, ALL):
-        raise InputError(f"--part is {part!r}; give 'test', 'validation' or 'all'.")
+    _require_part(part)
     known, comparisons = prefq.load_rewards(rewards, encoder=encoder), load_comparisons(data)
-    group, cache = comparisons.group, cache or data.with_name(f"{data.name}-encodings")
-    unseen = np.union1d(comparisons.test, comparisons.history)
-    chosen = {TEST: unseen, VALIDATION: comparisons.validation, ALL: np.arange(group.n_comparisons)}[part]
-    rng, group = np.random.default_rng(seed), of_known_texts(group.of_rows(chosen), known, comparisons)
-    group = group.of_rows(group.independent(rng))
-    if not group.n_comparisons:
-        raise InputError(
-            f"the part {part!r} of {str(data)!r} has no comparisons to test on; choose another with --part."
-        )
+    cache = cache or data.with_name(f"{data.name}-encodings")
+    group, heard = _of_part(part, comparisons, known, data)
     try:
         items = np.unique(group.pairs)
         features = np.zeros((group.n_items, known.feature_space.n_features))
         features[items] = _features(known, comparisons, items, cache)
-        prior = _prior(known, features, group.pairs)
-        curve = held_out_curve(
-            group.differences(features), group.outcomes, group.users, prior, occasions=group.occasions(), rng=rng
-        )
+        divisions = Divisions.of(group, heard=heard, rng=np.random.default_rng(seed))
+        curve = divisions.curve(group.differences(features), group.outcomes, _prior(known, features, group.pairs))
     except KeyboardInterrupt:
         tell(f"Interrupted: encodings that were written are kept in {cache}.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    found = figures(curve, divisions)
     if as_json:
-        write_json({"rewards": rewards, "comparisons": str(data), "part": part, **_points(curve)})
+        write_json({"rewards": rewards, "comparisons": str(data), "part": part, **found})
     else:
-        _show_curve(curve, read_settings(plain=plain))
-    if part != TEST:
+        who = people(found["n_people"], "test " if part in (TEST, NEW_PROMPTS) else "")
+        show_figures(
+            found, f"{who}, on prompts that are new, too" if part == NEW_PROMPTS else who, read_settings(plain=plain)
+        )
+    if part not in (TEST, NEW_PROMPTS):
         tell(
             "Note: rewards that were trained on these comparisons know the people of this part; 'test' are new to them."
         )
+
+
+def _require_part(part: str) -> None:
+    from prefq.errors import InputError
+
+    if part not in (TEST, NEW_PROMPTS, VALIDATION, ALL):
+        raise InputError(f"--part is {part!r}; give {PARTS}.")
+
+
+def _of_part(
+    part: str, comparisons: "TextComparisons", known: "BaseRewards", data: Path
+) -> "tuple[GroupComparisons, NDArray[np.bool_] | None]":
+    """The comparisons of a part, and which of them may be heard where that is not to be drawn."""
+    import numpy as np
+
+    from prefq.errors import InputError
+    from prefq.rewards.logs.splits import Part
+
+    group, splits = comparisons.group, comparisons.splits
+    if part == NEW_PROMPTS and not splits.prompts_are_split:
+        raise InputError(
+            f"the prompts of {str(data)!r} were too few to set some aside, so none is new; choose another --part."
+        )
+    if part == ALL:
+        rows = np.arange(group.n_comparisons)
+    else:
+        rows = comparisons.validation if part == VALIDATION else np.union1d(comparisons.test, comparisons.history)
+    group = of_known_texts(group.of_rows(rows), known, comparisons)
+    if not group.n_comparisons:
+        raise InputError(
+            f"the part {part!r} of {str(data)!r} has no comparisons to test on; choose another with --part."
+        )
+    if part != NEW_PROMPTS:
+        return group, None
+    return group, np.asarray(splits.prompts[group.prompt_codes[group.pairs[:, 0]]] != Part.TEST)
 
 
 def _facts(rewards: "BaseRewards") -> dict[str, Any]:
@@ -240,28 +272,3 @@ def _prior(rewards: "BaseRewards", features: Any, pairs: Any) -> Any:
     if prior is not None:
         return prior
     return CandidatePool.from_arrays(features, pairs, feature_space=rewards.feature_space).starting_point()
-
-
-def _points(curve: "HeldOutCurve") -> dict[str, Any]:
-    losses, hits = curve.errors
-    columns = (curve.after, curve.log_loss, losses, curve.accuracy, hits, curve.told.mean(axis=0))
-    names = ("after", "log_loss", "log_loss_error", "accuracy", "accuracy_error", "answers_used")
-    points = [dict(zip(names, map(float, values), strict=True)) for values in zip(*columns, strict=True)]
-    return {"n_people": len(curve.people), "points": [point | {"after": int(point["after"])} for point in points]}
-
-
-def _show_curve(curve: "HeldOutCurve", settings: Settings) -> None:
-    from prefq_cli.console import write_table, write_words
-
-    told = _points(curve)
-    write_words(f"{people(told['n_people'])}, each predicted from some answers of their own:")
-    rows = [
-        (
-            str(point["after"]),
-            f"{point['accuracy']:.3f} ± {point['accuracy_error']:.3f}",
-            f"{point['log_loss']:.3f} ± {point['log_loss_error']:.3f}",
-            f"{point['answers_used']:.1f}",
-        )
-        for point in told["points"]
-    ]
-    write_table(rows, ("answers", "predicted right", "log loss", "answers used"), settings)
