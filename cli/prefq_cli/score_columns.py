@@ -26,8 +26,9 @@ def tell_of_table(table: "ScoreTable") -> None:
     from prefq_cli.console import tell
 
     report = table.report
-    if report is not None and report.not_scores:
-        tell(f"Left aside, since they hold no numbers: {', '.join(report.not_scores)}.")
+    if report is not None and report.left_aside:
+        columns = ", ".join(f"{name} ({what})" for name, what in report.left_aside.items())
+        tell(f"Left aside, as it looks like no scores: {columns}. To choose columns yourself, name them by --columns.")
     if report is not None and report.n_incomplete + report.n_repeated:
         tell(
             f"Of {report.n_rows} rows {report.n_incomplete} lack a score and {report.n_repeated} repeat an earlier one."

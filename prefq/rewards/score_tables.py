@@ -1,10 +1,10 @@
 """ScoreTable: responses with columns of scores that somebody already has, read from CSV or Parquet.
 
-What the columns are worth as base rewards is in `prefq.rewards.scores`.
+Which columns look like scores is told in `prefq.rewards.score_columns`; what they are worth as base rewards in
+`prefq.rewards.scores`.
 """
 
 import csv
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prefq.errors import InputError, NotFoundError
+from prefq.rewards.score_columns import numbers_of, what_else
 from prefq.vocabulary import Array, counted, real_array, shown
 
 PROMPT, RESPONSE = "prompt", "response"
 KNOWN = "CSV (.csv) or Parquet (.parquet)"
 LARGEST = 1e100  # of a score: squares of larger ones are no numbers
-MISSING = ("", "nan", "na", "n/a", "null", "none")  # how files without types write that there is no score
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -30,13 +30,13 @@ class TableReport(NamedTuple):
     """What of a file was kept.
 
     n_rows counts all rows; n_incomplete those that lack a score, n_repeated those that say again what an earlier one
-    said; not_scores names the columns that hold no numbers and were left aside.
+    said; left_aside are columns that were not asked for and look like no scores, with what they are instead.
     """
 
     n_rows: int
     n_incomplete: int
     n_repeated: int
-    not_scores: tuple[str, ...]
+    left_aside: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,8 +160,9 @@ def read_scores(
     path
         CSV or Parquet with the columns `prompt` and `response` and columns of scores.
     columns
-        Names of the columns of scores, in the order wanted; by default all others that hold numbers. A column without
-        any number is left aside, and named in the report.
+        Names of the columns of scores, in the order wanted; by default all others but those that look like no scores:
+        without any number, the same for all responses to each prompt, or whole numbers of which no two responses share
+        one, in order, without a gap or of 200 responses and more (ids). These are named in the report.
     prompt, response
         Names of the columns with the texts, or with ids that tell prompts and responses apart.
 
@@ -184,33 +185,39 @@ def read_scores(
     if missing:
         raise InputError(f"{file.name} has the columns {', '.join(table)}; expected {', '.join(missing)} too.")
     wanted = [name for name in table if name not in (prompt, response)] if columns is None else list(columns)
-    found = {name: _numbers(table[name]) for name in wanted}
-    words = {name: row for name, (_, row) in found.items() if row is not None}
-    for name, row in words.items():
-        if columns is not None or np.isfinite(found[name][0]).any():
+    found = {name: numbers_of(table[name]) for name in wanted}
+    for name, (numbers, row) in found.items():
+        if row is not None and (columns is not None or np.isfinite(numbers).any()):
             raise InputError(
                 f"row {row + 1} of {file.name} has {shown(table[name][row])} as {name}; give a finite number or leave "
-                "it empty, or say which columns are scores."
+                "it empty, or say which columns are scores (--columns)."
             )
-    names = tuple(name for name in wanted if name not in words)
+    texts = list(zip(map(str, table[prompt]), map(str, table[response]), strict=True))
+    left_aside: dict[str, str] = {}
+    if columns is None:
+        judged = {name: what_else(numbers, texts) for name, (numbers, _) in found.items()}
+        left_aside = {name: what for name, what in judged.items() if what is not None}
+    names = tuple(name for name in wanted if name not in left_aside)
     if not names:
-        raise InputError(f"{file.name} has no column of numbers beside {prompt} and {response}; give scores.")
-    scores = np.column_stack([found[name][0] for name in names])
-    return _table(file, table[prompt], table[response], names, scores, tuple(words))
+        others = f" ({'; '.join(f'{name}: {what}' for name, what in left_aside.items())})" if left_aside else ""
+        raise InputError(
+            f"{file.name} has no column of scores beside {prompt} and {response}{others}; give some, or say which "
+            "columns are scores (--columns)."
+        )
+    return _table(file, texts, names, np.column_stack([found[name][0] for name in names]), left_aside)
 
 
 def _table(
     file: Path,
-    prompts: Sequence[Any],
-    responses: Sequence[Any],
+    keys: Sequence[tuple[str, str]],
     names: tuple[str, ...],
     scores: Array,
-    not_scores: tuple[str, ...],
+    left_aside: Mapping[str, str],
 ) -> ScoreTable:
     """The table of the rows that are complete and say something new."""
     seen: dict[tuple[str, str], int] = {}
     n_incomplete = n_repeated = 0
-    for row, key in enumerate(zip(map(str, prompts), map(str, responses), strict=True)):
+    for row, key in enumerate(keys):
         if np.isnan(scores[row]).any():
             n_incomplete += 1
         elif key not in seen:
@@ -224,26 +231,9 @@ def _table(
             )
     if not seen:
         raise InputError(f"{file.name} has {counted(len(scores), 'row')} and none with every score; give some.")
-    kept = list(seen.values())
-    report = TableReport(len(scores), n_incomplete, n_repeated, not_scores)
-    return ScoreTable(tuple(key[0] for key in seen), tuple(key[1] for key in seen), names, scores[kept], report)
-
-
-def _numbers(values: Sequence[Any]) -> tuple[Array, int | None]:
-    """A column as numbers, NaN where there is none, and the first row that is something else."""
-    numbers, other = np.full(len(values), np.nan), None
-    for row, value in enumerate(values):
-        if value is None or value != value or (isinstance(value, str) and value.strip().lower() in MISSING):
-            continue
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number):
-            numbers[row] = number
-        elif other is None:
-            other = row
-    return numbers, other
+    report = TableReport(len(scores), n_incomplete, n_repeated, left_aside)
+    texts = tuple(key[0] for key in seen), tuple(key[1] for key in seen)
+    return ScoreTable(*texts, names, scores[list(seen.values())], report)
 
 
 def _columns_of(file: Path) -> Columns:

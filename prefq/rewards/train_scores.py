@@ -81,6 +81,7 @@ def train_scores(
     )
     report = _report(worth, table, learned_from, seed) | {
         "n_left_out": int((~scored[rows]).sum()),
+        "left_aside": {} if table.report is None else dict(table.report.left_aside),
         "error_sds": dict(error_sds or {}),
     }
     tests = np.union1d(comparisons.test, comparisons.history)

@@ -51,6 +51,15 @@ def test_json_and_features_of_ones_own(scores: Path, prefq_: Prefq) -> None:
     assert told["gain_points"]["information_gain"]["mean"] == pytest.approx(100 * (chosen - pooled))
 
 
+def test_a_feature_that_looks_like_an_id_is_taken_where_it_is_asked_for(scores: Path, prefq_: Prefq) -> None:
+    head, *rows = scores.read_text(encoding="utf-8").splitlines()
+    lines = [f"{head},number", *(f"{row},{number}" for number, row in enumerate(rows))]
+    scores.write_text("\n".join(lines), encoding="utf-8")
+    ended = prefq_("bench", "leave-one-out", str(scores), "--features", "d,number", "--json", *QUICK)
+    assert ended.code == 0, ended.err
+    assert [rater["name"] for rater in ended.json["raters"]] == ["a", "b", "c", "length", "warmth"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -285,6 +285,20 @@ def test_scores_are_base_rewards_from_the_first_command_to_the_last(
     assert "1 of 2 responses have no scores, such as 'something that nobody scored'" in refused.err
 
 
+def test_an_id_is_no_base_reward(prefq_: Prefq, comparisons: Path, values: dict[str, float], tmp_path: Path) -> None:
+    rows = [f"{number},,{word},{value}" for number, (word, value) in enumerate(values.items())]
+    (tmp_path / "scores.csv").write_text("\n".join(["id,prompt,response,axis", *rows]), encoding="utf-8")
+    command = ("train", comparisons, "--method", "scores", "--scores", tmp_path / "scores.csv", "--json", "--force")
+    told = prefq_(*command, "--out", tmp_path / "rewards")
+    assert told.json["names"] == ["axis"]
+    assert told.json["left_aside"] == {"id": "another whole number for each response, like an id"}
+    assert "Left aside, as it looks like no scores: id (another whole number" in told.err
+    assert "name them by --columns" in told.err
+    asked_for = prefq_(*command, "--out", tmp_path / "rewards", "--columns", "id,axis")
+    assert asked_for.json["names"] == ["id", "axis"]
+    assert "Left aside" not in asked_for.err
+
+
 def test_what_the_table_does_not_score_is_left_out_and_counted(
     prefq_: Prefq, comparisons: Path, scores: Path, tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ def train(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option("--columns", metavar="A,B,…", help="Of --scores; by default all other columns of numbers."),
+        typer.Option("--columns", metavar="A,B,…", help="Of --scores; by default all others that look like scores."),
     ] = None,
     score_error: Annotated[
         list[str] | None,

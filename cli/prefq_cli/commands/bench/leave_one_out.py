@@ -25,7 +25,7 @@ def leave_one_out(
     ],
     columns: Annotated[
         str | None,
-        typer.Option("--columns", metavar="A,B,…", help="The raters; by default all other columns of numbers."),
+        typer.Option("--columns", metavar="A,B,…", help="The raters; by default all others that look like scores."),
     ] = None,
     features: Annotated[
         str | None,
@@ -109,13 +109,13 @@ def _table_and_features(
     table = read_scores(file, columns=both, prompt=prompt, response=response)
     if seen is None:
         return table, other_columns(table)
+    if asked_for := [name for name in seen if name not in table.names]:  # which look like no scores, or are missing
+        table = read_scores(file, columns=[*table.names, *asked_for], prompt=prompt, response=response)
 
     def part(names: Sequence[str]) -> ScoreTable:
         rows = [table.names.index(name) for name in names]
         return ScoreTable(table.prompts, table.responses, tuple(names), table.scores[:, rows], table.report)
 
-    if raters is None:
-        read_scores(file, columns=seen, prompt=prompt, response=response)  # names a column that is missing
     given = part(seen)
     others = part([name for name in table.names if name not in seen])
     return others, given_features(score_rewards(given)[0].of_table(given))
