@@ -50,7 +50,7 @@ class Wishes(NamedTuple):
     def require_consistent(self) -> None:
         """Raise InputError unless each says something, and the method has what it needs and nothing else."""
         from prefq.errors import InputError
-        from prefq.rewards.learning import METHODS, UNSTOPPED
+        from prefq.rewards.learning import METHODS, MOST_HELD_OUT, UNSTOPPED
 
         if self.features != AUTO and not _is_count(self.features):
             raise InputError(f"--features is {self.features!r}; give a number of at least 1, or 'auto'.")
@@ -62,6 +62,8 @@ class Wishes(NamedTuple):
             raise InputError(f"--method is {self.method!r}; give one of {', '.join(METHODS)} or {SCORES}.")
         if self.stop_by and self.method in (*UNSTOPPED, SCORES):
             raise InputError(f"--stop-by is for methods that can be stopped, and {self.method!r} cannot; leave it out.")
+        if not 0 <= self.stop_by <= MOST_HELD_OUT:
+            raise InputError(f"--stop-by is {self.stop_by:g}; give a share of the pairs, at most {MOST_HELD_OUT}.")
         if self.method == SCORES:
             self._require_for_scores()
         elif self.encoder is None:

@@ -104,7 +104,8 @@ def encode_tokens(network: Network, tokens: Sequence[Tokens], batch_tokens: int)
             start += len(rows)
         elif len(rows) == 1:
             raise InputError(
-                f"a text of {lengths[rows[0]]} tokens does not fit into memory; give a smaller max_tokens or device."
+                f"a text of {lengths[rows[0]]} tokens does not fit into memory; take another device "
+                "(--device cpu), or a smaller max_tokens."
             )
         else:
             batch_tokens = int(lengths[rows[0]]) * (len(rows) // 2)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from prefq.errors import InputError
 from prefq.rewards.group import Rows
+from prefq.rewards.logs.columns import advice, listed, our_names
 from prefq.rewards.logs.conversations import prompt_of
 from prefq.rewards.logs.draws import DIGEST_BYTES, digest
 from prefq.rewards.logs.reading import Batch, open_log
 from prefq.rewards.logs.texts import ItemWriter, TextFile
+from prefq.vocabulary import counted
 
 MAX_RESPONSES = 64  # of one prompt: 2,016 pairs
 PROMPT, RESPONSES, RESPONSE = "prompt", "responses", "response"
@@ -129,7 +131,7 @@ def read_pool_texts(
     if not len(rows):
         shutil.rmtree(writer.folder, ignore_errors=True)
         raise InputError(
-            f"{log.name} has no prompt with two responses that differ ({counts['n_rows']} rows, "
+            f"{log.name} has no prompt with two responses that differ ({counted(counts['n_rows'], 'row')}, "
             f"{counts['n_bad_rows']} of them unusable); give at least one."
         )
     return PoolTexts(TextFile(writer.path, is_own=True), digests, rows, codes[rows]), TextReport(**counts)
@@ -146,16 +148,21 @@ class _Held:
 
 def _form(there: Sequence[str], columns: Mapping[str, str], name: str) -> tuple[str, list[str]]:
     """How responses are given, and the file's columns to read: the prompt's, then those of the responses."""
-    theirs = {ours: columns.get(ours, ours) for ours in (PROMPT, RESPONSES, RESPONSE)}
-    lost = [column for column in columns.values() if column not in there]
-    if theirs[PROMPT] in there and not lost:
-        for ours in (RESPONSES, RESPONSE):
-            if theirs[ours] in there:
-                return ours, [theirs[PROMPT], theirs[ours]]
-        numbered = [column for column in there if NUMBERED.fullmatch(column)]
+    for ours, theirs in columns.items():
+        if ours not in (PROMPT, RESPONSES, RESPONSE) and not NUMBERED.fullmatch(ours):
+            raise InputError(f"{ours!r} is no column that is read; give one of {FORMS}.")
+        if theirs not in there:
+            raise InputError(f"{name} has no column {theirs!r} to take as {ours}; it has {listed(there)}.")
+    named = our_names(there, columns)
+    if PROMPT in named:
+        for form in (RESPONSES, RESPONSE):
+            if form in named:
+                return form, [named[PROMPT], named[form]]
+        numbered = [theirs for ours, theirs in named.items() if NUMBERED.fullmatch(ours)]
         if len(numbered) > 1:
-            return RESPONSE, [theirs[PROMPT], *numbered]
-    raise InputError(f"{name} has the columns {', '.join(there)}; expected {FORMS}. Say with columns which is which.")
+            return RESPONSE, [named[PROMPT], *numbered]
+    missing = [column for column in (PROMPT, RESPONSE) if column not in named]
+    raise InputError(f"{name} has the columns {listed(there)}; expected {FORMS}: {advice(missing, list(named))}.")
 
 
 def _take(batch: Batch, form: str, writer: ItemWriter, held: _Held, counts: dict[str, int]) -> None:

@@ -20,7 +20,8 @@ def pair_errors(names: tuple[str, ...], error_sds: Mapping[str, float], sizes: A
         if 2 * sd**2 >= size**2:
             raise InputError(
                 f"the declared error of {name!r}, {sd:g}, explains all its differences within prompts, which errors of "
-                f"{size / np.sqrt(2):.3g} would; leave the column out, or declare a smaller error."
+                f"{size / np.sqrt(2):.3g} would; leave the column out (--columns), or declare a smaller error "
+                "(--score-error)."
             )
     return np.asarray(2 * sds**2)
 

@@ -336,7 +336,7 @@ def score_rewards(
     if still.any():
         raise InputError(
             f"column {table.names[int(still.argmax())]!r} never differs between two responses to one prompt; leave it "
-            "out, or give more than one response a prompt."
+            "out (--columns), or give more than one response a prompt."
         )
     errors = pair_errors(table.names, error_sds or {}, sizes)
     # Both in units of the observed differences.

@@ -1,6 +1,7 @@
 """prefq data: a log becomes a folder of comparisons, and what was wrong with it is said."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,35 @@ def test_ratings_and_their_options(prefq_: Prefq, tmp_path: Path) -> None:
         "equally rated": 9,
         "more than the most comparisons a set": 6,
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ({"choice": "better", "user_id": "ada"}, ()),
+        ({"annotator": "ada", "winner": "model_a"}, ()),
+        ({"choice": 0, "user_id": "ada"}, ()),
+        ({"choice": -1, "user_id": "ada"}, ()),
+        ({"Query": "Well?", "user_id": "ada", "choice": "a", "prompt": None}, ()),
+        ({"user_id": "ada", "worse": "No way."}, {"chosen": "response_a", "rejected": "worse"}),
+        ({"user_id": "ada", "liked": 3}, {"response": "response_a", "rating": "liked"}),
+    ],
+)
+def test_options_that_a_message_names_mend_what_it_is_about(
+    prefq_: Prefq, tmp_path: Path, line: dict[str, Any], given: dict[str, str]
+) -> None:
+    texts = {"prompt": "Well?", "response_a": "Yes.", "response_b": "No."}
+    lines = [texts | line, texts | line | {"response_a": "Why not."} | ({"liked": 2} if "liked" in line else {})]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines), encoding="utf-8")
+    command = ("data", "import", tmp_path / "log.jsonl", "--out", tmp_path / "out")
+    told = prefq_(*command)
+    assert told.code == 2
+    options = re.findall(r"(--column|--choice) ([\w-]+)=(\w+)", told.err)
+    if given:
+        options = [(option, ours, given[ours]) for option, ours, _ in options if ours in given]
+    options = [(option, f"{name}={value}") for option, name, value in options if value != "NAME"]
+    again = prefq_(*command, *(word for pair in options for word in pair))
+    assert (again.code, len(options) > 0) == (0, True), again.err
 
 
 @pytest.mark.parametrize(

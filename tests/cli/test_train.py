@@ -323,6 +323,10 @@ def test_what_the_table_does_not_score_is_left_out_and_counted(
         (("--method", "scores", "--scores", "y", "--features", 2), "name columns by --columns"),
         (("--method", "scores", "--scores", "y", "--tune-encoder", "all"), "--tune-encoder is for methods that read"),
         (("--encoder", "x", "--stop-by", 0.1), "--stop-by is for methods that can be stopped, and 'bayes' cannot"),
+        (
+            ("--encoder", "x", "--stop-by", 0.7, "--method", "rfm"),
+            "--stop-by is 0.7; give a share of the pairs, at most",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -113,13 +113,36 @@ def test_the_same_texts_have_the_same_digests_whatever_their_form(tmp_path: Path
         ([{"responses": ["a", "b"]}], "has the columns responses; expected"),
         ([{"prompt": "p", "response_1": "a"}], "expected prompt and responses"),
         ([{"prompt": "p", "responses": ["a", "A "]}], "no prompt with two responses that differ"),
-        ([{"prompt": "p", "responses": "x"}], r"1 rows, 1 of them unusable"),
+        ([{"prompt": "p", "responses": "x"}], r"1 row, 1 of them unusable"),
     ],
 )
 def test_texts_of_which_no_pool_can_be_made(tmp_path: Path, rows: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_pool_texts(jsonl(tmp_path / "t.jsonl", rows), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_numbered_responses_of_other_names(tmp_path: Path) -> None:
+    rows = [{"prompt": "How?", "chosen": "a", "rejected": "b", "response_3": "c"}]
+    columns = {"response_1": "chosen", "response_2": "rejected"}
+    found = read(jsonl(tmp_path / "t.jsonl", rows), tmp_path, columns=columns)[0]
+    assert {prompt: sorted(responses) for prompt, responses in found.items()} == {"How?": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({}, "expected prompt and responses .*: perhaps --column prompt=question --column response=answer.$"),
+        ({"prompt": "question"}, ": perhaps --column response=answer.$"),
+        ({"prompt": "query"}, "has no column 'query' to take as prompt; it has question, answer.$"),
+        ({"question": "prompt"}, "'question' is no column that is read; give one of prompt and responses"),
+    ],
+)
+def test_columns_that_are_not_found_are_said_with_what_to_give(
+    tmp_path: Path, columns: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        read_pool_texts(jsonl(tmp_path / "t.jsonl", [{"question": "p", "answer": "a"}]), tmp_path, columns=columns)
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What logs call a choice, and which `prefq.vocabulary.Choice` it is."""
 
+import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from prefq.errors import InputError
 from prefq.vocabulary import Choice, parse_choice
@@ -15,7 +17,10 @@ SPELLINGS: Mapping[Choice, tuple[str, ...]] = {
 """Spellings that are known, in small letters; numbers may be written as numbers."""
 
 CHOICE_OF: Mapping[str, Choice] = {word: choice for choice, words in SPELLINGS.items() for word in words}
-AMBIGUOUS = ("0", "-1")  # beside them a 1 may be the first response or the second, so it must be said
+AMBIGUOUS: Mapping[str, str] = MappingProxyType(
+    {"0": "--choice 0=first --choice 1=second", "-1": "--choice 1=first --choice -1=second"}
+)
+"""Beside them a 1 may be the first response or the second, so it must be said: how, for one of both."""
 
 
 def spelled(value: object) -> str:
@@ -48,15 +53,16 @@ def require_known(unknown: Mapping[str, str], *, n_known: int) -> None:
     n_known
         How many choices were known.
     """
-    for value in AMBIGUOUS:
+    for value, example in AMBIGUOUS.items():
         if value in unknown:
             raise InputError(
                 f"{unknown[value]} has the choice {value!r}, which leaves open which number is which response; say it "
-                "for each number, such as 0=first and 1=second."
+                f"for each number, such as {example}."
             )
     if unknown and not n_known:
         value, where = next(iter(unknown.items()))
         raise InputError(
-            f"no choice is known, such as {value!r} in {where}; say what each means, such as {value}=first, or write "
-            f"{', '.join(words[0] for words in SPELLINGS.values())}."
+            f"no choice is known, such as {value!r} in {where}; say what each means, such as --choice "
+            f"{shlex.quote(f'{value}=first')}, each one of {', '.join(words[0] for words in SPELLINGS.values())}, or "
+            "which other column holds choices, --column choice=NAME."
         )

@@ -1,11 +1,11 @@
 """Forms of rows: which columns a log has, by our names or by theirs, and what its rows therefore are."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from prefq.errors import InputError
-from prefq.vocabulary import shown
 
 PROMPTS = ("prompt", "prompt_id")
 
@@ -32,6 +32,11 @@ ITEM_PAIRS = Form("pairs of items", ("user_id", "item_a", "item_b", "choice"), (
 ITEM_RATINGS = Form("ratings of items", ("user_id", "item_id", "rating"), ("task_id",), by_items=True)
 FORMS = (PAIRS, PREFERRED, RATINGS, ITEM_PAIRS, ITEM_RATINGS)
 ITEMS = Form("items", ("item_id", "response"), PROMPTS)
+OTHER_WAYS = (
+    "where one column holds what was preferred and one the other, --column chosen=NAME --column rejected=NAME; where "
+    "each row rates one response, --column response=NAME --column rating=NAME"
+)
+"""What a log without choices may have instead."""
 
 LIKELY: Mapping[str, tuple[str, ...]] = {
     "user_id": (
@@ -84,7 +89,7 @@ def find_form(
     InputError
         When no form fits: what is there, what is missing, and which column it may be.
     """
-    named = _our_names(there, columns)
+    named = our_names(there, columns)
     fitting = [form for form in FORMS if set(form.needs) <= set(named)]
     for form in fitting:
         if form.by_items == by_items:
@@ -99,7 +104,7 @@ def find_form(
 
 def item_columns(there: Sequence[str], columns: Mapping[str, str], name: str) -> dict[str, str]:
     """Their names by ours of the columns of a file with items; InputError where one is missing."""
-    named = _our_names(there, columns)
+    named = our_names(there, columns)
     if not set(ITEMS.needs) <= set(named):
         raise _missing(ITEMS, list(named), name)
     return {ours: named[ours] for ours in ITEMS.columns if ours in named}
@@ -112,14 +117,27 @@ def require_columns(there: Sequence[str], columns: Mapping[str, str], name: str)
         if our_name not in ours:
             raise InputError(f"{our_name!r} is no column that is read; give one of {', '.join(ours)}.")
         if theirs and theirs not in there:
-            raise InputError(f"{name} has no column {theirs!r} to take as {our_name}; it has {_listed(there)}.")
+            raise InputError(f"{name} has no column {theirs!r} to take as {our_name}; it has {listed(there)}.")
 
 
-def _our_names(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+def our_names(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
     """Their names by ours; a column that is not mapped keeps its name."""
     taken = set(columns.values())
     kept = {column: column for column in there if column not in taken and column not in columns}
     return {**kept, **{ours: theirs for ours, theirs in columns.items() if theirs in there}}
+
+
+def advice(missing: Sequence[str], there: Sequence[str]) -> str:
+    """Which options would name columns that are missing; likely ones where there are any."""
+    guesses = {column: _guess(column, there) for column in missing}
+    options = " ".join(f"--column {column}={shlex.quote(guess or 'NAME')}" for column, guess in guesses.items())
+    which = "which it is" if len(missing) == 1 else "which is which"
+    return f"{'perhaps' if any(guesses.values()) else f'say {which}, such as'} {options}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Columns, the first twenty."""
+    return ", ".join(map(str, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def _fit(form: Form, there: Sequence[str]) -> tuple[int, int]:
@@ -130,12 +148,10 @@ def _fit(form: Form, there: Sequence[str]) -> tuple[int, int]:
 
 def _missing(form: Form, there: Sequence[str], name: str) -> InputError:
     missing = [column for column in form.needs if column not in there]
-    guesses = {column: guess for column in missing if (guess := _guess(column, there)) is not None}
-    hint = " ".join(f"--column {column}={shown(guess)[1:-1]}" for column, guess in guesses.items())
-    advice = f"perhaps {hint}" if hint else f"say which it is, such as --column {missing[0]}=NAME"
+    other_ways = f"; {OTHER_WAYS}" if form is PAIRS and missing == ["choice"] and not _guess("choice", there) else ""
     return InputError(
-        f"{name} has no column {' and no '.join(map(repr, missing))}; it has {_listed(there)}, and {form.name} need "
-        f"{', '.join(form.needs)}: {advice}."
+        f"{name} has no column {' and no '.join(map(repr, missing))}; it has {listed(there)}, and {form.name} need "
+        f"{', '.join(form.needs)}: {advice(missing, there)}{other_ways}."
     )
 
 
@@ -147,7 +163,3 @@ def _guess(column: str, there: Sequence[str]) -> str | None:
             return lowered[likely]
     close = get_close_matches(column, list(lowered), n=1, cutoff=0.8)
     return lowered[close[0]] if close else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(str, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

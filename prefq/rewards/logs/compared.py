@@ -48,7 +48,10 @@ def of_pairs(rows: Rows, largest: float | None) -> tuple[Compared, float | None]
     if rows.n_strengths:
         top = float(np.nanmax(strengths))
         if largest is not None and not top <= largest:
-            raise InputError(f"a strength is {top:g} and the largest is said to be {largest:g}; give the largest.")
+            raise InputError(
+                f"a strength is {top:g} and the largest is said to be {largest:g}; give the largest "
+                "(--largest-strength)."
+            )
         scale = largest if largest is not None else top if top > 1 else None
     compared = Compared(
         np.arange(len(rows.user)),

@@ -19,8 +19,10 @@ from prefq.rewards.logs.columns import (
     PREFERRED,
     RATINGS,
     Form,
+    advice,
     find_form,
     item_columns,
+    listed,
     require_columns,
 )
 from prefq.rewards.logs.compared import Compared, of_pairs, of_ratings, with_drawn_sides, without_repeated
@@ -33,6 +35,7 @@ from prefq.rewards.logs.report import FEW_ANSWERS, ImportReport, LeftOut
 from prefq.rewards.logs.rows import KnownItem, RowReader, Rows, identifier, place
 from prefq.rewards.logs.splits import PROMPT_SHARES, USER_SHARES, Part, Splits, make_splits, require_shares
 from prefq.rewards.logs.texts import PROMPT, RESPONSE, ItemWriter, TextColumn
+from prefq.vocabulary import counted
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -122,7 +125,10 @@ def read_comparisons(
     table = choice_table(choices)
     log = open_log(Path(path), dataset_split=dataset_split)
     texts = None if items is None else open_log(Path(items))
-    require_columns((*log.columns, *(() if texts is None else texts.columns)), columns, log.name)
+    if texts is None:
+        require_columns(log.columns, columns, log.name)
+    else:
+        require_columns((*log.columns, *texts.columns), columns, f"{log.name} with {texts.name}")
     form, named = find_form(log.columns, columns, log.name, by_items=texts is not None)
     with ItemWriter(None if scratch is None else Path(scratch)) as writer:
         reader = RowReader(writer, table, {}, without_prompts=columns.get(PROMPT) == "")
@@ -149,7 +155,10 @@ def read_comparisons(
         compared = with_drawn_sides(compared, users, hashed)
     compared, n_contradicting = without_repeated(compared, reader.rows, left_out)
     if not len(compared.users):
-        raise InputError(f"no comparison is left of the {tally.n_rows} rows of {log.name}: {_reasons(left_out)}.")
+        raise InputError(
+            f"no comparison is left of {counted(tally.n_rows, 'row')} of {log.name}: {_reasons(left_out)}; give "
+            "responses of which people prefer one, or take equal ratings for ties (--equal-ratings tie)."
+        )
     group = _group(compared, reader.rows, codes)
     splits = make_splits(users, prompts, user_shares=user_shares, prompt_shares=prompt_shares)
     report = ImportReport(
@@ -224,12 +233,13 @@ def _read(
     if not tally.n_rows:
         raise InputError(f"{log.name} has no rows; give at least one.")
     if not len(reader.rows.user):
-        hint = (
-            " say which column holds it, or that there is none (--column prompt=)" if NO_PROMPT in tally.dropped else ""
-        )
+        hint = "check that they hold what they are taken for"
+        if NO_PROMPT in tally.dropped:
+            others = [column for column in log.columns if column not in named.values()]
+            hint = f"{advice([PROMPT], others)}, or --column prompt= where there is none"
         raise InputError(
-            f"none of the {tally.n_rows} rows of {log.name} can be used: {_reasons(tally.dropped)}; it has the columns "
-            f"{', '.join(map(str, log.columns[:20]))}:{hint or ' check that they hold what they are taken for'}."
+            f"no row of {log.name} can be used: {_reasons(tally.dropped)}; it has the columns {listed(log.columns)}: "
+            f"{hint}."
         )
     return tally
 

@@ -1,6 +1,6 @@
 """Rows of a log, a batch at a time: Parquet, JSON lines, CSV, folders of such files, and folders of `datasets`.
 
-What the columns mean is told in `prefq.rewards.logs.forms`.
+What the columns mean is told in `prefq.rewards.logs.columns`.
 """
 
 import csv
@@ -77,7 +77,7 @@ def open_log(path: Path, *, dataset_split: str | None = None) -> Log:
         When a file cannot be read.
     """
     if not path.exists():
-        raise NotFoundError(f"there is no file or folder {str(path)!r}; give the path of a log.")
+        raise NotFoundError(f"there is no file or folder {str(path)!r}; give {KNOWN}.")
     if path.is_dir() and any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
         return _datasets(path, dataset_split)
     if dataset_split is not None:
@@ -245,7 +245,9 @@ def _datasets(path: Path, dataset_split: str | None) -> Log:
     if dataset_split is not None:
         if dataset_split not in parts:
             named = ", ".join(map(repr, filter(None, parts))) or "one part without a name"
-            raise InputError(f"{path.name} has no part {dataset_split!r}; it has {named}.")
+            raise InputError(
+                f"{path.name} has no part {dataset_split!r}; it has {named}: choose one (--dataset-split)."
+            )
         parts = {dataset_split: parts[dataset_split]}
     n_bytes = sum(file.stat().st_size for file in path.rglob("*.arrow"))
     columns = next(iter(parts.values())).column_names if parts else ()

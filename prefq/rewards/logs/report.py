@@ -152,16 +152,17 @@ class ImportReport:
             yield f"there are fewer than {LEAST_USERS} users: all are trained on, and nobody is left to test with."
         else:
             yield from (
-                f"no user is in the part {part}; import with another seed, or more users."
+                f"no user is in the part {part}; import with another seed (--seed), or more users."
                 for part, n in self.users_by_part.items()
                 if not n
             )
         preferences = self.n_comparisons - self.n_ties
         if not self.sides_were_drawn and preferences >= LEAST_ONE_SIDED and self.n_first in (0, preferences):
-            side = "first" if self.n_first else "second"
+            side, chosen, rejected = ("first", "a", "b") if self.n_first else ("second", "b", "a")
+            columns = f"--column chosen=response_{chosen} --column rejected=response_{rejected}"
             yield (
                 f"every preference is for the {side} response. That looks like a log of chosen and rejected ones; name "
-                "these columns chosen and rejected, and sides are drawn."
+                f"these columns so ({columns}), and sides are drawn."
             )
         if self.n_wrong_strengths:
             told = counted(self.n_wrong_strengths, "strength")

@@ -117,7 +117,9 @@ def test_choices_are_known_by_many_names(write: Write, choice: Any, outcome: int
 def test_numbers_from_zero_must_be_explained(write: Write) -> None:
     log = write([row(choice=1), row("ben", 0)])
 
-    with pytest.raises(InputError, match=r"row 2 has the choice '0', which leaves open.*0=first and 1=second"):
+    with pytest.raises(
+        InputError, match=r"row 2 has the choice '0', which leaves open.*such as --choice 0=first --choice 1=second\.$"
+    ):
         read_comparisons(log)
     explained = read_comparisons(log, choices={"0": "first", "1": "second"})
     assert [each[-1] for each in told(explained)] == [-1, 1]
@@ -234,12 +236,16 @@ def test_each_bad_row_is_dropped_and_counted(write: Write) -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([row(user=None)] * 3, "none of the 3 rows of log.jsonl can be used: 3 no user_id"),
+        ([row(user=None)] * 3, "no row of log.jsonl can be used: 3 no user_id"),
         (
             [row(choice="maybe")] * 3,
-            "no choice is known, such as 'maybe' in row 1; say what each means, such as maybe=",
+            "no choice is known, such as 'maybe' in row 1; say what each means, such as --choice maybe=first, each",
         ),
-        ([row(prompt=None)], r"1 no prompt \(row 1 .*or that there is none"),
+        (
+            [row(prompt=None)],
+            r"1 no prompt \(row 1 .*say which it is, such as --column prompt=NAME, or --column prompt=",
+        ),
+        ([row(prompt=None) | {"question": "Well?"}], r": perhaps --column prompt=question, or --column prompt= where"),
         ([row(choice="skip")], "1 no preference told"),
     ],
 )

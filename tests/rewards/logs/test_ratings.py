@@ -135,7 +135,7 @@ def test_equal_ratings_are_dropped_or_ties(write: Any) -> None:
 
     tied = read_comparisons(log, equal_ratings="tie")
     assert tied.group.outcomes.tolist() == [0]
-    with pytest.raises(InputError, match=r"no comparison is left of the 2 rows of log\.jsonl: 1 equally rated"):
+    with pytest.raises(InputError, match=r"no comparison is left of 2 rows of log\.jsonl: 1 equally rated"):
         read_comparisons(log)
     with pytest.raises(InputError, match="most_pairs is 0"):
         read_comparisons(log, most_pairs=0)
