@@ -216,7 +216,7 @@ def test_comparisons_of_one_task_count_once_and_share_no_item() -> None:
     for user, task in ((0, 0), (0, 1), (1, 1)):
         own = group.pairs[kept & (group.users == user) & (np.asarray(group.tasks) == task)]
         assert len(np.unique(own)) == own.size  # no item twice
-        assert own.size >= 4  # and none could be added: two that are left would be a pair
+        assert own.size == 6  # and none could be added: of six items two that are left would be a pair
     assert replace(group, tasks=None).independent(rng).all()
 
 
