@@ -17,7 +17,7 @@ from prefq.rewards.shared_reward import fit_shared_reward
 from prefq.vocabulary import Array, Comparisons, PopulationPrior
 
 DIVISIONS = 10
-MOST_DIVIDED = 4000  # people times divisions: of 400 people and more fewer divisions tell as much, and take less time
+MOST_DIVIDED = 1000  # people times divisions, about a second: of many people a draw matters less, and takes longer
 
 
 class Divisions(NamedTuple):
@@ -36,7 +36,7 @@ class Divisions(NamedTuple):
     def of(
         cls, group: GroupComparisons, *, heard: NDArray[np.bool_] | None = None, rng: np.random.Generator
     ) -> "Divisions":
-        """`DIVISIONS` of the answers of a group, fewer where there are more than 400 people.
+        """`DIVISIONS` of the answers of a group, fewer where there are more than 100 people.
 
         Of a person's comparisons of one task those without a response in common are drawn anew each time.
 
