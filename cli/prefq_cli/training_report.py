@@ -78,20 +78,21 @@ def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
         columns.append([_with_error(point[name], point[f"{name}_error"]) for point in points])
         if n_cells:
             columns.append(intervals([point[name] for point in points], [p[f"{name}_error"] for p in points], n_cells))
-    simulated = [point.get("simulated_log_loss") for point in points]
     heading = ["base rewards"]
     for words in MEASURES.values():
         heading += [words, *[""] * bool(n_cells)]
-    if None not in simulated:
-        columns += [[f"{point[f'simulated_{name}']:.3f}" for point in points] for name in MEASURES]
-        heading += [f"simulated {words}" for words in MEASURES.values()]
+    by_evidence = all(point.get("told", AFTER) < AFTER / 2 and "evidence" in point for point in points)
+    if by_evidence:
+        most = max(point["evidence"] for point in points)
+        columns.append([f"{point['evidence'] - most:.1f}" for point in points])
+        heading.append("evidence")
     write_table(list(zip(*columns, strict=True)), heading, settings)
     if not measured:
         write_words("Not measured: nobody held out gave three answers, two of them preferences to be tested on.")
-    if None not in simulated:
+    if by_evidence:
         write_words(
-            "That is too few to choose the number by. What chose it are simulated people, whose tastes are as "
-            f"strong as theirs, after {AFTER} answers."
+            "That is too few to choose the number by. The fewest were taken under which all the answers of these "
+            "people are about as likely as under any number: the evidence is in nats, beside the best."
         )
 
 

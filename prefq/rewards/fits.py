@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep, silent
+from prefq.rewards.factorization.base import Factorization, FactorizationInfo, Method, OnStep, Tastes, silent
 from prefq.rewards.factorization.checkpoints import Checkpoint
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import counted, digest_of
@@ -19,7 +19,7 @@ from prefq.vocabulary import counted, digest_of
 HELD_OUT = 0.1  # of the pairs, where a method is to see when to stop
 LEAST_HELD_OUT = 20  # comparisons: fewer do not tell one step from another
 FINISHED = "finished"
-VERSION = 1  # of what methods find; another number where a change of theirs makes other heads of the same answers
+VERSION = 2  # of what methods find; another number where a change of theirs makes other heads of the same answers
 ROWS = 16_384  # encodings hashed at a time
 
 
@@ -72,14 +72,16 @@ class Fits:
         if kept is None:
             found = self._learned(group, n_features, which, rng, place)
             numbers = {"info": found.info._asdict(), "rng": rng.bit_generator.state}
-            finished.save(numbers, {"heads": found.heads, "coefficients": found.coefficients})
+            arrays = {"heads": found.heads, "coefficients": found.coefficients}
+            finished.save(numbers, arrays | ({} if found.tastes is None else found.tastes._asdict()))
             return found
         numbers, arrays = kept
         rng.bit_generator.state = numbers["rng"]
         info: dict[str, Any] = {
             name: tuple(each) if isinstance(each, list) else each for name, each in numbers["info"].items()
         }
-        return Factorization(arrays["heads"], arrays["coefficients"], FactorizationInfo(**info))
+        tastes = Tastes(arrays["mean"], arrays["axes"]) if "mean" in arrays else None
+        return Factorization(arrays["heads"], arrays["coefficients"], FactorizationInfo(**info), tastes)
 
     def _learned(
         self,

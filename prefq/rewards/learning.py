@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from prefq.errors import InferenceError, InputError
 from prefq.inference.population import fit_population_prior
-from prefq.rewards.canonical import canonical, parts_of
-from prefq.rewards.factorization.base import Factorization, Method, OnStep, silent
+from prefq.rewards.canonical import canonical
+from prefq.rewards.factorization.base import Factorization, Method, OnStep, Tastes, silent
 from prefq.rewards.factorization.marginal import ITEMS, Directions
 from prefq.rewards.fits import Fits
 from prefq.rewards.folds import RankPoint, Seen, Strengths, chosen, curve_of, held_out, strengths
@@ -31,7 +31,7 @@ METHODS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 DEFAULT = "bayes"
-NESTED = "bayes"  # whose first features are those of fewer features: one fit tells of all numbers
+NESTED = "bayes"  # whose one fit of the most features tells of all numbers
 AVERAGE = "average"  # which learns one
 UNSTOPPED = ("bayes",)  # methods that have no use for answers that are held out
 MOST_HELD_OUT = 0.5
@@ -86,7 +86,7 @@ def learn_rewards(
     n_features
         How many base rewards; by default the fewest, of `CANDIDATES` up to `max_features`, with which people who were
         held out are predicted after ten answers as well as with any other number, within a point of accuracy and .005
-        nats.
+        nats; where people gave fewer than ten, the fewest under which their answers are as likely as under any.
     stop_by
         Share of the pairs of each fit, at most a half, that the method does not see: they say when to stop, or which
         ridge of `average` to take. Not for `bayes`. With the methods' own priors it does not pay (decision 0039).
@@ -113,26 +113,22 @@ def learn_rewards(
     if method == AVERAGE:
         numbers = (1,)
 
-    def heads_of(learned_from: GroupComparisons, number: int, which: str) -> Array:
-        found = fits(learned_from, number, which, rng=rng)
-        heads = found.heads if nested else _canonical(found, encodings, learned_from)
-        if not heads[:, 0].any():
-            raise InputError(
-                f"the {learned_from.n_comparisons} answers cancel out: for all that is said for a response as much is "
-                "said against it, so no reward can be learned; give comparisons of more people or texts."
-            )
-        return heads
+    def heads_of(learned_from: GroupComparisons, wanted: tuple[int, ...], which: str) -> list[Array]:
+        directions = Directions.of(encodings, learned_from)
+        found = [fits(learned_from, n, which, rng=rng) for n in ((max(numbers),) if nested else wanted)]
+        tastes = [_tastes(each, learned_from) for each in found] * (len(wanted) if nested else 1)
+        return [canonical(directions, *each, n).heads for each, n in zip(tastes, wanted, strict=True)]
 
-    def features(others: GroupComparisons, own: GroupComparisons, number: int, which: str) -> Array:
-        return own.feature_differences(encodings, heads_of(others, number, which))
+    def features(others: GroupComparisons, own: GroupComparisons, wanted: tuple[int, ...], which: str) -> list[Array]:
+        found = heads_of(others, wanted, which)
+        seen = own.feature_differences(encodings, np.column_stack(found))
+        return np.split(seen, np.cumsum([heads.shape[1] for heads in found])[:-1], axis=1)
 
     told = group.of_rows(group.independent(rng))
-    held = held_out(group, told, numbers, features, nested=nested, rng=rng) if group.n_users > 1 else {}
+    held = held_out(group, told, numbers, features, rng=rng) if group.n_users > 1 else {}
     curve = curve_of(held, rng)
     number = chosen(curve) if curve else numbers[0]
-    heads = heads_of(group, max(numbers) if nested else number, " from everybody")[:, :number]
-    if held:
-        heads = heads[:, : len(held[number].whole.mean)]
+    heads = heads_of(group, (number,), " from everybody")[0]
     say("fitting where new people start")
     seen = Seen.of(told.feature_differences(encodings, heads), told)
     prior = fit_population_prior(*seen[:3], strengths=told.strengths, n_components="auto", on_step=on_step)
@@ -187,16 +183,23 @@ def _shares(taught: Strengths, others: Strengths) -> tuple[Array, Array]:
     return of_mean, of_sd
 
 
-def _canonical(learned: Factorization, encodings: NDArray[np.floating[Any]], group: GroupComparisons) -> Array:
-    """Canonical heads, tastes being what the method says of the group's people."""
-    known = learned.coefficients[~np.isnan(learned.coefficients).any(axis=1)]
-    if not len(known):
-        raise InferenceError(f"{learned.info.method} gave nobody coefficients; check that all encodings are finite.")
-    covariance = np.atleast_2d(np.cov(known.T)) if len(known) > 1 else np.eye(known.shape[1])
-    pooled, personal = parts_of(
-        learned.heads, Gaussian(known.mean(axis=0), covariance + 1e-9 * np.eye(len(covariance)))
-    )
-    return canonical(Directions.of(encodings, group), pooled, personal).heads
+def _tastes(learned: Factorization, group: GroupComparisons) -> tuple[Array, Array]:
+    """The taste of all (n_dims,) and how people differ (n_dims, rank): as the method says, or by its coefficients."""
+    tastes = learned.tastes
+    if tastes is None:
+        known = learned.coefficients[~np.isnan(learned.coefficients).any(axis=1)]
+        if not len(known):
+            raise InferenceError(
+                f"{learned.info.method} gave nobody coefficients; check that all encodings are finite."
+            )
+        covariance = np.atleast_2d(np.cov(known.T)) if len(known) > 1 else np.eye(known.shape[1])
+        tastes = Tastes.of(Gaussian(known.mean(axis=0), covariance + 1e-9 * np.eye(len(covariance))))
+    if not (learned.heads @ tastes.mean).any():
+        raise InputError(
+            f"the {group.n_comparisons} answers cancel out: for all that is said for a response as much is "
+            "said against it, so no reward can be learned; give comparisons of more people or texts."
+        )
+    return learned.heads @ tastes.mean, learned.heads @ tastes.axes
 
 
 def _mean(encodings: NDArray[np.floating[Any]], items: NDArray[np.int64]) -> Array:

@@ -180,10 +180,10 @@ def test_fewer_than_ten_answers_are_said_to_be(capsys: pytest.CaptureFixture[str
     fewer = shown(capsys, features=[point | {"told": 7.25} for point in two])
     assert "after 7.2 answers on average, half of theirs, by the number" in fewer
     assert "too few" not in fewer
-    simulated = {"told": 3.0, "simulated_log_loss": 0.61, "simulated_accuracy": 0.642}
-    said = shown(capsys, features=[point | simulated for point in two])
-    assert "What chose it are simulated people" in said
-    assert "0.610 0.642" in " ".join(said.split())
+    evidence = [-205.5, -201.25]
+    said = shown(capsys, features=[p | {"told": 3.0, "evidence": e} for p, e in zip(two, evidence, strict=True)])
+    assert "too few to choose the number by" in said
+    assert [line.split()[-1] for line in said.splitlines() if line.startswith(("1 ", "2 "))][1:] == ["-4.2", "0.0"]
 
 
 def test_what_tuning_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,10 +194,10 @@ def test_what_tuning_did_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_why_nothing_was_measured_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    simulated = NOTHING | {"simulated_log_loss": 0.61, "simulated_accuracy": 0.642}
-    said = shown(capsys, features=[POINT | simulated, POINT | simulated | {"n_features": 2}])
+    few = NOTHING | {"told": 0.0, "evidence": -200.0}
+    said = shown(capsys, features=[POINT | few, POINT | few | {"n_features": 2}])
     assert said.count("Not measured: nobody held out gave three answers") == 1
-    assert "What chose it are simulated people" in said
+    assert "too few to choose the number by" in said
 
 
 def test_intervals_are_drawn_on_one_scale() -> None:

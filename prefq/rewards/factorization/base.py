@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefq.rewards.group import GroupComparisons
-from prefq.vocabulary import Array
+from prefq.vocabulary import Array, Gaussian
 
 OnStep = Callable[[str], None]
 """Told in a few words, again and again, what is being done; may raise to end it."""
@@ -33,16 +33,34 @@ class FactorizationInfo(NamedTuple):
     stopped: str
 
 
+class Tastes(NamedTuple):
+    """How people's coefficients on some heads spread: mean + axes @ z, with z standard normal over people.
+
+    mean (n_features,), axes (n_features, rank).
+    """
+
+    mean: Array
+    axes: Array
+
+    @classmethod
+    def of(cls, spread: Gaussian) -> "Tastes":
+        """People whose coefficients are from a Gaussian."""
+        values, vectors = np.linalg.eigh(spread.covariance)
+        return cls(spread.mean, vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
 class Factorization(NamedTuple):
     """Base rewards as linear functions of an item's encoding.
 
     heads (n_dims, n_features): features are encodings @ heads. coefficients (n_users, n_features): those of the group's
-    users, in logits a unit of each feature; rows of NaN for users without comparisons.
+    users, in logits a unit of each feature; rows of NaN for users without comparisons. tastes are how these spread,
+    where the method tells it without estimating anybody's.
     """
 
     heads: Array
     coefficients: Array
     info: FactorizationInfo
+    tastes: Tastes | None = None
 
 
 class Method(Protocol):

@@ -18,7 +18,7 @@ from prefq.rewards.factorization.marginal import Answers, Directions, Evidence
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array
 
-MAX_STEPS = 25
+MAX_STEPS = 50
 
 
 def fit_bayes(
@@ -39,7 +39,8 @@ def fit_bayes(
     encodings, group, on_step
         As `Method` has them.
     n_features
-        The pooled reward, and so many less one along which people differ; fewer where they do not differ in so many.
+        As many axes are searched for along which people may differ besides the pooled reward, and of the space of both
+        so many are kept; fewer where they do not differ in so many.
     rng
         Draws who chooses how strong the pooled reward may be.
     validation, checkpoints
@@ -50,7 +51,7 @@ def fit_bayes(
     Returns
     -------
     Factorization
-        Heads as `canonical` orders them; coefficients are posterior means.
+        Heads as `canonical` orders them; coefficients are posterior means, tastes those of the largest evidence.
 
     Raises
     ------
@@ -67,16 +68,17 @@ def fit_bayes(
         if on_step is not None:
             on_step(f"bayes, {n_features} features: step {step}, {-value:.4f} nats an answer")
 
-    both = likeliest(answers, directions, n_features - 1, rng=rng, max_steps=max_steps, on_evidence=on_evidence)
-    found = canonical(directions, both[:, 0], both[:, 1:])
+    both = likeliest(answers, directions, n_features, rng=rng, max_steps=max_steps, on_evidence=on_evidence)
+    found = canonical(directions, both[:, 0], both[:, 1:], n_features)
     info = FactorizationInfo("bayes", len(losses), tuple(losses), (), len(losses), "the evidence rose no more")
-    return Factorization(found.heads, _coefficients(answers, directions, found.heads, both, group.n_users), info)
+    coefficients = _coefficients(answers, directions, found.heads, both, group.n_users)
+    return Factorization(found.heads, coefficients, info, found.tastes)
 
 
 def _coefficients(answers: Answers, directions: Directions, heads: Array, both: Array, n_users: int) -> Array:
     """Posterior means (n_users, n_features) of coefficients on heads, given them as [h | B]; NaN for the silent.
 
-    Heads and `both` span the same tastes, up to what is too small to matter: least squares over pairs change nothing.
+    What `both` says beyond the heads' space is left out, by least squares over pairs.
     """
     evidence = Evidence(answers)
     evidence(both)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prefq.errors import InputError, MismatchError, StorageError
 from prefq.vocabulary import Array
 
@@ -41,7 +43,10 @@ class Checkpoint:
         from safetensors.numpy import save
 
         about = {"kind": KIND, "format_version": FORMAT_VERSION, "fingerprint": self._fingerprint}
-        content = save(dict(arrays), metadata=about | {"numbers": json.dumps(dict(numbers))})
+        rows = {
+            name: np.ascontiguousarray(each) for name, each in arrays.items()
+        }  # others would be mixed up in the file
+        content = save(rows, metadata=about | {"numbers": json.dumps(dict(numbers))})
         new = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

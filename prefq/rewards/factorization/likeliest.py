@@ -1,7 +1,8 @@
 """The likeliest tastes of a group, h + B z: a search in which all directions of the encodings curve about alike.
 
-How strong the common taste h may be is chosen by people who did not teach it: of a group that agrees much can be
-believed, of one that does not hardly anything. What is searched for is in `marginal`.
+The common taste is h = h₀ + B m: a part of its own, and what lies along the ways in which people differ, which costs
+next to nothing, since a mean of z is all that it takes. How strong h₀ may be is chosen by people who did not teach it:
+of a group that agrees much can be believed, of one that does not hardly anything. What is raised is in `marginal`.
 """
 
 from collections.abc import Callable
@@ -42,9 +43,9 @@ def likeliest(
 ) -> Array:
     """Heads [h | B] (n_dims, 1 + rank) of the largest evidence, shrunk.
 
-    First h alone, the pooled taste; then B from what answers of the same person say together (`together`), and both.
-    Squares of h and B cost as much as a Gaussian prior of a common margin of `pooled_margin`, and one of
-    `PERSONAL_MARGIN` for each column of B.
+    First h alone, the pooled taste; then B from what answers of the same person say together (`together`), and all.
+    Squares of h₀ and B cost as much as a Gaussian prior of a common margin of `pooled_margin`, and one of
+    `PERSONAL_MARGIN` for each column of B; those of m as if it were drawn as z is.
 
     Parameters
     ----------
@@ -65,9 +66,24 @@ def likeliest(
     pooled = _climb(evidence, answers.n_answers, directions, start, np.array([common]), max_steps)
     if not rank:
         return pooled
-    start = np.column_stack([pooled, together(answers, directions, pooled, rank, personal)])
-    prices = np.array([common, *[personal] * rank])
-    return _climb(evidence, answers.n_answers, directions, start, prices, max_steps, on_evidence)
+    personal_start = together(answers, directions, pooled, rank, personal)
+    return _climb(
+        evidence,
+        answers.n_answers,
+        directions,
+        np.column_stack([pooled, personal_start]),
+        np.array([common, *[personal] * rank]),
+        max_steps,
+        mean_scale=_mean_scale(answers, directions, personal_start),
+        on_evidence=on_evidence,
+    )
+
+
+def _mean_scale(answers: Answers, directions: Directions, personal: Array) -> Array:
+    """Inverse roots (rank,) of how a mean of z curves: a person tells of it at most what one z is worth."""
+    n_people = len(answers.counts)
+    told = CURVATURE * answers.n_answers / n_people * np.diag(directions.moments(personal))
+    return np.asarray(1 / np.sqrt(1 + n_people * told / (1 + told)))
 
 
 def price_of(directions: Directions, margin: float) -> float:
@@ -149,23 +165,35 @@ def _climb(
     start: Array,
     prices: Array,
     max_steps: int,
+    *,
+    mean_scale: Array | None = None,
     on_evidence: OnEvidence | None = None,
 ) -> Array:
     """Heads (n_dims, k) from which nothing rises further, less prices (k,) of their squares; by L-BFGS.
 
-    Liu and Nocedal 1989, in coordinates in which all directions of the encodings curve alike.
+    Liu and Nocedal 1989, in coordinates in which all directions of the encodings curve alike. With a mean_scale
+    (k - 1,) the first head is a part of its own and the others times a mean, which is searched for on this scale, too.
     """
     from scipy.optimize import minimize
 
     scale = 1 / np.sqrt(CURVATURE * n_answers * directions.spreads[:, None] + prices)
-    axes, n_steps = directions.axes, 0
+    mean_scale = np.empty(0) if mean_scale is None else mean_scale
+    axes, n_own, n_steps = directions.axes, scale.size, 0
+
+    def parts(flat: Array) -> tuple[Array, Array, Array]:
+        inner, mean = flat[:n_own].reshape(scale.shape) * scale, flat[n_own:] * mean_scale
+        heads = axes @ inner
+        heads[:, 0] += heads[:, 1 : 1 + len(mean)] @ mean
+        return inner, mean, heads
 
     def cost(flat: Array) -> tuple[float, Array]:
-        inner = flat.reshape(scale.shape) * scale
-        heads = axes @ inner
+        inner, mean, heads = parts(flat)
         value, slope = rise(heads)
-        value -= float((prices * np.square(heads)).sum()) / 2
-        return -value, -((axes.T @ slope - prices * inner) * scale).ravel()
+        value -= float((prices * np.square(inner)).sum() + mean @ mean) / 2
+        of_inner = axes.T @ slope
+        of_mean = inner[:, 1 : 1 + len(mean)].T @ of_inner[:, 0] - mean
+        of_inner[:, 1 : 1 + len(mean)] += np.outer(of_inner[:, 0], mean)
+        return -value, -np.concatenate([((of_inner - prices * inner) * scale).ravel(), of_mean * mean_scale])
 
     def told(intermediate_result: Any) -> None:
         nonlocal n_steps
@@ -175,10 +203,10 @@ def _climb(
 
     found = minimize(
         cost,
-        ((axes.T @ start) / scale).ravel(),
+        np.concatenate([((axes.T @ start) / scale).ravel(), np.zeros_like(mean_scale)]),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": max_steps, "ftol": CONVERGED, "maxcor": MEMORY},
         callback=told,
     )
-    return np.asarray(axes @ (found.x.reshape(scale.shape) * scale))
+    return parts(found.x)[2]

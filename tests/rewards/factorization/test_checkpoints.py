@@ -93,11 +93,12 @@ def test_what_is_kept_comes_back_and_is_replaced(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "new" / "folder", "0")
     assert checkpoint.load() is None
     for step in (1, 2):
-        checkpoint.save({"step": step, "train": [0.5, float("inf")]}, {"values.heads": np.full((2, 3), step / 3)})
+        heads = np.arange(6.0).reshape(3, 2).T / step  # by columns
+        checkpoint.save({"step": step, "train": [0.5, float("inf")]}, {"values.heads": heads})
     found = checkpoint.load()
     assert found is not None
     assert found[0] == {"step": 2, "train": [0.5, float("inf")]}
-    np.testing.assert_array_equal(found[1]["values.heads"], np.full((2, 3), 2 / 3))
+    np.testing.assert_array_equal(found[1]["values.heads"], heads)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
