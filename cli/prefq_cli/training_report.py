@@ -81,7 +81,7 @@ def _show_numbers(report: Mapping[str, Any], settings: Settings) -> None:
     heading = ["base rewards"]
     for words in MEASURES.values():
         heading += [words, *[""] * bool(n_cells)]
-    by_evidence = all(point.get("told", AFTER) < AFTER / 2 and "evidence" in point for point in points)
+    by_evidence = all(point.get("evidence") is not None for point in points)
     if by_evidence:
         most = max(point["evidence"] for point in points)
         columns.append([f"{point['evidence'] - most:.1f}" for point in points])

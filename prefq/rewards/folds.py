@@ -22,7 +22,7 @@ from prefq.vocabulary import Array, FeatureSpace, Gaussian, PopulationPrior, Res
 AFTER = 10  # answers by which the number of features is chosen
 FOLDS = 5
 FEW_PEOPLE = 20  # up to so many each is a fold: heads of four fifths of a few people are much worse than those of all
-MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much
+MOST_ANSWERS = 40_000  # of a group: beyond, three folds tell as much, and own answers hardly change strengths
 CLOSE, CLOSE_NATS = 0.01, 0.005  # of accuracy, and of log loss: fewer features that are as good as this are taken
 CLOSE_EVIDENCE = 1.0  # nats of all answers, where these are too few for that
 PLAIN = ResponseModel()
@@ -34,8 +34,8 @@ Features = Callable[[GroupComparisons, GroupComparisons, tuple[int, ...], str], 
 class RankPoint(NamedTuple):
     """Held-out people after no and after ten answers, with so many features: means and standard errors over people.
 
-    told is the mean number of answers of theirs that were used: ten, but where people gave fewer than twenty. evidence
-    is the log-probability, in nats, of all their answers before any of them was heard.
+    told is the mean number of answers of theirs that were used: ten, but where people gave fewer than twenty. Where
+    that is too few to choose by, evidence is the log-probability, in nats, of all their answers before any was heard.
     """
 
     n_features: int
@@ -46,7 +46,7 @@ class RankPoint(NamedTuple):
     accuracy_before: float
     accuracy: float
     accuracy_error: float
-    evidence: float
+    evidence: float = float("nan")
 
 
 class Seen(NamedTuple):
@@ -86,7 +86,8 @@ class Strengths(NamedTuple):
 class Held(NamedTuple):
     """What the folds tell of a number of features: their people's answers, and strengths.
 
-    others are the strengths that the people of all other folds tell, one for each fold, whole those of everybody.
+    others are the strengths that the people of all other folds tell, one for each fold, or of large groups those of
+    everybody, which are whole.
     """
 
     folds: list[Seen]
@@ -98,8 +99,10 @@ class Held(NamedTuple):
         """Strengths as the people of the folds tell them; people may differ in fewer ways than were asked for."""
         n_features = min(fold.features.shape[1] for fold in folds)
         folds = [fold.first(n_features) for fold in folds]
-        others = [strengths(folds[:i] + folds[i + 1 :]) for i in range(len(folds))]
-        return cls(folds, others, strengths(folds))
+        whole = strengths(folds)
+        if sum(len(fold.outcomes) for fold in folds) > MOST_ANSWERS:
+            return cls(folds, [whole] * len(folds), whole)
+        return cls(folds, [strengths(folds[:i] + folds[i + 1 :]) for i in range(len(folds))], whole)
 
 
 def held_out(
@@ -189,20 +192,23 @@ def _evidence(fold: Seen, prior: Gaussian) -> float:
 
 def _point(n_features: int, held: Held, seed: int) -> RankPoint:
     """Held-out people of all folds, each predicted with the strengths that the other folds tell."""
-    curves: list[HeldOutCurve] = []
-    evidence = 0.0
     space = FeatureSpace([f"x{j}" for j in range(len(held.whole.mean))])
-    for i, (fold, others) in enumerate(zip(held.folds, held.others, strict=True)):
-        who = Gaussian(others.mean, np.diag(others.variances))
-        evidence += _evidence(fold, who)
+    people = [Gaussian(others.mean, np.diag(others.variances)) for others in held.others]
+    curves: list[HeldOutCurve] = []
+    for i, (fold, who) in enumerate(zip(held.folds, people, strict=True)):
         prior = PopulationPrior(who, response_model=PLAIN, feature_space=space)
         try:
             curves.append(fold.curve(prior, after=(0, AFTER), rng=np.random.default_rng([seed, i])))
         except InputError:  # nobody of this fold has enough answers
             continue
+    point = _measured(n_features, curves)
+    return point if _is_told(point) else point._replace(evidence=sum(map(_evidence, held.folds, people)))
+
+
+def _measured(n_features: int, curves: list[HeldOutCurve]) -> RankPoint:
+    """The point that the folds' curves make."""
     if not curves:
-        none = float("nan")
-        return RankPoint(n_features, 0.0, none, none, none, none, none, none, evidence)
+        return RankPoint(n_features, 0.0, *[float("nan")] * 6)
     losses = np.concatenate([curve.log_losses for curve in curves])
     hits = np.concatenate([curve.accuracies for curve in curves])
     root = np.sqrt(max(len(losses) - 1, 1))
@@ -215,5 +221,4 @@ def _point(n_features: int, held: Held, seed: int) -> RankPoint:
         float(hits[:, 0].mean()),
         float(hits[:, 1].mean()),
         float(hits[:, 1].std() / root),
-        evidence,
     )

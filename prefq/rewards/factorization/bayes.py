@@ -18,7 +18,7 @@ from prefq.rewards.factorization.marginal import Answers, Directions, Evidence
 from prefq.rewards.group import GroupComparisons
 from prefq.vocabulary import Array
 
-MAX_STEPS = 50
+MAX_STEPS = 40
 
 
 def fit_bayes(

@@ -22,7 +22,7 @@ PARTS = 5  # of the people, each held out once, who choose among pooled margins
 CLOSE = 1.0  # nats of all answers: a smaller margin that is as good as this is taken
 LARGEST_SCALE = 2.0
 CURVATURE = 0.2  # of a typical answer: what the search is preconditioned with
-CONVERGED = 1e-7  # of what is raised, as a share, between two steps
+CONVERGED = 1e-5  # of what is raised, as a share, between two steps: of 10,000 answers a twentieth of a nat
 MEMORY = 12  # steps that the search remembers the slope of
 
 OnEvidence = Callable[[int, float], None]
