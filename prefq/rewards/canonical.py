@@ -48,7 +48,7 @@ def canonical(directions: Directions, pooled: Array, personal: Array, n_features
     if np.linalg.norm(seen[:, 0]) <= LEAST_MARGIN:
         seen[:, 0] = 0.0
     space, sizes, _ = np.linalg.svd(seen, full_matrices=False)
-    kept = sizes**2 > LEAST_SHARE * float(np.square(sizes).sum())
+    kept = sizes**2 >= LEAST_SHARE * float(np.square(sizes).sum())
     space = space[:, kept][:, :n_features]
     inside = space.T @ seen
     turned = np.eye(len(inside))

@@ -116,8 +116,14 @@ def learn_rewards(
     def heads_of(learned_from: GroupComparisons, wanted: tuple[int, ...], which: str) -> list[Array]:
         directions = Directions.of(encodings, learned_from)
         found = [fits(learned_from, n, which, rng=rng) for n in ((max(numbers),) if nested else wanted)]
-        tastes = [_tastes(each, learned_from) for each in found] * (len(wanted) if nested else 1)
-        return [canonical(directions, *each, n).heads for each, n in zip(tastes, wanted, strict=True)]
+        tastes = [_tastes(each) for each in found] * (len(wanted) if nested else 1)
+        kept = [canonical(directions, *each, n) for each, n in zip(tastes, wanted, strict=True)]
+        if not all(each.tastes.mean.any() for each in kept):
+            raise InputError(
+                f"the {learned_from.n_comparisons} answers cancel out: for all that is said for a response as much is "
+                "said against it, so no reward can be learned; give comparisons of more people or texts."
+            )
+        return [each.heads for each in kept]
 
     def features(others: GroupComparisons, own: GroupComparisons, wanted: tuple[int, ...], which: str) -> list[Array]:
         found = heads_of(others, wanted, which)
@@ -183,7 +189,7 @@ def _shares(taught: Strengths, others: Strengths) -> tuple[Array, Array]:
     return of_mean, of_sd
 
 
-def _tastes(learned: Factorization, group: GroupComparisons) -> tuple[Array, Array]:
+def _tastes(learned: Factorization) -> tuple[Array, Array]:
     """The taste of all (n_dims,) and how people differ (n_dims, rank): as the method says, or by its coefficients."""
     tastes = learned.tastes
     if tastes is None:
@@ -194,11 +200,6 @@ def _tastes(learned: Factorization, group: GroupComparisons) -> tuple[Array, Arr
             )
         covariance = np.atleast_2d(np.cov(known.T)) if len(known) > 1 else np.eye(known.shape[1])
         tastes = Tastes.of(Gaussian(known.mean(axis=0), covariance + 1e-9 * np.eye(len(covariance))))
-    if not (learned.heads @ tastes.mean).any():
-        raise InputError(
-            f"the {group.n_comparisons} answers cancel out: for all that is said for a response as much is "
-            "said against it, so no reward can be learned; give comparisons of more people or texts."
-        )
     return learned.heads @ tastes.mean, learned.heads @ tastes.axes
 
 

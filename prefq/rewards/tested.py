@@ -71,21 +71,8 @@ class Divisions(NamedTuple):
     ) -> HeldOutCurve:
         """Each person's mean over the divisions in which they can be tested.
 
-        Parameters
-        ----------
-        differences : (n_comparisons, n_features)
-            Of the group, first minus second, in the features' units.
-        outcomes : (n_comparisons,) int8
-            Of the group.
-        prior
-            Where everybody starts.
-        after
-            Numbers of answers, ascending.
-
-        Raises
-        ------
-        InputError
-            When nobody has two preferences to be tested on.
+        Of the group's comparisons, differences (n_comparisons, n_features) and outcomes (n_comparisons,); prior, after
+        and errors are those of `curve_of`.
         """
         told = Comparisons(differences, outcomes)
         return curve_of(told, prior, self.people, self.own, self.tests, after=after).by_person()

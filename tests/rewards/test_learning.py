@@ -70,6 +70,18 @@ def test_many_people_of_few_answers_are_given_what_ten_answers_would_use() -> No
     assert loss[1] < loss[0] - 0.1
 
 
+def test_a_mean_along_what_people_differ_in_is_found() -> None:
+    rng = np.random.default_rng(23)
+    tastes = np.zeros((40, N_DIMS))
+    tastes[:, 0] = 2 + 2 * rng.normal(size=40)
+    encodings, group = group_of(tastes, 40, rng)
+    found = method_of("bayes")(encodings, group, 3, rng=rng)
+    assert found.tastes is not None
+    common = found.heads @ found.tastes.mean
+    assert 1.2 < common[0] < 2.8
+    assert abs(common[0]) > 0.9 * np.linalg.norm(common)
+
+
 def test_few_people_are_left_out_one_by_one() -> None:
     rng = np.random.default_rng(22)
     encodings, group = group_of(camps(0.0, 12, rng), 30, rng)

@@ -43,9 +43,8 @@ class Checkpoint:
         from safetensors.numpy import save
 
         about = {"kind": KIND, "format_version": FORMAT_VERSION, "fingerprint": self._fingerprint}
-        rows = {
-            name: np.ascontiguousarray(each) for name, each in arrays.items()
-        }  # others would be mixed up in the file
+        # by rows: the file would mix up what lies by columns
+        rows = {name: np.ascontiguousarray(each) for name, each in arrays.items()}
         content = save(rows, metadata=about | {"numbers": json.dumps(dict(numbers))})
         new = self._path.with_suffix(".new")
         try:
